@@ -36,7 +36,7 @@ export interface DeadLetterStore {
   deleteDeadLetters(ids: readonly string[]): Promise<void>;
 }
 
-const PAGE = 100;
+const MAX_PAGE_MESSAGES = 100;
 
 /**
  * Messages that QStash could not deliver and does not try again. Their runs are not lost: a regular
@@ -65,7 +65,7 @@ export class DeadLetters {
    */
   async list(options: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
     const { cursor, limit } = checkOptions(options, 'options', ['cursor', 'limit']);
-    const size = checkLimit(limit, 'options.limit', PAGE, PAGE);
+    const size = checkLimit(limit, 'options.limit', MAX_PAGE_MESSAGES, MAX_PAGE_MESSAGES);
     return this.#configuredStore.deadLetters(cursor === undefined ? undefined : checkText(cursor, 'options.cursor'), size);
   }
 
@@ -87,7 +87,8 @@ export class DeadLetters {
     if (!Array.isArray(ids)) throw new InvalidInputError('ids', 'must be an array');
     const checked = [...new Set(ids.map((id, index) => checkText(id, `ids[${index}]`)))];
     let redriven = 0;
-    for (let from = 0; from < checked.length; from += PAGE) redriven += await store.redriveDeadLetters(checked.slice(from, from + PAGE));
+    for (let from = 0; from < checked.length; from += MAX_PAGE_MESSAGES)
+      redriven += await store.redriveDeadLetters(checked.slice(from, from + MAX_PAGE_MESSAGES));
     return { redriven, deleted: 0 };
   }
 
@@ -98,7 +99,7 @@ export class DeadLetters {
       // Redriven and deleted messages disappear from the list, so the first page always shows the
       // messages that are left. Ids in `seen` are skipped. Otherwise a message that fails again
       // would be redriven without end.
-      const page = (await store.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
+      const page = (await store.deadLetters(undefined, MAX_PAGE_MESSAGES)).deadLetters.filter(({ id }) => !seen.has(id));
       if (page.length === 0) return done;
       const runIds = page.flatMap(({ runId }) => runId ?? []);
       const wanting = new Set((await readWakeUps(this.#database, [...new Set(runIds)])).map(({ runId }) => runId));

@@ -24,7 +24,7 @@ export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: 
  *   was created; undefined when the run existed before
  * @internal
  */
-export type HandleMaker = (
+export type HandleFactory = (
   runId: string,
   created: boolean,
   transaction: CallerTransaction | undefined,
@@ -42,7 +42,7 @@ export class Starter {
   constructor(
     private readonly dependencies: ClientDependencies,
     private readonly transactions: CallerTransactions,
-    private readonly handles: HandleMaker,
+    private readonly handles: HandleFactory,
   ) {
     this.transactional = new TransactionalStarter(dependencies.database);
   }

@@ -1,5 +1,5 @@
 /** Longest log line, in characters. Text from a database or a request may be longer, and is cut. */
-const LONGEST = 8_000;
+const MAX_LINE_LENGTH = 8_000;
 
 /**
  * Characters that break a line, move the cursor of a terminal, or display text in another order.
@@ -27,13 +27,13 @@ export function hasUnsafeCharacters(text: string): boolean {
  * @example logText('line\nbreak') // 'line\\nbreak'
  */
 export function logText(text: string): string {
-  const line = text.length > LONGEST ? `${text.slice(0, LONGEST)}... (${text.length} characters)` : text;
+  const line = text.length > MAX_LINE_LENGTH ? `${text.slice(0, MAX_LINE_LENGTH)}... (${text.length} characters)` : text;
   return line.replaceAll(EVERY_UNSAFE, escape).replaceAll(LONE, escape);
 }
 
 /** Turns the stack of an error into safe log lines. The line breaks of the stack are kept. */
 export function logStack(error: Error): string {
-  return (error.stack ?? `${error.name}: ${error.message}`).slice(0, LONGEST).split('\n').map(logText).join('\n');
+  return (error.stack ?? `${error.name}: ${error.message}`).slice(0, MAX_LINE_LENGTH).split('\n').map(logText).join('\n');
 }
 
 /**

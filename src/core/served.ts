@@ -1,7 +1,7 @@
 import { ANY_VERSION, type DispatchKey } from './run.js';
 
 /** Largest number of names, queues or versions that a hint lists. */
-const MENTIONED = 3;
+const MAX_MENTIONED = 3;
 
 /** Largest number of letters by which a misspelt name may differ from the intended name. */
 const MAX_TYPOS = 2;
@@ -64,8 +64,8 @@ function keyOf(text: string): DispatchKey {
 
 function listOf(names: readonly string[]): string {
   const unique = [...new Set(names)];
-  const shown = unique.slice(0, MENTIONED).join(', ');
-  return unique.length > MENTIONED ? `${shown} and ${unique.length - MENTIONED} more` : shown;
+  const shown = unique.slice(0, MAX_MENTIONED).join(', ');
+  return unique.length > MAX_MENTIONED ? `${shown} and ${unique.length - MAX_MENTIONED} more` : shown;
 }
 
 /**

@@ -62,15 +62,17 @@ export async function validate(schema: StandardSchema, value: unknown, argument:
 
 function refusal(argument: string, found: readonly StandardIssue[]): InvalidInputError {
   const issues: InputIssue[] = found.map(({ message, path }) => ({ message, path: (path ?? []).map(keyOf) }));
-  const shown = issues.slice(0, MAX_SHOWN).map(({ message, path }) => `${pathOf(argument, path)}: ${message.slice(0, MAX_MESSAGE)}`);
-  const more = issues.length > MAX_SHOWN ? `; and ${issues.length - MAX_SHOWN} more` : '';
+  const shown = issues
+    .slice(0, MAX_SHOWN_ISSUES)
+    .map(({ message, path }) => `${pathOf(argument, path)}: ${message.slice(0, MAX_MESSAGE_LENGTH)}`);
+  const more = issues.length > MAX_SHOWN_ISSUES ? `; and ${issues.length - MAX_SHOWN_ISSUES} more` : '';
   return new InvalidInputError(pathOf(argument, issues[0]?.path ?? []), `does not fit the schema (${shown.join('; ')}${more})`, {
     issues,
   });
 }
 
-const MAX_SHOWN = 5;
-const MAX_MESSAGE = 200;
+const MAX_SHOWN_ISSUES = 5;
+const MAX_MESSAGE_LENGTH = 200;
 
 function keyOf(segment: PropertyKey | { readonly key: PropertyKey }): PropertyKey {
   return typeof segment === 'object' ? segment.key : segment;

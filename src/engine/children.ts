@@ -22,8 +22,8 @@ import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
 
 const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
-const DETACHED_OPTIONS = [...START_OPTIONS, 'key'];
-const INVOKE_OPTIONS = [...DETACHED_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal'];
+const START_CHILD_OPTIONS = [...START_OPTIONS, 'key'];
+const INVOKE_OPTIONS = [...START_CHILD_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal'];
 
 /**
  * Starts a child run and waits for its result. The start and the wait become durable in one
@@ -68,7 +68,7 @@ export function startDetached(
   input: unknown,
   options: StartChildOptions = {},
 ): Promise<{ runId: string }> {
-  checkOptions(options, 'options', DETACHED_OPTIONS);
+  checkOptions(options, 'options', START_CHILD_OPTIONS);
   const { settings, definition } = pass;
   const start = settings.starts.check(workflow, pick(options, START_OPTIONS));
   const given = Arguments.of([input], settings.payloads.maxBytes);

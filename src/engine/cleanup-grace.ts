@@ -6,7 +6,7 @@ import type { Timers } from './timers.js';
  * Shortest time, in milliseconds, between two counts of the used cleanup time. A cleanup time above
  * 30 seconds is divided into 30 intervals.
  */
-const LEAST_TICK_MS = 1_000;
+const MIN_TICK_MS = 1_000;
 const TICKS = 30;
 
 /** Decides when cleanup time counts as used. Notified when no cleanup time is left. */
@@ -45,7 +45,7 @@ export class CleanupGrace {
     this.suspensions = suspended?.attempts ?? 0;
     this.leftMs = suspended ? suspended.wakeAt! - suspended.openedAt - waited(suspended, waits, cancel, now) : graceMs;
     this.countedAt = now;
-    this.tickMs = Math.max(LEAST_TICK_MS, graceMs / TICKS);
+    this.tickMs = Math.max(MIN_TICK_MS, graceMs / TICKS);
     this.schedule();
   }
 

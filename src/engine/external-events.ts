@@ -27,8 +27,8 @@ interface Parts {
 export class ExternalEvents {
   private readonly mailbox = new Mailbox();
   private offers: (() => void)[] = [];
-  private screening: PayloadValidation | undefined;
-  private withdrawals: AbortWatch | undefined;
+  private validation: PayloadValidation | undefined;
+  private abortWatch: AbortWatch | undefined;
 
   constructor(private readonly parts: Parts) {}
 
@@ -48,7 +48,7 @@ export class ExternalEvents {
 
   /** True while a message is being validated. */
   get isScreening(): boolean {
-    return this.screening?.isBusy === true;
+    return this.validation?.isBusy === true;
   }
 
   /** True when the channel has more messages than open waits. */
@@ -103,8 +103,8 @@ export class ExternalEvents {
 
   /** Withdraws the call when the signal is aborted. */
   watch(signal: AbortSignal, call: Call): void {
-    this.withdrawals ??= new AbortWatch((withdrawn, reason) => this.parts.calls.withdraw(withdrawn, reason));
-    this.withdrawals.watch(signal, call);
+    this.abortWatch ??= new AbortWatch((withdrawn, reason) => this.parts.calls.withdraw(withdrawn, reason));
+    this.abortWatch.watch(signal, call);
   }
 
   /** Forgets the wait of a call that was settled or withdrawn. */
@@ -124,14 +124,14 @@ export class ExternalEvents {
       const next = this.mailbox.next(channel);
       if (!next) return;
       const { message, call, handler } = next;
-      const screened = this.screening?.resultOf(message);
-      if (handler.screening && !screened) return this.screen(channel, message, handler.screening);
+      const validated = this.validation?.resultOf(message);
+      if (handler.validation && !validated) return this.validate(channel, message, handler.validation);
       const others = this.mailbox.match(channel);
-      this.screening?.forget(message);
-      handler.take(message, screened);
+      this.validation?.forget(message);
+      handler.take(message, validated);
       // Offer the channel's next message again. If that message arrived during the validation of
       // this one, nothing took it then.
-      if (handler.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+      if (handler.validation && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
       // Names the step, not the channel. A hook's channel contains its token, and anyone who reads
       // the token in a log could resume the run.
@@ -145,9 +145,9 @@ export class ExternalEvents {
    * Validates a message before a wait takes it. A valid message is offered again after the
    * validation.
    */
-  private screen(channel: string, message: Message, { screen, refused }: NonNullable<MessageHandler['screening']>): void {
-    this.screening ??= new PayloadValidation();
-    this.screening.begin(message, screen, (refusal) => {
+  private validate(channel: string, message: Message, { validate, refused }: NonNullable<MessageHandler['validation']>): void {
+    this.validation ??= new PayloadValidation();
+    this.validation.begin(message, validate, (refusal) => {
       if (refusal) {
         this.mailbox.drop(channel, message);
         refused(message, refusal);

@@ -31,7 +31,7 @@ interface HookSettings {
 }
 
 const UNGUESSABLE_BYTES = 32;
-const SHORTEST_TOKEN = 16;
+const MIN_TOKEN_LENGTH = 16;
 
 /**
  * Creates a hook. When the promise resolves, the hook is durable and no other run has its token.
@@ -55,8 +55,8 @@ export async function createHook(pass: PassHandle, options: HookOptions = {}): P
 function checkHook(options: HookOptions): HookSettings {
   const given = checkOptions(options, 'options', ['token', 'schema', 'headers', 'verify', 'idempotencyHeader']);
   const { token, schema, headers, verify, idempotencyHeader } = given;
-  if (token !== undefined && checkText(token, 'options.token').length < SHORTEST_TOKEN)
-    throw new InvalidInputError('options.token', `must have at least ${SHORTEST_TOKEN} characters: whoever guesses it resumes the run`);
+  if (token !== undefined && checkText(token, 'options.token').length < MIN_TOKEN_LENGTH)
+    throw new InvalidInputError('options.token', `must have at least ${MIN_TOKEN_LENGTH} characters: whoever guesses it resumes the run`);
   if (schema !== undefined && !isStandardSchema(schema))
     throw new InvalidInputError('options.schema', 'must be a schema of a library that follows https://standardschema.dev');
   if (headers !== undefined && (!Array.isArray(headers) || headers.length === 0))
@@ -108,7 +108,7 @@ class PassHook implements Hook<unknown> {
       expired: () => ({ output: 'null', attempts: 1 }),
       channel: channelOf('hook', token),
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
-      ...(schema ? { screen: (message: Message) => screen(pass, schema, this.#shape, message) } : {}),
+      ...(schema ? { validate: (message: Message) => validatePayload(pass, schema, this.#shape, message) } : {}),
     };
     return pass.call({
       kind: 'hook',
@@ -130,7 +130,7 @@ class PassHook implements Hook<unknown> {
  * Validates a payload with the schema of its hook. A schema that throws makes the wait fail,
  * because the mistake is in the code and not in the payload.
  */
-async function screen(pass: PassHandle, schema: StandardSchema, shape: 'body' | 'request', message: Message): Promise<Verdict> {
+async function validatePayload(pass: PassHandle, schema: StandardSchema, shape: 'body' | 'request', message: Message): Promise<Verdict> {
   let value: unknown;
   try {
     value = pass.settings.payloads.decode(message.payload, 'payload');

@@ -1,14 +1,14 @@
 import { isLimitedChannel } from '../core/message-kinds.js';
 import type { Call } from './call.js';
-import type { Message, Screen, Settlement } from './message.js';
+import type { Message, MessageValidator, Settlement } from './message.js';
 
 /** Callbacks with which a wait receives a message. */
 export interface MessageHandler {
-  readonly take: (message: Message, screened: Settlement | undefined) => void;
+  readonly take: (message: Message, validated: Settlement | undefined) => void;
   /**
    * Validation of each message before the wait takes it; absent when the wait takes every message.
    */
-  readonly screening?: { readonly screen: Screen; readonly refused: (message: Message, refusal: Error) => void };
+  readonly validation?: { readonly validate: MessageValidator; readonly refused: (message: Message, refusal: Error) => void };
 }
 
 interface Waiting {

@@ -25,4 +25,4 @@ export interface Settlement {
 export type Verdict = { readonly settlement: Settlement } | { readonly refusal: Error };
 
 /** Validates a message before a wait takes it. The promise never rejects. */
-export type Screen = (message: Message) => Promise<Verdict>;
+export type MessageValidator = (message: Message) => Promise<Verdict>;

@@ -82,7 +82,7 @@ export class Pass {
    * Number and size of messages that no wait has taken, and channels of waits that have no message
    * yet.
    */
-  get mail(): Pick<ExternalEvents, 'load' | 'missing'> {
+  get messages(): Pick<ExternalEvents, 'load' | 'missing'> {
     return this.parts.events;
   }
 

@@ -1,4 +1,4 @@
-import type { Message, Screen, Settlement } from './message.js';
+import type { Message, MessageValidator, Settlement } from './message.js';
 
 /**
  * Validates messages before a wait takes them. During a validation, the message stays in the
@@ -25,11 +25,11 @@ export class PayloadValidation {
    * Validates a message, unless its validation has begun before. Calls `done` with the refusal, or
    * with undefined for a valid message.
    */
-  begin(message: Message, screen: Screen, done: (refusal: Error | undefined) => void): void {
+  begin(message: Message, validate: MessageValidator, done: (refusal: Error | undefined) => void): void {
     if (this.verdicts.has(message.id)) return;
     this.verdicts.set(message.id, 'pending');
     this.pending++;
-    void screen(message).then((verdict) => {
+    void validate(message).then((verdict) => {
       this.pending--;
       if ('settlement' in verdict) this.verdicts.set(message.id, verdict.settlement);
       done('refusal' in verdict ? verdict.refusal : undefined);

@@ -2,7 +2,7 @@
 const known = new WeakSet<object>();
 
 /** Largest number of nested errors (`cause`) that are checked. */
-const DEPTH = 10;
+const MAX_DEPTH = 10;
 
 /** Remembers an error with which a durable call rejects. */
 export function noteRejection(error: unknown): void {
@@ -12,7 +12,7 @@ export function noteRejection(error: unknown): void {
 /** Tells if an error comes from a durable call, directly or as a cause of another error. */
 export function isOfCall(reason: unknown): boolean {
   let error = reason;
-  for (let depth = 0; depth < DEPTH && typeof error === 'object' && error !== null; depth++) {
+  for (let depth = 0; depth < MAX_DEPTH && typeof error === 'object' && error !== null; depth++) {
     if (known.has(error)) return true;
     try {
       error = (error as { cause?: unknown }).cause;

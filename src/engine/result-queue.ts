@@ -1,7 +1,7 @@
 import type { StepRecord } from '../core/step.js';
 import type { Replay } from './replay.js';
 import type { Timers } from './timers.js';
-import { turns, type TurnTaker } from './turns.js';
+import { turns, type TurnDelegate } from './turns.js';
 
 /** Receives the results and the notifications of a result queue. */
 export interface ResultQueueDelegate {
@@ -31,7 +31,7 @@ const STALL = '$stall';
  * alike, one per turn (turns.ts). Before the queue delivers the next result, it waits until the
  * code has repeated every call that was recorded before that result.
  */
-export class ResultQueue implements TurnTaker {
+export class ResultQueue implements TurnDelegate {
   /** Number of delivered results. */
   count = 0;
   isInTurn = false;

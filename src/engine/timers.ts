@@ -4,7 +4,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
  * Longest delay, in milliseconds, that is passed to `setTimeout`. Node would turn a delay of 2^31
  * or more into 1 ms.
  */
-const LONGEST_MS = 2 ** 30;
+const MAX_DELAY_MS = 2 ** 30;
 
 /**
  * Timers of one execution of the workflow function (a pass), by key. All timers are cleared when
@@ -25,7 +25,7 @@ export class Timers {
         this.due?.delete(key);
         fire();
       },
-      Math.min(Math.max(left, 0), LONGEST_MS),
+      Math.min(Math.max(left, 0), MAX_DELAY_MS),
     );
     this.due ??= new Map();
     this.due.set(key, { wakeAt, handle });

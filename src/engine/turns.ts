@@ -1,7 +1,7 @@
 import { setImmediate } from '../core/timers.js';
 
 /** Delivers results to one pass, one per turn. */
-export interface TurnTaker {
+export interface TurnDelegate {
   /**
    * Delivers one result. The code that awaits the result continues in microtasks directly
    * afterwards.
@@ -20,24 +20,24 @@ export interface TurnTaker {
  * by ordinary I/O. Replay depends on that distinction.
  */
 class TurnScheduler {
-  private waiting: TurnTaker[] = [];
-  private taking: TurnTaker[] = [];
+  private waiting: TurnDelegate[] = [];
+  private inTurn: TurnDelegate[] = [];
   private scheduled = false;
 
-  request(queue: TurnTaker): void {
+  request(queue: TurnDelegate): void {
     this.waiting.push(queue);
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      this.taking = this.waiting;
+      this.inTurn = this.waiting;
       this.waiting = [];
-      for (const taker of this.taking) isolated(taker, 'beginTurn');
+      for (const delegate of this.inTurn) isolated(delegate, 'beginTurn');
     });
     setImmediate(() => {
-      const takers = this.taking;
-      this.taking = [];
-      for (const taker of takers) isolated(taker, 'endTurn');
+      const delegates = this.inTurn;
+      this.inTurn = [];
+      for (const delegate of delegates) isolated(delegate, 'endTurn');
     });
   }
 }
@@ -46,9 +46,9 @@ class TurnScheduler {
  * Calls `beginTurn` or `endTurn`. An error in one pass must not cost the other passes their turn.
  * So the error is thrown later, where Node reports it as uncaught.
  */
-function isolated(taker: TurnTaker, half: keyof TurnTaker): void {
+function isolated(delegate: TurnDelegate, half: keyof TurnDelegate): void {
   try {
-    taker[half]();
+    delegate[half]();
   } catch (error) {
     process.nextTick(() => {
       throw error;

@@ -1,7 +1,7 @@
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import type { WaitKind } from '../core/step.js';
 import type { Call } from './call.js';
-import type { Message, Screen, Settlement } from './message.js';
+import type { Message, MessageValidator, Settlement } from './message.js';
 import type { PassHandle } from './pass-handle.js';
 
 /** Wait that ends when a message arrives or a time is reached. */
@@ -25,7 +25,7 @@ export interface WaitSpec {
    * Validates each message before the wait takes it. A refused message is dropped, and the wait
    * continues.
    */
-  readonly screen?: Screen;
+  readonly validate?: MessageValidator;
 }
 
 /** Begins a wait, or continues a recorded one. */
@@ -50,7 +50,7 @@ function open(pass: PassHandle, call: Call, { kind, name }: WaitSpec, wakeAt: nu
 
 /** Ends the call at its wake time or with a message, whichever enters the pass first. */
 export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: number | null): void {
-  const { channel, taken, expired, screen } = spec;
+  const { channel, taken, expired, validate } = spec;
   if (wakeAt !== null) {
     pass.timers.set(call.stepKey, wakeAt, () =>
       pass.offer(() => {
@@ -60,13 +60,13 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   }
   if (channel !== undefined && taken) {
     call.channel = channel;
-    const take = (message: Message, screened: Settlement | undefined): void =>
-      pass.results.settle(call, { ...(screened ?? taken(message)), takes: message.id });
+    const take = (message: Message, validated: Settlement | undefined): void =>
+      pass.results.settle(call, { ...(validated ?? taken(message)), takes: message.id });
     const refused = (message: Message, refusal: Error): void => {
       pass.dropMessage(call.stepKey, message.id, refusal);
       if (!call.settled && !call.waitRecorded && !pass.isClosed) open(pass, call, spec, wakeAt);
     };
-    pass.listen(channel, call, { take, ...(screen ? { screening: { screen, refused } } : {}) });
+    pass.listen(channel, call, { take, ...(validate ? { validation: { validate, refused } } : {}) });
   }
 }
 

@@ -12,7 +12,7 @@ import { describeError } from './connection-checks.js';
 export const BOOT_PATIENCE_MS = 30_000;
 
 const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 3_000;
+const MAX_PAUSE_MS = 3_000;
 
 /**
  * Repeats a part of the boot while the database cannot be reached, for example because the server
@@ -26,7 +26,7 @@ const LONGEST_PAUSE_MS = 3_000;
  */
 export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number, warn: (message: string) => void): Promise<T> {
   const since = performance.now();
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
     try {
       return await attempt();
     } catch (error) {

@@ -9,13 +9,13 @@ const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.ts
  * Maximum number of files and of folders that are read. Further ones are ignored, so that the boot
  * stays fast.
  */
-const MOST_FILES = 5_000;
-const MOST_FOLDERS = 1_000;
+const MAX_FILES = 5_000;
+const MAX_FOLDERS = 1_000;
 /**
  * Maximum number of bytes of file contents that are hashed in total. Further files are identified
  * by their size and modification time.
  */
-const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
+const MAX_CONTENT_BYTES = 8 * 1024 * 1024;
 
 /** Properties of the process that show which file is the first file of the application. */
 export interface ProcessInfo {
@@ -78,8 +78,8 @@ function digestBuild(entry: string): string {
     return hash.digest('hex');
   }
   const { home, root } = homeOf(entry);
-  if (home !== undefined) noteFile(hash, join(home, 'package.json'), 'package.json', MOST_CONTENT_BYTES);
-  let left = MOST_CONTENT_BYTES;
+  if (home !== undefined) noteFile(hash, join(home, 'package.json'), 'package.json', MAX_CONTENT_BYTES);
+  let left = MAX_CONTENT_BYTES;
   for (const file of codeFiles(root)) left -= noteFile(hash, file, relative(root, file), left);
   return hash.digest('hex');
 }
@@ -106,7 +106,7 @@ function homeOf(entry: string): { home: string | undefined; root: string } {
 function codeFiles(root: string): string[] {
   const files: string[] = [];
   const folders = [root];
-  for (let index = 0; index < folders.length && index < MOST_FOLDERS && files.length < MOST_FILES; index++) {
+  for (let index = 0; index < folders.length && index < MAX_FOLDERS && files.length < MAX_FILES; index++) {
     const folder = folders[index]!;
     for (const entry of entriesOf(folder)) {
       if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
@@ -114,7 +114,7 @@ function codeFiles(root: string): string[] {
       else if (CODE.has(extname(entry.name)) && !/\.d\.[cm]?ts$/.test(entry.name)) files.push(join(folder, entry.name));
     }
   }
-  return files.slice(0, MOST_FILES);
+  return files.slice(0, MAX_FILES);
 }
 
 function entriesOf(folder: string): ReturnType<typeof readSorted> {
@@ -134,12 +134,12 @@ function readSorted(folder: string) {
  *
  * @returns number of bytes of content that were read; 0 when only the size and time were added
  */
-function noteFile(hash: Hash, file: string, name: string, mostBytes: number): number {
+function noteFile(hash: Hash, file: string, name: string, maxBytes: number): number {
   hash.update(name).update('\0');
   try {
     const { size, mtimeMs } = statSync(file);
     hash.update(String(size)).update('\0');
-    if (size <= mostBytes) {
+    if (size <= maxBytes) {
       hash.update(readFileSync(file));
       return size;
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { buildIdentity, type ProcessInfo } from './build-identity.js';
 
-const DIGITS = 16;
+const ID_DIGITS = 16;
 
 /**
  * Deployment of the application. Its id is the configured one, or is derived from the files of the
@@ -14,7 +14,7 @@ export class Deployment {
   readonly isKnown: boolean;
 
   constructor(configured: string | undefined, processInfo: ProcessInfo = here()) {
-    const identity = configured ?? buildIdentity(processInfo)?.slice(0, DIGITS);
+    const identity = configured ?? buildIdentity(processInfo)?.slice(0, ID_DIGITS);
     this.isKnown = identity !== undefined;
     this.current = identity ?? digest([]);
   }
@@ -35,7 +35,7 @@ export class Deployment {
 function digest(sources: readonly string[]): string {
   const hash = createHash('sha256');
   for (const source of sources.toSorted()) hash.update(source).update('\0');
-  return hash.digest('hex').slice(0, DIGITS);
+  return hash.digest('hex').slice(0, ID_DIGITS);
 }
 
 function here(): ProcessInfo {

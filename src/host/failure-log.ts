@@ -8,7 +8,7 @@ import { describeError } from './connection-checks.js';
  * Maximum number of lines that are logged in ten seconds. Further failures are only counted, and
  * the log shows their number.
  */
-const MOST_LINES = 100;
+const MAX_LINES_PER_WINDOW = 100;
 const WINDOW_MS = 10_000;
 
 /** Run in which an attempt or a step failed. */
@@ -59,12 +59,12 @@ export class FailureLog {
     if (this.what === 'nothing') return false;
     const now = performance.now();
     if (now >= this.windowEnd) {
-      const left = this.lines - MOST_LINES;
+      const left = this.lines - MAX_LINES_PER_WINDOW;
       if (left > 0) this.write('warn', `worker: left out ${left} more lines about failed attempts, steps and runs`, { count: left });
       this.windowEnd = now + WINDOW_MS;
       this.lines = 0;
     }
-    return ++this.lines <= MOST_LINES;
+    return ++this.lines <= MAX_LINES_PER_WINDOW;
   }
 }
 

@@ -2,7 +2,7 @@ import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { hasUnfinishedRuns, readHome, recordHome, type Home } from '../store/sql/home.js';
 
-const LOOK_AGAIN_MS = 2_000;
+const CHECK_AGAIN_MS = 2_000;
 /** Number of checks between two error messages. */
 const REPORT_EVERY = 30;
 
@@ -44,24 +44,24 @@ function isSame(here: Home, there: Home): boolean {
  * Waits until the process may execute the runs: an operator must confirm that this database is the
  * original.
  *
- * @param look checks again. Returns the reason why the process may not execute the runs; undefined
+ * @param check checks again. Returns the reason why the process may not execute the runs; undefined
  *   when it may
  * @param stopped returns true when the process no longer wants to execute runs
  * @param report called with the reason at once, and then once a minute
  * @returns false when the process stopped before it was allowed to execute the runs
  */
 export async function whenHome(
-  look: () => Promise<string | undefined>,
+  check: () => Promise<string | undefined>,
   reason: string,
   stopped: () => boolean,
   report: (reason: string) => void,
 ): Promise<boolean> {
   let current: string | undefined = reason;
-  for (let looks = 0; current !== undefined; looks++) {
-    if (looks % REPORT_EVERY === 0) report(current);
-    await sleep(LOOK_AGAIN_MS, undefined, { ref: false });
+  for (let checks = 0; current !== undefined; checks++) {
+    if (checks % REPORT_EVERY === 0) report(current);
+    await sleep(CHECK_AGAIN_MS, undefined, { ref: false });
     if (stopped()) return false;
-    current = await look().catch(() => current);
+    current = await check().catch(() => current);
   }
   return true;
 }

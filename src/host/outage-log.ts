@@ -46,7 +46,7 @@ export class OutageLog {
     }
     this.began = this.last;
     this.failures = 0;
-    this.timer = setInterval(() => this.look(), this.everyMs).unref();
+    this.timer = setInterval(() => this.report(), this.everyMs).unref();
     this.write('warn', `database: unreachable; trying again: ${describeError(error)} (${work})`);
   }
 
@@ -68,7 +68,7 @@ export class OutageLog {
     return true;
   }
 
-  private look(): void {
+  private report(): void {
     const seconds = Math.round((this.last - this.began) / 1_000);
     if (this.failures === 0) {
       this.close();

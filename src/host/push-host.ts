@@ -54,8 +54,10 @@ export class PushHost {
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
-    const make = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
-    this.deliveries = new Deliveries(database, make, publisher, settings, (message, error, fields) => runtime.warn(message, error, fields));
+    const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
+    this.deliveries = new Deliveries(database, create, publisher, settings, (message, error, fields) =>
+      runtime.warn(message, error, fields),
+    );
     this.sweeps = this.createSweeps();
   }
 
@@ -109,8 +111,8 @@ export class PushHost {
 
   /** Delivers new messages to the given runs. Ignores runs that this process does not execute. */
   messaged(runIds: readonly string[]): void {
-    const looked = this.deliveries.current?.checkMessages(runIds);
-    looked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
+    const checked = this.deliveries.current?.checkMessages(runIds);
+    checked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
   }
 
   /**

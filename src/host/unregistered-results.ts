@@ -7,12 +7,10 @@ import type { ModuleSettings } from './settings.js';
 /** Milliseconds that a due run may stay unclaimed, because a worker may be about to boot. */
 const PATIENCE_MS = 2_000;
 
-/**
- * Maximum number of awaited runs, and of waits of one run, that a search examines. `DEPTH` is the
- * maximum depth of child runs below an awaited run.
- */
-const LOOKED_AT = 20;
-const DEPTH = 5;
+/** Maximum number of awaited runs, and of waits of one run, that a search examines. */
+const MAX_EXAMINED = 20;
+/** Maximum depth of child runs below an awaited run that a search examines. */
+const MAX_DEPTH = 5;
 
 /** Parts of the process that the search uses. */
 export interface UnregisteredResultsOptions {
@@ -46,8 +44,8 @@ export function unregisteredResults(
     const row = await describeRun(database, runId, 'current');
     if (!row) return undefined;
     if (row.status === 'pending') return !row.isServed && row.readyAt !== null && row.readyAt < now() - PATIENCE_MS ? row : undefined;
-    if (row.status !== 'waiting' || depth === DEPTH) return undefined;
-    for (const { kind, name } of row.waits.slice(0, LOOKED_AT)) {
+    if (row.status !== 'waiting' || depth === MAX_DEPTH) return undefined;
+    for (const { kind, name } of row.waits.slice(0, MAX_EXAMINED)) {
       const child = kind === 'child' && name !== null ? await findUnregistered(name, depth + 1) : undefined;
       if (child) return child;
     }
@@ -55,7 +53,7 @@ export function unregisteredResults(
   };
   return async (runIds) => {
     const errors = new Map<string, Error>();
-    for (const runId of runIds.slice(0, LOOKED_AT)) {
+    for (const runId of runIds.slice(0, MAX_EXAMINED)) {
       const row = await findUnregistered(runId, 0);
       const idle = idleBecause();
       if (row && (idle !== undefined || row.deadlineAt === null))

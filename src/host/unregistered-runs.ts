@@ -4,7 +4,7 @@ import { dispatchLabel } from '../core/served.js';
 import type { Database } from '../store/database.js';
 import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.js';
 
-const SHOWN = 10;
+const MAX_SHOWN_KINDS = 10;
 
 /**
  * Describes the runs that no workflow class of this process can continue, by workflow, version and
@@ -27,6 +27,6 @@ export async function describeUnregistered(database: Database, keys: readonly Di
 }
 
 function listOf(kinds: readonly string[]): string {
-  const more = kinds.length > SHOWN ? ` and ${kinds.length - SHOWN} more kinds` : '';
-  return kinds.slice(0, SHOWN).join(', ') + more;
+  const more = kinds.length > MAX_SHOWN_KINDS ? ` and ${kinds.length - MAX_SHOWN_KINDS} more kinds` : '';
+  return kinds.slice(0, MAX_SHOWN_KINDS).join(', ') + more;
 }

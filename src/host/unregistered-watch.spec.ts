@@ -29,7 +29,7 @@ describe('the watch for runs that no worker executes', () => {
       return { health: STOPPED, keys };
     };
     const warn = (message: string): void => void warnings.push(message);
-    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 20, lookSoonMs: 20 });
+    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, checkAfterMs: 20, checkSoonMs: 20 });
     watch.note();
   };
   const noSessions = () => fixture.admin.query('DELETE FROM durable.workflow_sessions');
@@ -84,7 +84,7 @@ describe('the watch for runs that no worker executes', () => {
     await holder.query('BEGIN; LOCK TABLE durable.workflow_sessions');
     start([]);
     const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-    await waitFor(async () => (await fixture.admin.query(waiting)).length === 1, { message: 'a look' });
+    await waitFor(async () => (await fixture.admin.query(waiting)).length === 1, { message: 'a check' });
     await watch!.stop();
     expect(await fixture.admin.query(waiting)).toEqual([]);
     await holder.query('COMMIT');
@@ -97,27 +97,27 @@ describe('the watch for runs that no worker executes', () => {
   it('checks soon a run that no worker was known to serve, and does not check other runs', async () => {
     const order = { queue: 'default', name: 'order', version: 1 };
     const keys: DispatchKey[] = [];
-    let looks = 0;
+    let checks = 0;
     const worker = () => {
-      looks++;
+      checks++;
       return { health: STOPPED, keys: keys.length > 0 ? keys : undefined };
     };
     const warn = (message: string): void => void warnings.push(message);
     await noSessions();
     await open.submit(startOf('one', false));
-    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 600_000, lookSoonMs: 20 });
+    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, checkAfterMs: 600_000, checkSoonMs: 20 });
     watch.note([order]);
     await warned();
     expect(warnings).toEqual([expect.stringContaining('"order" version 1 in queue "default"')]);
-    // A worker serves "order" now, and the watch remembers this after its next look.
+    // A worker serves "order" now, and the watch remembers this after its next check.
     keys.push(order);
-    const before = looks;
+    const before = checks;
     watch.note([order]);
-    await waitFor(() => looks >= before + 2);
-    const settled = looks;
+    await waitFor(() => checks >= before + 2);
+    const settled = checks;
     for (let n = 0; n < 100; n++) watch.note([order]);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(looks).toBe(settled);
+    expect(checks).toBe(settled);
     // Runs of the workflow were served in between, so the watch warns about them again.
     keys.length = 0;
     watch.note([{ ...order, name: 'unknown' }]);

@@ -10,12 +10,12 @@ import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/s
  * Milliseconds between a start of runs and the check for unclaimed runs. A worker normally claims
  * started runs long before.
  */
-const LOOK_AFTER_MS = 25_000;
+const CHECK_AFTER_MS = 25_000;
 /**
  * Milliseconds until the check when no process was known to serve the started runs. A worker that
  * is about to boot may still claim these runs meanwhile.
  */
-const LOOK_SOON_MS = 5_000;
+const CHECK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
 /** Maximum number of kinds of runs (workflow, version and queue) about which the watch warns. */
 const MAX_WARNED = 1_000;
@@ -28,8 +28,8 @@ export interface UnregisteredWatchOptions {
   /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
   readonly warn: Warn;
-  readonly lookAfterMs?: number;
-  readonly lookSoonMs?: number;
+  readonly checkAfterMs?: number;
+  readonly checkSoonMs?: number;
 }
 
 /**
@@ -50,7 +50,7 @@ export class UnregisteredWatch {
   private hasWarnedOfNoWorker = false;
   private stopped = false;
   /** Current or latest check. */
-  private looking: Promise<void> = Promise.resolve();
+  private checking: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -63,17 +63,17 @@ export class UnregisteredWatch {
    */
   note(runs?: readonly DispatchKey[]): void {
     if (this.stopped) return;
-    const { lookAfterMs = LOOK_AFTER_MS, lookSoonMs = LOOK_SOON_MS } = this.options;
+    const { checkAfterMs = CHECK_AFTER_MS, checkSoonMs = CHECK_SOON_MS } = this.options;
     // The timer does not keep the process alive, so a script may end after it has started its runs.
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      this.begin(Math.min(OVERDUE_MS, lookAfterMs));
-    }, lookAfterMs).unref();
+      this.begin(Math.min(OVERDUE_MS, checkAfterMs));
+    }, checkAfterMs).unref();
     if (!runs || this.soon || runs.every((run) => this.known.has(run))) return;
     this.soon = setTimeout(() => {
       this.soon = undefined;
-      this.begin(lookSoonMs / 2);
-    }, lookSoonMs).unref();
+      this.begin(checkSoonMs / 2);
+    }, checkSoonMs).unref();
   }
 
   /** Stops the watch. Resolves when the current check has ended. */
@@ -81,15 +81,15 @@ export class UnregisteredWatch {
     this.stopped = true;
     clearTimeout(this.timer);
     clearTimeout(this.soon);
-    return this.looking;
+    return this.checking;
   }
 
   /** Begins a check after the current check has ended. */
   private begin(overdueMs: number): void {
-    this.looking = this.looking.then(() => this.look(overdueMs));
+    this.checking = this.checking.then(() => this.check(overdueMs));
   }
 
-  private async look(overdueMs: number): Promise<void> {
+  private async check(overdueMs: number): Promise<void> {
     if (this.stopped) return;
     try {
       await this.warnOfUnregistered(overdueMs);

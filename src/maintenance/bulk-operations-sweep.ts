@@ -15,7 +15,7 @@ import type { Sweep } from './sweep.js';
 
 const SWEEP_EVERY_MS = 1_000;
 /** Maximum number of runs in one part of a bulk operation. One transaction handles one part. */
-const PART = 100;
+const MAX_PART_RUNS = 100;
 
 export interface BulkOperationsOptions {
   /** Called when retried runs have become due. */
@@ -66,7 +66,7 @@ export class BulkOperationsSweep implements Sweep {
   }
 
   private async doNext(operation: UnfinishedOperation): Promise<number> {
-    for (let most = PART; ;) {
+    for (let most = MAX_PART_RUNS; ;) {
       const part = await nextPart(this.database, operation, most);
       try {
         return await this.doPart(operation, part);

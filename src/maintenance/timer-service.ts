@@ -3,12 +3,12 @@ import type { Database } from '../store/database.js';
 import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
 import { BackgroundService } from './background-service.js';
 
-const BATCH = 1_000;
+const MAX_BATCH_RUNS = 1_000;
 /**
  * Minimum number of milliseconds to the next query. A query that was sent a moment too early is
  * repeated after this time.
  */
-const LEAST_PAUSE_MS = 2;
+const MIN_PAUSE_MS = 2;
 /**
  * Maximum number of milliseconds between queries while another transaction locks the due runs. The
  * pause doubles up to this value.
@@ -33,7 +33,7 @@ export interface TimerServiceOptions {
  */
 export class TimerService extends BackgroundService {
   private next = Number.POSITIVE_INFINITY;
-  private leastPauseMs = LEAST_PAUSE_MS;
+  private minPauseMs = MIN_PAUSE_MS;
 
   constructor(
     private readonly database: Database,
@@ -73,8 +73,8 @@ export class TimerService extends BackgroundService {
     let total = 0;
     try {
       this.next = Number.POSITIVE_INFINITY;
-      for (let woken = BATCH; woken === BATCH && this.isRunning;) {
-        woken = await wakeDueRuns(this.database, BATCH);
+      for (let woken = MAX_BATCH_RUNS; woken === MAX_BATCH_RUNS && this.isRunning;) {
+        woken = await wakeDueRuns(this.database, MAX_BATCH_RUNS);
         total += woken;
         if (woken > 0) this.options.woke(woken);
       }
@@ -84,8 +84,8 @@ export class TimerService extends BackgroundService {
       this.options.failed(error);
     }
     const isStuck = total === 0 && this.next <= this.clock.now();
-    this.leastPauseMs = isStuck ? Math.min(this.leastPauseMs * 2, LOCKED_PAUSE_MS) : LEAST_PAUSE_MS;
-    return this.pauseMs(this.leastPauseMs);
+    this.minPauseMs = isStuck ? Math.min(this.minPauseMs * 2, LOCKED_PAUSE_MS) : MIN_PAUSE_MS;
+    return this.pauseMs(this.minPauseMs);
   }
 
   private pauseMs(leastMs: number): number {

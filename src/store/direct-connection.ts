@@ -21,7 +21,7 @@ const COALESCE_MS = 3;
  */
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
-const LONGEST_RECONNECT_MS = 2_000;
+const MAX_RECONNECT_MS = 2_000;
 /** Failed attempts before the first report. A restarting server is usually back before that. */
 const QUIET_ATTEMPTS = 3;
 const REPORT_AGAIN_MS = 60_000;
@@ -236,7 +236,7 @@ export class DirectConnection {
    * not overloaded.
    */
   private reconnectLater(): void {
-    this.reconnect(Math.min(RECONNECT_MS * 2 ** Math.min(this.failures, 10), LONGEST_RECONNECT_MS));
+    this.reconnect(Math.min(RECONNECT_MS * 2 ** Math.min(this.failures, 10), MAX_RECONNECT_MS));
   }
 
   private noteFailure(error: unknown): void {

@@ -2,7 +2,7 @@
  * Sampling interval: on average, one small message in this number checks its run's inbox. That
  * message counts for all of them.
  */
-const SAMPLE = 8;
+const MESSAGES_PER_SAMPLE = 8;
 /**
  * Largest size, in bytes, of a message that may skip the check. A larger message always checks the
  * inbox.
@@ -24,7 +24,7 @@ export class InboxSampling {
    */
   weightOf(runId: string, bytes: number): number {
     if (bytes > SMALL_BYTES || this.full.has(runId)) return 1;
-    return Math.random() * SAMPLE < 1 ? SAMPLE : 0;
+    return Math.random() * MESSAGES_PER_SAMPLE < 1 ? MESSAGES_PER_SAMPLE : 0;
   }
 
   /** Remembers whether a check found the run's inbox full. */

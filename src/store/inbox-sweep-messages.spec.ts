@@ -46,25 +46,25 @@ describe('a message whose notification was lost', () => {
     const [row] = await fixture.admin.query('SELECT *, xmin::text AS row_version FROM durable.workflow_runs WHERE id = $1', [id]);
     return row;
   };
-  const quiet = { told: [], cancelled: [] };
+  const quiet = { notified: [], cancelled: [] };
 
   it.each(WAITS)('makes a suspended run due, once: the run waits for %s', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await open.submit(changeOf(RUN, SUSPENDED));
     await send(kind, name);
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
-    const told = await run();
-    expect(told).toMatchObject({ status: 'pending', wake_count: 1, ready_at: expect.any(Date), cancel_requested_at: null });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
+    const notified = await run();
+    expect(notified).toMatchObject({ status: 'pending', wake_count: 1, ready_at: expect.any(Date), cancel_requested_at: null });
     for (let again = 0; again < 3; again++) expect(await sweepAndNotify(open.database)).toEqual(quiet);
-    expect(await run()).toEqual(told);
+    expect(await run()).toEqual(notified);
   });
 
   it.each(WAITS)('raises the wake count of a running run that waits for %s', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await send(kind, name);
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'running', wake_count: 1, session_id: open.sessionId });
   });
 
@@ -115,7 +115,7 @@ describe('a message whose notification was lost', () => {
     await open.submit(changeOf(RUN, { ...SUSPENDED, wakeCount: 1 }));
     expect(await unblockRuns(open.database, keys, 'a third')).toHaveLength(0);
     await send('signal', 'go');
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'waiting', ready_at = NULL`);
     expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'pending' }]);
   });
@@ -132,7 +132,7 @@ describe('a message whose notification was lost', () => {
       [RUN],
     );
     await send('signal', 'go', 'first');
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_count: 1 });
     expect(await fixture.admin.query('SELECT run_id FROM durable.workflow_inbox')).toEqual([{ run_id: RUN }]);
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
@@ -150,7 +150,7 @@ describe('a message whose notification was lost', () => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) VALUES ('child', 'cancel', '{"reason":"enough"}', now() - interval '1 minute')`,
     );
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: ['child'] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: ['child'] });
     expect(await run()).toMatchObject({ status: 'pending' });
     const [message] = await fixture.admin.query('SELECT run_id, kind, name, payload FROM durable.workflow_inbox');
     expect(message).toMatchObject({ run_id: RUN, kind: 'child_failed', name: 'invoke:x', payload: { name: 'WorkflowCancelledError' } });

@@ -63,7 +63,7 @@ describe('a request to cancel whose notification was lost', () => {
     await bring('running');
     await cancelWithoutNotice();
     expect(await run()).toMatchObject({ wake_count: 0 });
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({
       status: 'running',
       wake_count: 1,
@@ -76,14 +76,14 @@ describe('a request to cancel whose notification was lost', () => {
   it('makes a waiting run due', async () => {
     await bring('suspended');
     await cancelWithoutNotice();
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });
   });
 
   it.each(['due', 'delayed'] as const)('cancels, without an execution, a run that was never executed and is %s', async (state) => {
     await bring(state);
     await cancelWithoutNotice();
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [RUN] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [], cancelled: [RUN] });
     const error = expect.objectContaining({ name: 'WorkflowCancelledError', message: expect.stringContaining('enough') });
     expect(await run()).toMatchObject({ status: 'cancelled', error, started_at: null, finished_at: expect.any(Date), ready_at: null });
     expect(await messages()).toEqual([]);
@@ -96,7 +96,7 @@ describe('a request to cancel whose notification was lost', () => {
     await sweepAndNotify(open.database);
     const noted = await run();
     expect(noted).toMatchObject({ status, cancel_requested_at: expect.any(Date) });
-    for (let again = 0; again < 3; again++) expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
+    for (let again = 0; again < 3; again++) expect(await sweepAndNotify(open.database)).toEqual({ notified: [], cancelled: [] });
     expect(await run()).toEqual(noted);
     expect(await messages()).toHaveLength(1);
   });
@@ -119,7 +119,7 @@ describe('a request to cancel whose notification was lost', () => {
     await cancelWithoutNotice();
     await open.submit(changeOf(RUN));
     const ended = await run();
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [], cancelled: [] });
     expect(await run()).toEqual(ended);
     expect(await messages()).toEqual([]);
   });
@@ -151,7 +151,7 @@ describe('a request to cancel whose notification was lost', () => {
     await open.submit(changeOf('b-ending'));
     const ended = await run('b-ending');
     await holder.query('SELECT pg_advisory_unlock(4712)');
-    expect(await sweeping).toEqual({ told: ['a-gated'], cancelled: [] });
+    expect(await sweeping).toEqual({ notified: ['a-gated'], cancelled: [] });
     expect(await run('b-ending')).toEqual(ended);
   });
 });

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
+const MAX_PAUSE_MS = 2_000;
 
 /**
  * Error codes of a server that answered but did not admit the client: a wrong password, a missing
@@ -45,7 +45,7 @@ export class Refusals {
       return;
     }
     this.last = error;
-    this.pauseMs = Math.min(this.pauseMs === 0 ? FIRST_PAUSE_MS : this.pauseMs * 2, LONGEST_PAUSE_MS);
+    this.pauseMs = Math.min(this.pauseMs === 0 ? FIRST_PAUSE_MS : this.pauseMs * 2, MAX_PAUSE_MS);
     this.until = performance.now() + this.pauseMs;
   }
 }

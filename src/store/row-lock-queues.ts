@@ -3,8 +3,8 @@ import { performance } from 'node:perf_hooks';
 import { sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 
-const SHORTEST_PAUSE_MS = 3;
-const LONGEST_PAUSE_MS = 1_000;
+const MIN_PAUSE_MS = 3;
+const MAX_PAUSE_MS = 1_000;
 /** Milliseconds for which a call waits for a locked row. */
 const MAX_WAIT_MS = 10_000;
 
@@ -14,7 +14,7 @@ const MAX_WAIT_MS = 10_000;
  * often.
  */
 export function pauseAfter(elapsedMs: number): number {
-  return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
+  return Math.min(Math.max(elapsedMs / 4, MIN_PAUSE_MS), MAX_PAUSE_MS);
 }
 
 /** Calls of this process that change the row of one run, in order of arrival. */

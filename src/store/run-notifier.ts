@@ -13,7 +13,7 @@ import { forwardMessages } from './sql/send-signal.js';
 import { pauseAfter } from './row-lock-queues.js';
 
 /** Maximum number of runs that one statement notifies. */
-const BATCH = 100;
+const MAX_BATCH_RUNS = 100;
 /**
  * Maximum number of waiting notifications. Further runs are notified by the sweeps, which search
  * the database regularly.
@@ -151,7 +151,7 @@ export class RunNotifier {
     for (const [key, each] of this.pending) {
       if (each.dueAt > now || (batch[0] && batch[0].kind !== each.kind)) continue;
       this.pending.delete(key);
-      if (batch.push(each) === BATCH) break;
+      if (batch.push(each) === MAX_BATCH_RUNS) break;
     }
     return batch;
   }

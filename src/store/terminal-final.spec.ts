@@ -119,7 +119,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, created_at) VALUES ('${status}', 'cancel', now() - interval '1 hour')`,
     );
-    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ notified: [], cancelled: [] });
     expect(await everything()).toEqual(ended);
   });
 

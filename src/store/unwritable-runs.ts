@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 /** Milliseconds until a refused change of a run is tried again for the first time. */
 const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 30_000;
+const MAX_PAUSE_MS = 30_000;
 /**
  * Milliseconds after the last refusal at which a run is forgotten, because it may have ended or
  * been deleted.
@@ -77,7 +77,7 @@ export class UnwritableRuns {
     if (!before && runs.size >= MAX_RUNS_PER_CHANGE) throw error;
     this.changes.set(change, runs);
     const now = performance.now();
-    const pauseMs = before ? Math.min(before.pauseMs * 2, LONGEST_PAUSE_MS) : FIRST_PAUSE_MS;
+    const pauseMs = before ? Math.min(before.pauseMs * 2, MAX_PAUSE_MS) : FIRST_PAUSE_MS;
     runs.set(runId, { since: before?.since ?? new Date(), error, pauseMs, tryAt: now + pauseMs, refusedAt: now });
     if (!isKnown) this.report(runId, error);
   }

@@ -5,7 +5,7 @@ import type { Body } from './loop-watch.js';
 
 const TICK_MS = 1_000;
 /** Maximum number of step bodies that the session's row shows. */
-const MOST_SHOWN = 500;
+const MAX_SHOWN_BODIES = 500;
 
 /** The properties of the worker that this file uses. */
 export interface BodiesSource {
@@ -47,7 +47,7 @@ export class BodiesShown {
       const key = JSON.stringify([runId, stepKey, attempt]);
       const known = before.get(key);
       this.seen.set(key, known ?? { runId, stepKey, attempt, since: Math.floor(this.source.now()) });
-      if (known && shown.length < MOST_SHOWN) shown.push(known);
+      if (known && shown.length < MAX_SHOWN_BODIES) shown.push(known);
     }
     const sessionId = this.source.sessionId();
     if (sessionId === undefined || this.writing) return;

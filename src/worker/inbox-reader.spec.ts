@@ -18,12 +18,12 @@ import { Worker } from './worker.js';
 class GatedDatabase extends Database {
   asked = 0;
   /** Number of queries for the wake counters of runs. */
-  looked = 0;
+  comparisons = 0;
   open!: () => void;
   private readonly opened = new Promise<void>((resolve) => (this.open = resolve));
 
   override async query<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    if (statement.name === 'durable_moved_runs') this.looked++;
+    if (statement.name === 'durable_moved_runs') this.comparisons++;
     if (statement.name === 'durable_read_inbox') {
       this.asked++;
       await this.opened;
@@ -132,7 +132,7 @@ describe('a claimed run whose inbox has not been read', () => {
     await requestCancel(open.database, 'run', '{}', '{}');
     // Wait until the worker has either suspended the run, or failed to and queried the counters
     // again.
-    await waitFor(async () => database.looked > 0 || (await run()).status === 'waiting');
+    await waitFor(async () => database.comparisons > 0 || (await run()).status === 'waiting');
     expect(await run()).toEqual({ status: 'running', epoch: 2 });
     database.open();
     await waitFor(async () => (await run()).status === 'cancelled');

@@ -17,16 +17,16 @@ export const UNREAD = -1;
  * Maximum number of signals and hook payloads that a run holds in memory. Further messages stay in
  * the table until the run has taken some.
  */
-const MAX_HELD = 100;
+const MAX_HELD_MESSAGES = 100;
 const MAX_HELD_LENGTH = 4 * 1024 * 1024;
 /**
  * Maximum number of messages that a run may hold when further messages are read for it. While an
  * old transaction is open anywhere on the server, each read must skip the messages that the run
  * already holds. Skipping would be slow for a run that holds many.
  */
-const FEW_HELD = MAX_HELD / 4;
+const FEW_HELD_MESSAGES = MAX_HELD_MESSAGES / 4;
 /** Maximum number of inboxes that one statement reads. */
-const BATCH = 50;
+const MAX_BATCH_RUNS = 50;
 
 /** An active run, to which messages are delivered. */
 export interface MessageReceiver {
@@ -125,7 +125,7 @@ export class InboxReader {
 
   private enqueue(runs: readonly Due[]): Promise<void> {
     const read = this.reading.then(async () => {
-      for (let start = 0; start < runs.length; start += BATCH) await this.read(runs.slice(start, start + BATCH));
+      for (let start = 0; start < runs.length; start += MAX_BATCH_RUNS) await this.read(runs.slice(start, start + MAX_BATCH_RUNS));
     });
     this.reading = read.catch(() => undefined);
     return read;
@@ -189,9 +189,9 @@ export class InboxReader {
    */
   private async readMissing(execution: MessageReceiver): Promise<void> {
     const { inbox, pass, run } = execution;
-    const missing = [...pass.mail.missing()];
+    const missing = [...pass.messages.missing()];
     if (!inbox.hasMore || missing.length === 0) return;
-    const room = { count: FEW_HELD, bytes: MAX_HELD_LENGTH };
+    const room = { count: FEW_HELD_MESSAGES, bytes: MAX_HELD_LENGTH };
     const messages = await readChannels(this.database, run.id, missing, [...inbox.known], room);
     if (this.executions.get(run.id) !== execution) return;
     inbox.note(messages);
@@ -205,20 +205,20 @@ export class InboxReader {
  */
 function placeOf(execution: MessageReceiver): InboxPlace {
   const { run, inbox, pass } = execution;
-  const { count, length } = pass.mail.load;
+  const { count, length } = pass.messages.load;
   const isFull = count > 0 && !hasRoom(execution);
-  return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
+  return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD_MESSAGES - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
 }
 
 /** True when the run holds so few messages that more may be read. */
 function hasRoom({ pass }: MessageReceiver): boolean {
-  const { count, length } = pass.mail.load;
-  return count === 0 || (count <= FEW_HELD && length <= MAX_HELD_LENGTH / 4);
+  const { count, length } = pass.messages.load;
+  return count === 0 || (count <= FEW_HELD_MESSAGES && length <= MAX_HELD_LENGTH / 4);
 }
 
 /** True when the run has an open wait and no message for the wait in memory. */
 function isMissingSome({ pass }: MessageReceiver): boolean {
-  return [...pass.mail.missing()].length > 0;
+  return [...pass.messages.missing()].length > 0;
 }
 
 function deliverTo(execution: MessageReceiver, { id, kind, name, payload }: InboxMessage): void {

@@ -6,7 +6,7 @@ import { lastBegunBody } from '../engine/attempt.js';
 const TICK_MS = 500;
 const WARN_AGAIN_MS = 10_000;
 /** Maximum number of steps that one warning names. */
-const MOST_NAMED = 5;
+const MAX_NAMED_STEPS = 5;
 
 /** A step body that is being executed. */
 export interface Body {
@@ -28,7 +28,7 @@ export class LoopWatch {
 
   constructor(
     /** Shortest block that is reported, in milliseconds. */
-    private readonly leastMs: number,
+    private readonly minMs: number,
     private readonly bodies: () => Iterable<Body>,
     private readonly warn: (message: string) => void,
   ) {}
@@ -49,12 +49,12 @@ export class LoopWatch {
     // Include the body that began last, even if it has ended: a body that blocks the loop may end
     // before this timer fires.
     const begun = lastBegunBody();
-    if (blockedMs < this.leastMs || now - this.warnedAt < WARN_AGAIN_MS) return;
+    if (blockedMs < this.minMs || now - this.warnedAt < WARN_AGAIN_MS) return;
     this.warnedAt = now;
     const named = new Set([...(begun ? [begun] : []), ...this.bodies()].map(({ runId, stepKey }) => `step "${stepKey}" of run "${runId}"`));
     const [first, ...others] = named;
     const who = first ?? 'code outside of steps';
-    const more = others.length === 0 ? '' : `, or by one of ${others.length} others: ${others.slice(0, MOST_NAMED).join(', ')}`;
+    const more = others.length === 0 ? '' : `, or by one of ${others.length} others: ${others.slice(0, MAX_NAMED_STEPS).join(', ')}`;
     this.warn(
       `worker: the event loop was blocked for ${(blockedMs / 1_000).toFixed(1)} s, most likely by ${who}${more}. ` +
         'Do long computations in a worker thread, or yield to the event loop now and then',

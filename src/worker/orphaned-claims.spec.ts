@@ -7,29 +7,29 @@ const run = (id: string, epoch = 1) => ({ id, epoch });
 
 describe('OrphanedClaims', () => {
   it('reports a run as lost when two checks in a row miss it, and not before', () => {
-    const strays = new OrphanedClaims();
-    expect(strays.lost([run('a')], NO_CLAIM)).toEqual([]);
-    expect(strays.lost([run('a'), run('b')], NO_CLAIM)).toEqual([run('a')]);
-    expect(strays.lost([run('b')], NO_CLAIM)).toEqual([run('b')]);
+    const orphanedClaims = new OrphanedClaims();
+    expect(orphanedClaims.lost([run('a')], NO_CLAIM)).toEqual([]);
+    expect(orphanedClaims.lost([run('a'), run('b')], NO_CLAIM)).toEqual([run('a')]);
+    expect(orphanedClaims.lost([run('b')], NO_CLAIM)).toEqual([run('b')]);
   });
 
   it('does not report a run that was in memory between two checks, or was claimed again', () => {
-    const strays = new OrphanedClaims();
-    strays.lost([run('a'), run('b', 1)], NO_CLAIM);
-    expect(strays.lost([run('b', 2)], NO_CLAIM)).toEqual([]);
-    expect(strays.lost([run('a'), run('b', 2)], NO_CLAIM)).toEqual([run('b', 2)]);
+    const orphanedClaims = new OrphanedClaims();
+    orphanedClaims.lost([run('a'), run('b', 1)], NO_CLAIM);
+    expect(orphanedClaims.lost([run('b', 2)], NO_CLAIM)).toEqual([]);
+    expect(orphanedClaims.lost([run('a'), run('b', 2)], NO_CLAIM)).toEqual([run('b', 2)]);
   });
 
   it('does not report a run while a claim is in flight that may have taken it', () => {
-    const strays = new OrphanedClaims();
+    const orphanedClaims = new OrphanedClaims();
     const began = performance.now();
-    for (let looks = 0; looks < 5; looks++) expect(strays.lost([run('a')], began)).toEqual([]);
-    expect(strays.lost([run('a')], NO_CLAIM)).toEqual([run('a')]);
+    for (let checks = 0; checks < 5; checks++) expect(orphanedClaims.lost([run('a')], began)).toEqual([]);
+    expect(orphanedClaims.lost([run('a')], NO_CLAIM)).toEqual([run('a')]);
   });
 
   it('reports a lost run even while a claim is in flight that began after the first check', () => {
-    const strays = new OrphanedClaims();
-    strays.lost([run('a')], NO_CLAIM);
-    expect(strays.lost([run('a')], performance.now() + 1)).toEqual([run('a')]);
+    const orphanedClaims = new OrphanedClaims();
+    orphanedClaims.lost([run('a')], NO_CLAIM);
+    expect(orphanedClaims.lost([run('a')], performance.now() + 1)).toEqual([run('a')]);
   });
 });

@@ -11,7 +11,7 @@ const SEARCH_EVERY_MS = 500;
  * further loss doubles this limit.
  */
 const FIRST_LIMIT_MS = 5_000;
-const LONGEST_LIMIT_MS = 600_000;
+const MAX_LIMIT_MS = 600_000;
 
 /** The functions of the worker that its quarantine calls. */
 export interface QuarantineDelegate {
@@ -108,7 +108,7 @@ export class Quarantine {
   /** Starts the time limit of the quarantine. Returns the limit in milliseconds. */
   private limit(runs: readonly ClaimedRun[]): number {
     const losses = Math.max(...runs.map((run) => run.losses));
-    const ms = Math.min(FIRST_LIMIT_MS * 2 ** Math.max(0, losses - 2), LONGEST_LIMIT_MS);
+    const ms = Math.min(FIRST_LIMIT_MS * 2 ** Math.max(0, losses - 2), MAX_LIMIT_MS);
     this.deadline = performance.now() + ms;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.host.wake(), ms + 1);

@@ -14,7 +14,7 @@ import type { RunRecorder } from './run-recorder.js';
  * further pause is twice as long.
  */
 const FIRST_BLOCK_PAUSE_MS = 5_000;
-const LONGEST_BLOCK_PAUSE_MS = 60_000;
+const MAX_BLOCK_PAUSE_MS = 60_000;
 
 /** Error to record for a run whose result or error cannot be stored. */
 const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the result of the run cannot be stored', code: 'SERIALIZATION' });
@@ -126,7 +126,7 @@ export class RunChanges {
 
   private retryBlock(cause: Error, submit: () => void): void {
     if (this.blockPauseMs === 0) this.delegate.unwritable(new RunNotRecordedError(this.run.id, { cause }));
-    this.blockPauseMs = Math.min(Math.max(this.blockPauseMs * 2, FIRST_BLOCK_PAUSE_MS), LONGEST_BLOCK_PAUSE_MS);
+    this.blockPauseMs = Math.min(Math.max(this.blockPauseMs * 2, FIRST_BLOCK_PAUSE_MS), MAX_BLOCK_PAUSE_MS);
     this.later(this.blockPauseMs, submit);
   }
 

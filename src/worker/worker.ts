@@ -25,7 +25,7 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 /** Milliseconds that the last writes of a closing process may take. */
 const LAST_WRITES_MS = 3_000;
 /** Shortest block of the event loop that is reported, in milliseconds. */
-const LEAST_BLOCK_MS = 1_000;
+const MIN_BLOCK_MS = 1_000;
 /** Milliseconds that a closing process waits for the answer to its last claim. */
 const LAST_CLAIM_MS = 1_000;
 /**
@@ -65,7 +65,7 @@ export class Worker {
       emptied: () => this.claimer.emptied(),
     });
     this.loopWatch = new LoopWatch(
-      LEAST_BLOCK_MS,
+      MIN_BLOCK_MS,
       () => this.runs.bodies(),
       (message) => events.log('warn', message),
     );
@@ -135,7 +135,7 @@ export class Worker {
    * Resolves when the receivers of all messages that runs in this process have sent are notified.
    * An example is a parent, which receives a message when its child has ended.
    */
-  told(): Promise<void> {
+  messagesNotified(): Promise<void> {
     return this.runs.effects.notified();
   }
 

@@ -59,7 +59,7 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
       { name: 'every result was told of', problems: isDrained ? results : [] },
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },
       { name: 'workers printed nothing but warnings, and lived until they were ended', problems: fleet.log.problems },
-      { name: 'workers that were told to end left no session', problems: sessions.map(({ pid }) => `process ${pid}`) },
+      { name: 'workers that received SIGTERM left no session', problems: sessions.map(({ pid }) => `process ${pid}`) },
       memory,
     ];
     const facts = [

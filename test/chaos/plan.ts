@@ -64,7 +64,7 @@ const SHAPE_WEIGHTS = {
   flaky: 12,
   doomed: 6,
   slow: 10,
-  heard: 10,
+  signalled: 10,
   raced: 10,
   parent: 6,
   endless: 10,
@@ -119,7 +119,7 @@ export function planRuns<S extends Shape>(
     const atMs = random.below(Math.round(totalMs * 0.9));
     const delayMs = random.below(100) < 8 ? between(200, 4_000) : 0;
     const size = shape === 'flaky' ? between(1, 3) : between(2, 6);
-    const signals = { heard: size, raced: 1 }[shape as string] ?? 0;
+    const signals = { signalled: size, raced: 1 }[shape as string] ?? 0;
     return {
       id: `${shape}-${start}-${n}`,
       shape,

@@ -6,7 +6,7 @@ export function say(line: string): void {
 }
 
 /** A message for the driver; lost when it is gone. */
-export function tell<Message extends object>(message: Message): void {
+export function send<Message extends object>(message: Message): void {
   process.send?.(message, undefined, undefined, () => undefined);
 }
 

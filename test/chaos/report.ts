@@ -1,14 +1,14 @@
 import type { ChaosReport } from './chaos.js';
 
-const SHOWN = 10;
+const MAX_SHOWN_PROBLEMS = 10;
 
 /** The report as text: the seed first, and of each failed check what is wrong. */
 export function describeReport({ seed, facts, checks }: ChaosReport): string {
   const lines = [`seed ${seed}`, ...facts.map((fact) => `  ${fact}`)];
   for (const { name, problems } of checks) {
     lines.push(`${problems.length === 0 ? 'ok    ' : 'FAILED'} ${name}`);
-    lines.push(...problems.slice(0, SHOWN).map((problem) => `         ${problem}`));
-    if (problems.length > SHOWN) lines.push(`         and ${problems.length - SHOWN} more`);
+    lines.push(...problems.slice(0, MAX_SHOWN_PROBLEMS).map((problem) => `         ${problem}`));
+    if (problems.length > MAX_SHOWN_PROBLEMS) lines.push(`         and ${problems.length - MAX_SHOWN_PROBLEMS} more`);
   }
   return lines.join('\n');
 }

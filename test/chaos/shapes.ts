@@ -48,7 +48,7 @@ export const EXPECTED = {
   flaky: () => completed(['shaky', 'calm']),
   doomed: () => ({ status: 'failed', steps: ['fine', 'doomed', 'undo'], waits: [], isPartial: false }),
   slow: () => completed(['slow', 'slow#2']),
-  heard: ({ size }: ShapeInput) => completed(numbered('heard', size), numbered('signal:poke', size)),
+  signalled: ({ size }: ShapeInput) => completed(numbered('signalled', size), numbered('signal:poke', size)),
   raced: () => ({ ...completed(['raced']), perhaps: ['signal:poke', 'sleep', 'signal:poke#2'] }),
   parent: ({ size }: ShapeInput) =>
     completed(

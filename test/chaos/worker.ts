@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { WorkflowClient, WorkflowModule } from 'nestjs-durable';
 import pg from 'pg';
 
-import { logger, reportTroubles, say, tell } from './process-log.js';
+import { logger, reportTroubles, say, send } from './process-log.js';
 import { SETTINGS_VARIABLE, type ChaosWorkerSettings, type WorkerMessage, type WorkerRequest } from './worker-messages.js';
 import { countIn, WORKFLOWS } from './workflows.js';
 
@@ -35,15 +35,15 @@ async function main(): Promise<void> {
     if (request.kind === 'memory') {
       globalThis.gc?.();
       globalThis.gc?.();
-      return tell<WorkerMessage>({ kind: 'memory', heapUsed: process.memoryUsage().heapUsed });
+      return send<WorkerMessage>({ kind: 'memory', heapUsed: process.memoryUsage().heapUsed });
     }
     const { id, name, input, delayMs } = request;
     client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
-      () => tell<WorkerMessage>({ kind: 'started', id }),
-      (error: unknown) => tell<WorkerMessage>({ kind: 'refused', id, error: String(error) }),
+      () => send<WorkerMessage>({ kind: 'started', id }),
+      (error: unknown) => send<WorkerMessage>({ kind: 'refused', id, error: String(error) }),
     );
   });
-  tell<WorkerMessage>({ kind: 'ready' });
+  send<WorkerMessage>({ kind: 'ready' });
 }
 
 main().catch((error: unknown) => {

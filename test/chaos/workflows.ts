@@ -165,13 +165,13 @@ function inOrder(got: number, expected: number): void {
   if (got !== expected) throw new NonRetryableError(`signal ${got} instead of ${expected}`);
 }
 
-@Workflow({ name: 'heard' })
-class Heard {
+@Workflow({ name: 'signalled' })
+class Signalled {
   async run({ size, ms }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
     const results: string[] = [];
     for (let n = 0; n < size; n++) {
       inOrder(await ctx.waitForSignal(poke), n);
-      results.push(await ctx.step('heard', () => body(ms)));
+      results.push(await ctx.step('signalled', () => body(ms)));
     }
     return results;
   }
@@ -210,4 +210,4 @@ class Endless {
   }
 }
 
-export const WORKFLOWS = [Chain, Fan, Eight, Nap, Flaky, Doomed, Slow, Heard, Raced, Parent, Endless];
+export const WORKFLOWS = [Chain, Fan, Eight, Nap, Flaky, Doomed, Slow, Signalled, Raced, Parent, Endless];

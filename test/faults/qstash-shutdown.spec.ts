@@ -68,7 +68,7 @@ describe('an application that receives SIGTERM during a delivery of QStash', () 
       await first.waitForLine(/^body story\/2$/);
       const second = await enter();
       terminate(first);
-      await first.waitForLine(/^told to end$/);
+      await first.waitForLine(/^received SIGTERM$/);
       expect(await scene.statuses('story')).toEqual({ running: 1 });
       await scene.open(['story/2']);
       expect(await first.exited).toEqual({ code: 0, signal: null });

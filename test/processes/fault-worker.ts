@@ -203,7 +203,7 @@ process.on('unhandledRejection', (error) => say(`UNHANDLED ${String(error)}`));
 async function listen(): Promise<INestApplicationContext> {
   const app = await NestFactory.create(FaultModule, { rawBody: true, logger, abortOnError: false });
   const server = (await app.listen(0, '127.0.0.1')) as Server;
-  process.once('SIGTERM', () => say('told to end'));
+  process.once('SIGTERM', () => say('received SIGTERM'));
   say(`listening ${(server.address() as AddressInfo).port}`);
   return app;
 }

@@ -15,7 +15,7 @@ import {
   type OperationKind,
   type OperationSignal,
 } from '../../store/sql/bulk-operations.js';
-import { ACTOR_KEYS, noteOf, type AuditOptions } from './control-options.js';
+import { AUDIT_KEYS, noteOf, type AuditOptions } from './control-options.js';
 import { assertOutsideRun } from '../assert-outside-run.js';
 import { checkRunFilter, type RunFilter } from '../queries/run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';
@@ -79,7 +79,7 @@ export interface BulkStatus {
   finishedAt: Date | undefined;
 }
 
-const DRY_RUN_KEYS = ['filter', 'dryRun', ...ACTOR_KEYS];
+const DRY_RUN_KEYS = ['filter', 'dryRun', ...AUDIT_KEYS];
 const MAX_RATE = 1_000_000;
 
 /** Statuses in which each operation can change a run. */

@@ -14,7 +14,7 @@ export interface AuditOptions {
 }
 
 /** Keys of AuditOptions. */
-export const ACTOR_KEYS = ['actor', 'reason'] as const;
+export const AUDIT_KEYS = ['actor', 'reason'] as const;
 
 /**
  * Encodes an actor and a reason as the JSON data of an entry in a run's history.

@@ -29,7 +29,7 @@ import { readRetryable, retryOnce } from './retry.js';
 import { findStepKey, recordedStepKey } from './step-key.js';
 import type { ClientDependencies } from '../dependencies.js';
 import {
-  ACTOR_KEYS,
+  AUDIT_KEYS,
   noteOf,
   type AuditOptions,
   type CancelOptions,
@@ -51,7 +51,7 @@ export class Control {
 
   async cancel(runId: string, options: CancelOptions): Promise<void> {
     const id = checkText(runId, 'runId');
-    const given = checkOptions(options, 'options', [...ACTOR_KEYS, 'manager']);
+    const given = checkOptions(options, 'options', [...AUDIT_KEYS, 'manager']);
     const note = noteOf(given);
     const { database, payloads, notifier } = this.dependencies;
     const cancelled = payloads.encodeError(new WorkflowCancelledError(id, given.reason), id);
@@ -68,7 +68,7 @@ export class Control {
    */
   async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
-    const given = checkOptions(options, 'options', ACTOR_KEYS);
+    const given = checkOptions(options, 'options', AUDIT_KEYS);
     const { database, payloads } = this.dependencies;
     await onCurrentRun(database, named, async (id) => {
       const error = payloads.encodeError(new WorkflowTerminatedError(id, given.reason), id);
@@ -89,7 +89,7 @@ export class Control {
   }
 
   async pause(runId: string, options: AuditOptions): Promise<void> {
-    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const note = noteOf(checkOptions(options, 'options', AUDIT_KEYS));
     await onCurrentRun(this.dependencies.database, checkText(runId, 'runId'), (id) => this.pauseRun(id, note));
   }
 
@@ -101,7 +101,7 @@ export class Control {
   }
 
   async resume(runId: string, options: AuditOptions): Promise<void> {
-    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const note = noteOf(checkOptions(options, 'options', AUDIT_KEYS));
     await onCurrentRun(this.dependencies.database, checkText(runId, 'runId'), (id) => this.resumeRun(id, note));
   }
 
@@ -114,7 +114,7 @@ export class Control {
 
   async retry(runId: string, options: RetryRunOptions): Promise<void> {
     const named = checkText(runId, 'runId');
-    const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
+    const { fromStep, ...who } = checkOptions(options, 'options', [...AUDIT_KEYS, 'fromStep']);
     const wanted = fromStep === undefined ? undefined : checkStepKey(fromStep, 'options.fromStep');
     const note = noteOf(who);
     const { database, payloads } = this.dependencies;
@@ -134,7 +134,7 @@ export class Control {
    */
   async fork(runId: string, options: ForkOptions): Promise<string> {
     const named = checkText(runId, 'runId');
-    const { fromStep, follow, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep', 'follow']);
+    const { fromStep, follow, ...who } = checkOptions(options, 'options', [...AUDIT_KEYS, 'fromStep', 'follow']);
     const wanted = fromStep === undefined ? null : checkStepKey(fromStep, 'options.fromStep');
     const newId = newRunId();
     const { database, deploymentId } = this.dependencies;
@@ -162,7 +162,7 @@ export class Control {
     const named = checkText(runId, 'runId');
     const key = checkStepKey(stepKey, 'stepKey');
     if (/^\$(cancel|timeout|patch:)/.test(key)) throw new InvalidInputError('stepKey', `is no step of the workflow: "${key}"`);
-    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const note = noteOf(checkOptions(options, 'options', AUDIT_KEYS));
     const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
     if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
     await onCurrentRun(this.dependencies.database, named, (id) => this.resolveStepOf(id, key, given, note));

@@ -16,7 +16,7 @@ export type Token =
  * Maximum number of tokens that are kept of a statement. Enough for `ROLLBACK TRANSACTION TO
  * SAVEPOINT a`, `CREATE OR REPLACE FUNCTION` and `COMMIT WORK AND NO CHAIN`.
  */
-const LONGEST_HEAD = 6;
+const MAX_HEAD_TOKENS = 6;
 
 /**
  * Matches everything that may begin a literal, a quoted name, a comment or a word, and everything
@@ -64,7 +64,7 @@ class Scanner {
 
   scan(): StatementHead[] {
     const lastSemicolon = this.text.lastIndexOf(';');
-    while (this.position <= lastSemicolon || this.count < LONGEST_HEAD) {
+    while (this.position <= lastSemicolon || this.count < MAX_HEAD_TOKENS) {
       const match = find(TOKEN, this.text, this.position);
       if (!match) break;
       this.position = match.index + match[0].length;
@@ -90,7 +90,7 @@ class Scanner {
 
   private keep(token: Token): void {
     this.count++;
-    if (this.tokens.length < LONGEST_HEAD) this.tokens.push(token);
+    if (this.tokens.length < MAX_HEAD_TOKENS) this.tokens.push(token);
   }
 
   private literal(skip: () => void): void {

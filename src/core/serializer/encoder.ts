@@ -27,8 +27,8 @@ const MAX_DEPTH = 1_000;
 const MAX_ELEMENTS = 10_000_000;
 
 /** Least number of characters in the JSON of a tagged value and of a reference. */
-const TAGGED = 24;
-const REFERENCE = 28;
+const MIN_TAGGED_LENGTH = 24;
+const MIN_REFERENCE_LENGTH = 28;
 
 /**
  * Turns one value into the tree that is stored.
@@ -110,13 +110,13 @@ export class Encoder implements RecordWriter {
       case 'boolean':
         return value;
       case 'number':
-        this.size.spend(isPlainNumber(value) ? 1 : TAGGED);
+        this.size.spend(isPlainNumber(value) ? 1 : MIN_TAGGED_LENGTH);
         return isPlainNumber(value) ? value : { [TAG]: 'number', value: value === 0 ? '-0' : String(value) };
       case 'undefined':
-        this.size.spend(TAGGED - 1);
+        this.size.spend(MIN_TAGGED_LENGTH - 1);
         return UNDEFINED;
       case 'bigint':
-        this.size.spend(TAGGED);
+        this.size.spend(MIN_TAGGED_LENGTH);
         return { [TAG]: 'bigint', value: String(value) };
       case 'object':
         return value === null ? null : this.object(value, segment, depth);
@@ -146,7 +146,7 @@ export class Encoder implements RecordWriter {
       this.size.spend(1 + lengthOf(known));
       return known;
     }
-    this.size.spend(REFERENCE);
+    this.size.spend(MIN_REFERENCE_LENGTH);
     return this.reached.referTo(known);
   }
 
@@ -181,7 +181,7 @@ export class Encoder implements RecordWriter {
       this.position.enter(index, depth + 1);
       const element = value[index];
       if (element === undefined && !(index in value)) {
-        this.size.spend(TAGGED - 6);
+        this.size.spend(MIN_TAGGED_LENGTH - 6);
         result.push(HOLE);
       } else {
         result.push(this.value(element, index, depth + 1));
@@ -230,7 +230,7 @@ export class Encoder implements RecordWriter {
     this.size.expect(textLengthOf(value));
     const leaf = encodeLeaf(value, kind);
     if (leaf) {
-      this.size.spend(TAGGED + textLengthOf(value));
+      this.size.spend(MIN_TAGGED_LENGTH + textLengthOf(value));
       return leaf;
     }
     if (isError(value)) return { [TAG]: 'error', ...this.errorRecord(value) };

@@ -4,10 +4,10 @@ import type { Json } from './json.js';
  * Limits in characters. They keep the stored error of a failed step or run readable, and small
  * compared with the default limit of a payload.
  */
-const MAX_MESSAGE = 64 * 1024;
-const MAX_STACK = 16 * 1024;
-const MAX_PROPERTY = 16 * 1024;
-const MAX_TOTAL = 256 * 1024;
+const MAX_MESSAGE_LENGTH = 64 * 1024;
+const MAX_STACK_LENGTH = 16 * 1024;
+const MAX_PROPERTY_LENGTH = 16 * 1024;
+const MAX_TOTAL_LENGTH = 256 * 1024;
 /** Largest depth of errors in an error: causes, members of an AggregateError, and properties. */
 const MAX_DEPTH = 8;
 /** Largest number of stored members of an AggregateError. */
@@ -18,7 +18,7 @@ const MAX_ERRORS = 50;
  * Otherwise, an error that holds a response of 100 MB could not be written to the database.
  */
 export class ErrorBudget {
-  private left = MAX_TOTAL;
+  private left = MAX_TOTAL_LENGTH;
   private depth = 0;
 
   /** True when the depth and the size that are left allow one more error. */
@@ -35,7 +35,7 @@ export class ErrorBudget {
   }
 
   message(text: string): string {
-    return this.spend(cut(text, Math.min(MAX_MESSAGE, Math.max(this.left, 0))));
+    return this.spend(cut(text, Math.min(MAX_MESSAGE_LENGTH, Math.max(this.left, 0))));
   }
 
   /**
@@ -44,9 +44,9 @@ export class ErrorBudget {
    */
   stack(text: string, message: string): string {
     let stack = text;
-    const start = stack.length > MAX_STACK && message.length > 1024 ? stack.indexOf(message) : -1;
+    const start = stack.length > MAX_STACK_LENGTH && message.length > 1024 ? stack.indexOf(message) : -1;
     if (start >= 0) stack = stack.slice(0, start) + cut(message, 1024) + stack.slice(start + message.length);
-    return this.spend(cut(stack, Math.min(MAX_STACK, Math.max(this.left, 0))));
+    return this.spend(cut(stack, Math.min(MAX_STACK_LENGTH, Math.max(this.left, 0))));
   }
 
   errors(list: readonly unknown[]): readonly unknown[] {
@@ -55,7 +55,7 @@ export class ErrorBudget {
 
   /** Largest number of characters for the next own property of an error. */
   get roomForProperty(): number {
-    return Math.max(0, Math.min(MAX_PROPERTY, this.left));
+    return Math.max(0, Math.min(MAX_PROPERTY_LENGTH, this.left));
   }
 
   /**
@@ -64,7 +64,7 @@ export class ErrorBudget {
    */
   keeps(property: Json): boolean {
     const size = JSON.stringify(property).length;
-    if (size > MAX_PROPERTY || size > this.left) return false;
+    if (size > MAX_PROPERTY_LENGTH || size > this.left) return false;
     this.left -= size;
     return true;
   }

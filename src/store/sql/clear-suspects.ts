@@ -10,7 +10,7 @@ import { SUSPECT_LOSSES } from './claim-runs.js';
  * will end soon. Suspects are few, and an index contains only them.
  */
 const CLEAR: Statement = {
-  name: 'durable_exonerate',
+  name: 'durable_clear_suspects',
   text: (schema) => `WITH deaths AS MATERIALIZED (
   SELECT at FROM ${schema}.workflow_run_log WHERE run_id = $1 AND kind = 'worker_lost'
 ), suspects AS MATERIALIZED (

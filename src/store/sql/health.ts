@@ -101,13 +101,13 @@ export async function findDueRuns(database: Database): Promise<DueRuns[]> {
  * Number of runs with open waits that `WAITING` reads at each end of the order of ids: the runs
  * with the lowest ids, and as many with the highest ids.
  */
-const LOOKED_AT = 1_000;
+const MAX_READ_RUNS = 1_000;
 
 const WAITING: Statement = {
   name: 'durable_waiting_kinds',
   text: (schema) => `SELECT DISTINCT r.queue, r.name, r.version FROM (
-  (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id LIMIT ${LOOKED_AT})
-  UNION (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id DESC LIMIT ${LOOKED_AT})
+  (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id LIMIT ${MAX_READ_RUNS})
+  UNION (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id DESC LIMIT ${MAX_READ_RUNS})
 ) AS w CROSS JOIN LATERAL (
   SELECT queue, name, version FROM ${schema}.workflow_runs WHERE id = w.run_id AND status IN ('waiting', 'paused') LIMIT 1
 ) AS r ORDER BY 1, 2, 3`,

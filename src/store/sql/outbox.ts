@@ -59,10 +59,10 @@ export async function readWakeUps(database: Database, runIds: readonly string[])
 
 /**
  * Time for which a run must have been due without a claim before it is announced again. Each
- * announcement doubles the time until the next one, up to `LONGEST_GRACE`.
+ * announcement doubles the time until the next one, up to `MAX_GRACE`.
  */
 const GRACE = `interval '1 minute'`;
-const LONGEST_GRACE = `interval '1 hour'`;
+const MAX_GRACE = `interval '1 hour'`;
 
 /**
  * Finds runs that have been due for longer than an announcement takes to arrive. The announcement
@@ -95,7 +95,7 @@ const RESEND: Statement = {
   SELECT id, seq, 1, now() + 2 * ${GRACE} FROM overdue ORDER BY id
   ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq,
     attempts = CASE WHEN o.seq = excluded.seq THEN o.attempts + 1 ELSE 1 END,
-    next_at = now() + least(${LONGEST_GRACE}, CASE WHEN o.seq = excluded.seq THEN power(2, least(o.attempts, 10) + 1) ELSE 2 END * ${GRACE})
+    next_at = now() + least(${MAX_GRACE}, CASE WHEN o.seq = excluded.seq THEN power(2, least(o.attempts, 10) + 1) ELSE 2 END * ${GRACE})
     WHERE o.next_at <= now() OR o.seq <> excluded.seq
   RETURNING run_id, seq, attempts
 )

@@ -48,7 +48,7 @@ const LONG_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s'`;
  * Maximum time, in multiples of the TTL, without a heartbeat from a session that still holds its
  * lock. Such a process lives, but a step's body blocks its event loop.
  */
-const MOST_TTLS = 10;
+const MAX_SILENT_TTLS = 10;
 
 /**
  * Condition on a session (alias `s`): its row says that it holds its advisory lock, and it really
@@ -60,9 +60,9 @@ const IS_HELD = `(s.holds_lock AND EXISTS (
 
 /**
  * Condition on a session: it was not renewed in time, and no lock shows that its process lives. A
- * lock is ignored when the last heartbeat is older than `MOST_TTLS` times the TTL.
+ * lock is ignored when the last heartbeat is older than `MAX_SILENT_TTLS` times the TTL.
  */
-const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
+const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MAX_SILENT_TTLS} * (s.expires_at - s.heartbeat_at)))`;
 
 /** Condition on a session: its row says that it holds its lock, but no process holds that lock. */
 const IS_UNLOCKED = '(s.holds_lock AND NOT l.held)';

@@ -12,7 +12,7 @@ import type { QStashSettings } from './settings.js';
 const CALL_TIMEOUT_MS = 5_000;
 const CLOCK_TOLERANCE_SECONDS = 5;
 /** Maximum number of messages in one call of the API. */
-export const BATCH = 100;
+export const MAX_BATCH_MESSAGES = 100;
 
 /** Reason why QStash refused a message; undefined for an accepted message. */
 export type Refusal = { readonly reason: string } | undefined;
@@ -74,7 +74,7 @@ export class QStashApi {
   }
 
   /**
-   * Publishes at most `BATCH` wake-ups.
+   * Publishes at most `MAX_BATCH_MESSAGES` wake-ups.
    *
    * @returns for each wake-up, why QStash refused it; undefined if QStash accepted it
    * @throws the error of the SDK, or a TimeoutError

@@ -84,7 +84,7 @@ export class Deliveries {
 
   constructor(
     private readonly database: Database,
-    private readonly makeWorker: () => Worker,
+    private readonly createWorker: () => Worker,
     private readonly publisher: Publisher,
     private readonly settings: QStashSettings,
     private readonly warn: Warn,
@@ -184,7 +184,7 @@ export class Deliveries {
       await worker.gone(id);
       // Wait until the receivers of the run's messages have been notified and announced. A platform
       // may freeze the process after the answer, and then only the sweep would find these runs.
-      await worker.told();
+      await worker.messagesNotified();
     } finally {
       timers.forEach(clearTimeout);
     }
@@ -240,7 +240,7 @@ export class Deliveries {
   private openSession(): Promise<Worker> {
     return this.inSequence(async () => {
       if (this.worker) return this.worker;
-      const worker = this.makeWorker();
+      const worker = this.createWorker();
       await worker.start();
       const failed = (error: unknown): void => this.warn('qstash: could not check for messages to active runs', error);
       this.inboxTimer = setInterval(() => void worker.reconcile().catch(failed), INBOX_CHECK_EVERY_MS);

@@ -4,7 +4,7 @@ import { counted } from '../../core/log-text.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
-import { BATCH, type QStashApi } from './api.js';
+import { MAX_BATCH_MESSAGES, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 
 /**
@@ -123,7 +123,7 @@ export class Publisher {
     // call.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pending.size > 0) {
-      const batch = [...this.pending].slice(0, BATCH);
+      const batch = [...this.pending].slice(0, MAX_BATCH_MESSAGES);
       for (const [id] of batch) this.pending.delete(id);
       this.inFlight = batch.length;
       try {
@@ -195,7 +195,7 @@ export class Publisher {
   private retryRefused(runIds: readonly string[]): void {
     const again = runIds.filter((runId) => {
       const times = (this.refusals.get(runId) ?? 0) + 1;
-      const isAgain = times <= MAX_REFUSALS && this.refusals.size < BATCH;
+      const isAgain = times <= MAX_REFUSALS && this.refusals.size < MAX_BATCH_MESSAGES;
       if (isAgain) this.refusals.set(runId, times);
       else this.refusals.delete(runId);
       return isAgain;

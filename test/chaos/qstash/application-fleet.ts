@@ -95,7 +95,7 @@ class Application {
   private ended(pid: number, how: number | string | null): void {
     if (this.state === 'closed') return;
     if (this.state === 'ending') {
-      if (how !== 0) this.log.problems.push(`application ${this.index} was told to end, and ended with ${how}`);
+      if (how !== 0) this.log.problems.push(`application ${this.index} received SIGTERM, and ended with ${how}`);
       return;
     }
     if (how === 'SIGKILL') this.log.crashed.add(pid);

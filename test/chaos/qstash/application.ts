@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { WorkflowClient, WorkflowModule } from 'nestjs-durable';
 import pg from 'pg';
 
-import { logger, reportTroubles, say, tell } from '../process-log.js';
+import { logger, reportTroubles, say, send } from '../process-log.js';
 import type { WorkerMessage, WorkerRequest } from '../worker-messages.js';
 import { countIn, sufferFrom, WORKFLOWS } from '../workflows.js';
 import { crashBySeed } from './crashes.js';
@@ -48,12 +48,12 @@ async function main(): Promise<void> {
     if (request.kind !== 'start') return;
     const { id, name, input, delayMs } = request;
     client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
-      () => tell<WorkerMessage | Listening>({ kind: 'started', id }),
-      (error: unknown) => tell<WorkerMessage | Listening>({ kind: 'refused', id, error: String(error) }),
+      () => send<WorkerMessage | Listening>({ kind: 'started', id }),
+      (error: unknown) => send<WorkerMessage | Listening>({ kind: 'refused', id, error: String(error) }),
     );
   });
   const server = await app.listen(0, '127.0.0.1');
-  tell<WorkerMessage | Listening>({ kind: 'listening', port: (server.address() as { port: number }).port });
+  send<WorkerMessage | Listening>({ kind: 'listening', port: (server.address() as { port: number }).port });
 }
 
 main().catch((error: unknown) => {

@@ -11,7 +11,7 @@ const WEIGHTS = {
   flaky: 10,
   doomed: 5,
   slow: 3,
-  heard: 10,
+  signalled: 10,
   raced: 6,
   parent: 6,
   endless: 5,

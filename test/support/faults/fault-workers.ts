@@ -136,7 +136,7 @@ export class FaultScene {
 
 export const range = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
-/** Troubles in the log of a worker that was never told to end. */
+/** Troubles in the log of a worker that never received SIGTERM. */
 export function troublesOf(worker: SpawnedProcess): string[] {
   const { exitCode, signalCode } = worker.child;
   const ended = exitCode === null && signalCode === null ? [] : [`ended: ${exitCode ?? signalCode}`, ...worker.stderrLines];

@@ -33,11 +33,11 @@ export async function requestCancel(
  * Sweeps the inbox and notifies the runs that have messages because of the sweep. Returns the ids
  * of notified and of cancelled runs.
  */
-export async function sweepAndNotify(database: Database): Promise<{ told: string[]; cancelled: string[] }> {
+export async function sweepAndNotify(database: Database): Promise<{ notified: string[]; cancelled: string[] }> {
   const { notified, others } = await sweepInbox(database);
   const also = others.length > 0 ? await bumpRuns(database, others) : [];
   const idsOf = (isCancelled: boolean): string[] => [
     ...new Set([...notified, ...also].filter(({ status }) => (status === 'cancelled') === isCancelled).map(({ id }) => id)),
   ];
-  return { told: idsOf(false), cancelled: idsOf(true) };
+  return { notified: idsOf(false), cancelled: idsOf(true) };
 }
