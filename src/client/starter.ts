@@ -2,7 +2,7 @@ import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.j
 import { isPromise } from '../core/async.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
-import type { Committed } from '../core/transition.js';
+import type { Committed, Transition } from '../core/transition.js';
 import { toCallerError } from '../store/caller-database.js';
 import type { CallerTransactions, JoinedTransaction } from './transactions/caller-transactions.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
@@ -55,7 +55,7 @@ export class Starter {
     const slot = immediate ? this.dependencies.reserve(run) : undefined;
     let committed: Committed;
     try {
-      committed = await this.submit(run, slot !== undefined);
+      committed = await this.submit({ kind: 'start', runId: run.id, run, owned: slot !== undefined });
     } catch (error) {
       slot?.release();
       // The worker lost its session after it reserved the slot, so the run was not created. Start
@@ -90,10 +90,10 @@ export class Starter {
     return handle;
   }
 
-  private submit(run: NewRun, owned: boolean): Promise<Committed> {
+  private submit(start: Transition): Promise<Committed> {
     return new Promise((resolve, reject) => {
       const refused = (error: Error): void => reject(toCallerError(error));
-      this.dependencies.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, refused);
+      this.dependencies.journal.submit(start, resolve, refused);
     });
   }
 

@@ -52,7 +52,7 @@ function startValues(run: NewRun): Row<typeof START> {
 
 const STARTS = [...START, ['owned', 'boolean'], ['parent_run_id', 'text']] as const;
 
-export function startRow(run: NewRun, owned: boolean): Row<typeof STARTS> {
+export function startRow({ run, owned }: TransitionOf<'start'>): Row<typeof STARTS> {
   return [...startValues(run), owned, run.parentRunId ?? null];
 }
 

@@ -41,9 +41,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   for (const transition of transitions) {
     switch (transition.kind) {
       case 'start': {
-        const { run, owned } = transition;
+        const { run } = transition;
         const { id } = run;
-        rows.starts.push(startRow(run, owned));
+        rows.starts.push(startRow(transition));
         if (run.hasGivenId) given.starts = true;
         // When two transitions start a run with the same id, the first one wins, together with its
         // tags.

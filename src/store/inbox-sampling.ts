@@ -27,9 +27,9 @@ export class InboxSampling {
     return Math.random() * MESSAGES_PER_SAMPLE < 1 ? MESSAGES_PER_SAMPLE : 0;
   }
 
-  /** Remembers whether a check found the run's inbox full. */
-  found(runId: string, isFull: boolean): void {
-    if (!isFull) return void this.full.delete(runId);
+  /** Remembers the result of a check: whether the run's inbox has room for another message. */
+  found(runId: string, state: 'full' | 'hasRoom'): void {
+    if (state === 'hasRoom') return void this.full.delete(runId);
     this.full.add(runId);
     const [oldest] = this.full;
     if (this.full.size > MAX_MARKS && oldest !== undefined) this.full.delete(oldest);

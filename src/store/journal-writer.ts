@@ -13,6 +13,7 @@ import { startedRun, type JournalEntry } from './journal-entry.js';
 import { isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftoversError, toStartError } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
 import type { JournalQueue } from './journal-queue.js';
+import { fenceOfEndedSession } from './session-fence.js';
 import { resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
 import { flush } from './sql/flush.js';
 import { clearLeftovers } from './sql/leftovers.js';
@@ -111,9 +112,9 @@ export class JournalWriter {
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const current = this.queue.fence?.id === sessionId ? this.queue.fence : null;
-    // The session of these entries has ended. With this invalid fence, the statement writes nothing
-    // for the session's runs, but still shows which entries an earlier try had written.
-    const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
+    // When the session of these entries has ended, the statement still shows which entries an
+    // earlier try had written.
+    const fence = sessionId === null ? null : (current ?? fenceOfEndedSession(sessionId));
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
     const result = await flush(this.database, fence, rows);

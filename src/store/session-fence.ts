@@ -7,3 +7,11 @@ export interface SessionFence {
   /** Identity of the server: its start time, as read by `SERVER` in sql/server-identity.ts. */
   readonly server: string;
 }
+
+/**
+ * Returns a fence for a session that has ended. No server has the identity in this fence, so a
+ * statement with this fence writes nothing for the runs of the session.
+ */
+export function fenceOfEndedSession(id: string): SessionFence {
+  return { id, server: '' };
+}

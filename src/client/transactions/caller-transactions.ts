@@ -3,7 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { isPromise } from '../../core/async.js';
 import type { Database } from '../../store/database.js';
-import { isSameDatabase } from '../../store/sql/start-in-transaction.js';
+import { isSameDatabase } from '../../store/sql/same-database.js';
 import { openTransactionOf, type CallerTransaction } from './caller-transaction.js';
 import { callerError, endedDuringCall } from './caller-errors.js';
 import type { ManagerOption } from './manager-option.js';

@@ -160,7 +160,7 @@ export async function resumeHook(
   if (!row) return undefined;
   const [runId, stepKey, isClosed, sent, isFull] = row;
   if (isClosed) return { runId, outcome: 'closed' };
-  if (weight > 0) database.inboxSampling.found(token, isFull);
+  if (weight > 0) database.inboxSampling.found(token, isFull ? 'full' : 'hasRoom');
   if (isFull) return { runId, outcome: 'full' };
   if (sent > 0 || !delivery) return { runId, outcome: 'accepted' };
   const [before] = await database.deliver<[string]>(DELIVERED, [runId, stepKey, delivery.id]);

@@ -78,7 +78,7 @@ function toSent(
   row: { id: string; status: RunStatus; sent: string },
 ): SignalSent {
   const isFull = row.sent === 'full';
-  if (weight > 0) database.inboxSampling.found(signal.runId, isFull);
+  if (weight > 0) database.inboxSampling.found(signal.runId, isFull ? 'full' : 'hasRoom');
   return { runId: row.id, status: row.status, isNew: row.sent === '1', isFull };
 }
 

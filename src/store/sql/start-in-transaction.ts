@@ -1,18 +1,9 @@
 import type { EntityManager } from 'typeorm';
 
 import type { NewRun } from '../../core/run.js';
-import type { Database, Statement } from '../database.js';
+import type { Database } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { nothingLeftSql } from './leftovers.js';
-import { SERVER } from './server-identity.js';
-
-/**
- * Reads the identity of the database that a connection leads to. The server's start time
- * distinguishes two servers that have a database with the same name.
- */
-const IDENTITY = `SELECT current_database()::text AS database, ${SERVER} AS started`;
-
-const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
@@ -56,13 +47,6 @@ function insertSql(schema: string, ids: 'given' | 'generated'): string {
 )
 SELECT (SELECT coalesce(json_agg(id), '[]') FROM started)::text AS started,
   CASE WHEN NOT $14::boolean AND ${FIXED_SNAPSHOT} THEN 'all' ELSE 'none' END AS withheld`;
-}
-
-/** True when the manager's connection and the module's pool lead to the same database. */
-export async function isSameDatabase(database: Database, manager: EntityManager): Promise<boolean> {
-  const [theirs] = await manager.query<{ database: string; started: string }[]>(IDENTITY);
-  const [ours] = await database.query<[string, string]>(IDENTITY_STATEMENT, []);
-  return theirs!.database === ours![0] && theirs!.started === ours![1];
 }
 
 /**

@@ -29,10 +29,10 @@ ORDER BY i.run_id LIMIT 1000`,
  */
 export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
   const rows = await database.query<[string, string]>(MISSED, []);
-  const idsOf = (isPause: boolean): string[] => [...new Set(rows.filter(([, kind]) => (kind === 'pause') === isPause).map(([id]) => id))];
-  const [toPause, toBump] = [idsOf(true), idsOf(false)];
+  const toPause = rows.filter(([, kind]) => kind === 'pause').map(([id]) => id);
+  const toBump = new Set(rows.filter(([, kind]) => kind !== 'pause').map(([id]) => id));
   return [
     ...(toPause.length > 0 ? await notifyOfPause(database, toPause) : []),
-    ...(toBump.length > 0 ? await bumpRuns(database, toBump) : []),
+    ...(toBump.size > 0 ? await bumpRuns(database, [...toBump]) : []),
   ];
 }
