@@ -1,3 +1,6 @@
+/** Kind of a message to a run. */
+export type MessageKind = 'signal' | 'hook' | 'child' | 'child_failed' | 'cancel' | 'pause' | 'resolve' | 'resolve_failed';
+
 /** Properties of one kind of message. */
 interface KindProperties {
   /**
@@ -22,7 +25,11 @@ interface KindProperties {
   readonly movesOn: boolean;
 }
 
-/** Kinds of messages to runs, as stored in the column `kind` of `workflow_inbox`. */
+/**
+ * Kinds of messages to runs, as stored in the column `kind` of `workflow_inbox`. The compiler
+ * requires one row for each `MessageKind`. The type is written out, so that the API reference shows
+ * its values.
+ */
 const KINDS = {
   signal: { channel: 'signal', outcome: 'value', reading: 'limited', isKeptOnFailure: true, movesOn: true },
   hook: { channel: 'hook', outcome: 'value', reading: 'limited', isKeptOnFailure: true, movesOn: true },
@@ -32,10 +39,7 @@ const KINDS = {
   pause: { channel: null, outcome: 'value', reading: 'always', isKeptOnFailure: false, movesOn: true },
   resolve: { channel: 'resolve', outcome: 'value', reading: 'always', isKeptOnFailure: false, movesOn: false },
   resolve_failed: { channel: 'resolve', outcome: 'error', reading: 'always', isKeptOnFailure: false, movesOn: false },
-} as const satisfies Readonly<Record<string, KindProperties>>;
-
-/** Kind of a message to a run. */
-export type MessageKind = keyof typeof KINDS;
+} as const satisfies Readonly<Record<MessageKind, KindProperties>>;
 
 /** Kind of a message that waits receive, by channel. */
 type ChannelKind = { [K in MessageKind]: (typeof KINDS)[K]['channel'] extends null ? never : K }[MessageKind];
