@@ -56,7 +56,7 @@ export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { DispatchKey, RunStatus, ShownStatus } from './core/run.js';
-export type { QStashOptions, QueueFlowOptions } from './nest/qstash-options.js';
+export type { QStashOptions, QueueFlowOptions } from './nest/options/qstash-options.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { MessageKind } from './core/message-kinds.js';
@@ -73,15 +73,21 @@ export {
   getWorkflowRepositoryToken,
   WORKFLOW_OPTIONS,
 } from './nest/tokens.js';
-export { WorkflowExceptionFilter } from './nest/exception-filter.js';
-export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/hook-verifiers.js';
-export type { EndpointOptions, HttpOptions } from './nest/http-options.js';
-export { Step, Workflow, type WorkflowOptions } from './nest/decorators.js';
-export type { StepMethodOptions } from './nest/step-declarations.js';
-export { StepsOf } from './nest/steps-of.js';
+export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
+export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
+export type { EndpointOptions, HttpOptions } from './nest/options/http-options.js';
+export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
+export type { StepMethodOptions } from './nest/decorators/step-declarations.js';
+export { StepsOf } from './nest/decorators/steps-of.js';
 export type { WorkflowRequest } from './nest/instance-per-pass.js';
-export type { ConnectionOptions, StepEnhancer, WorkerOptions, WorkflowModuleOptions, WorkflowModuleExtras } from './nest/options.js';
-export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-types.js';
+export type {
+  ConnectionOptions,
+  StepEnhancer,
+  WorkerOptions,
+  WorkflowModuleOptions,
+  WorkflowModuleExtras,
+} from './nest/options/options.js';
+export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/options/module-types.js';
 export { WorkflowModule } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
 export { durableMigrations, migrationSql, type DurableMigration } from './store/schema.js';

@@ -5,7 +5,7 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import type { Warn } from '../core/log-fields.js';
 import type { WorkflowInstanceFactory, StartedRun, WorkflowCode } from '../engine/ports.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
-import type { StepEnhancers } from './step-enhancers.js';
+import type { StepEnhancers } from './steps/step-enhancers.js';
 
 /**
  * Value that request-scoped providers receive when they inject REQUEST and are created for one

@@ -3,11 +3,11 @@ import type { DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContai
 import type { Warn } from '../core/log-fields.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
 import type { WorkflowRuntime } from '../host/runtime.js';
-import { checkSteps, listSome } from './decorated-steps.js';
-import { EnhancerLookup } from './enhancer-lookup.js';
+import { checkSteps, listSome } from './steps/decorated-steps.js';
+import { EnhancerLookup } from './steps/enhancer-lookup.js';
 import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
-import { StepEnhancers } from './step-enhancers.js';
-import { prepareSteps } from './step-names.js';
+import { StepEnhancers } from './steps/step-enhancers.js';
+import { prepareSteps } from './steps/step-names.js';
 import { moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
 /** Services of Nest that are used to examine the providers of an application. */

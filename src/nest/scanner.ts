@@ -7,12 +7,12 @@ import { toRetryPolicy } from '../core/retry-policy.js';
 import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
-import { injectableOptionsOf } from './injectable-options.js';
+import { injectableOptionsOf } from './decorators/injectable-options.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
-import type { ModuleSettings } from './options.js';
-import { guardSharedState } from './shared-state.js';
-import { createNameRegistry } from './step-names.js';
-import type { StepEnhancers } from './step-enhancers.js';
+import type { ModuleSettings } from './options/options.js';
+import { guardSharedState } from '../host/shared-state.js';
+import { createNameRegistry } from './steps/step-names.js';
+import type { StepEnhancers } from './steps/step-enhancers.js';
 
 /** Module whose workflows `findWorkflows` finds. */
 export interface ScanningModule {

@@ -20,14 +20,14 @@ import { afterBootstrap } from './after-bootstrap.js';
 import { startingOnlyLine } from '../host/boot-lines.js';
 import { FirstToStop } from './first-to-stop.js';
 import { defineModule } from './module-definition.js';
-import type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './module-types.js';
-import { checkAsyncOptions, readOptions } from './module-arguments.js';
-import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
+import type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './options/module-types.js';
+import { checkAsyncOptions, readOptions } from './options/module-arguments.js';
+import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options/options.js';
 import { WorkflowRuntime } from '../host/runtime.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
 import { runtimesOf, scanApplication } from './scan-application.js';
-import { openEndpoint } from './qstash-endpoint.js';
-import { exitBy, noteShutdown, watchSignals } from './shutdown-signals.js';
+import { openEndpoint } from './http/qstash-endpoint.js';
+import { exitBy, noteShutdown, watchSignals } from '../host/shutdown-signals.js';
 import { BEGINS_WORKER, getWorkflowOptionsToken, WORKFLOW_RUNTIME } from './tokens.js';
 
 /** Milliseconds between the start of the worker and the check that shutdown hooks are enabled. */

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
 
 import { NonDeterminismError } from '../../src/core/errors/index.js';
-import { Step } from '../../src/nest/decorators.js';
+import { Step } from '../../src/nest/decorators/decorators.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { execute, TestRun, type Ending, type RunOptions, type WorkflowFunction } from './harness.js';
 import { delay, settle, until, useVirtualTime } from './virtual-time.js';

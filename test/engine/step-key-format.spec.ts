@@ -4,7 +4,7 @@ import fc from 'fast-check';
 
 import { InvalidInputError } from '../../src/core/errors/index.js';
 import { escapeStepText, showStepKey } from '../../src/core/step-key-format.js';
-import { Step } from '../../src/nest/decorators.js';
+import { Step } from '../../src/nest/decorators/decorators.js';
 import { StepKeys } from '../../src/engine/step-keys.js';
 import { execute } from './harness.js';
 import { useVirtualTime } from './virtual-time.js';

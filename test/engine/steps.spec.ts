@@ -9,7 +9,7 @@ import {
   StepFailedError,
 } from '../../src/core/errors/index.js';
 import { currentStep, NotInStepError } from '../../src/engine/current.js';
-import { Step } from '../../src/nest/decorators.js';
+import { Step } from '../../src/nest/decorators/decorators.js';
 import { execute, TestRun, type WorkflowFunction } from './harness.js';
 import { delay, useVirtualTime } from './virtual-time.js';
 

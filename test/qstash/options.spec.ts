@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 
 import { InvalidInputError, WorkflowConfigurationError, WorkflowModule } from '../../src/index.js';
-import { toSettings } from '../../src/nest/options.js';
+import { toSettings } from '../../src/nest/options/options.js';
 
 const SECRET = 'a secret that nobody may see';
 const ENVIRONMENT = {

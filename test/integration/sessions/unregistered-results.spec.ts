@@ -10,7 +10,7 @@ import {
   type WorkflowContext,
   type WorkflowModuleOptions,
 } from '../../../src/index.js';
-import { toSettings } from '../../../src/nest/options.js';
+import { toSettings } from '../../../src/nest/options/options.js';
 import { unregisteredResults } from '../../../src/host/unregistered-results.js';
 import type { Database } from '../../../src/store/database.js';
 import { closeApplications, closeLater } from '../../support/application.js';

@@ -15,8 +15,8 @@ import {
 
 import type { HookHttpRequest } from './hook-body.js';
 import type { HookHttpResponse, HookHttpHandler } from './hook-http-handler.js';
-import type { EndpointSettings, HttpSettings } from './http-options.js';
-import { HOOK_RECEIVER } from './tokens.js';
+import type { EndpointSettings, HttpSettings } from '../options/http-options.js';
+import { HOOK_RECEIVER } from '../tokens.js';
 
 /**
  * Creates the controller for the hooks of a module. Each module has a controller class of its own,

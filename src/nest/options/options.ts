@@ -1,15 +1,15 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
-import { checkNamedOptions, checkOptions } from '../core/check-options.js';
-import { toMilliseconds } from '../core/duration.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import type { PayloadCodec } from '../core/payloads.js';
-import { checkText } from '../core/ids.js';
-import type { Pooler } from '../core/pooler.js';
-import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
-import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
-import { MAX_TIMER_MS } from '../core/timers.js';
-import { readDatabaseUrl } from '../host/database-url.js';
+import { checkNamedOptions, checkOptions } from '../../core/check-options.js';
+import { toMilliseconds } from '../../core/duration.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import type { PayloadCodec } from '../../core/payloads.js';
+import { checkText } from '../../core/ids.js';
+import type { Pooler } from '../../core/pooler.js';
+import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
+import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
+import { MAX_TIMER_MS } from '../../core/timers.js';
+import { readDatabaseUrl } from '../../host/database-url.js';
 import { DEFAULT_PATH } from './http-options.js';
 import { toQStashSettings } from './qstash-options.js';
 import type {

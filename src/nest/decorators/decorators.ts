@@ -1,18 +1,18 @@
 import { Injectable, Scope } from '@nestjs/common';
 
-import { checkOptions } from '../core/check-options.js';
-import { toMilliseconds } from '../core/duration.js';
-import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { escapeStepText } from '../core/step-key-format.js';
-import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
-import type { StandardSchema } from '../core/standard-schema.js';
-import type { WorkflowClass } from '../core/workflow-types.js';
-import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
+import { checkOptions } from '../../core/check-options.js';
+import { toMilliseconds } from '../../core/duration.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import { escapeStepText } from '../../core/step-key-format.js';
+import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
+import type { StandardSchema } from '../../core/standard-schema.js';
+import type { WorkflowClass } from '../../core/workflow-types.js';
+import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../../core/workflow-metadata.js';
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
 import { makeStep } from './step-method.js';
 import { GENERATORS, putStepOnTop } from './step-overrides.js';
 import { injectableOptionsOf } from './injectable-options.js';
-import { checkModuleName } from './tokens.js';
+import { checkModuleName } from '../tokens.js';
 
 /** Options of `@Workflow`. */
 export interface WorkflowOptions extends EngineWorkflowOptions {

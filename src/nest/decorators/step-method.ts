@@ -1,8 +1,8 @@
-import { InvalidInputError } from '../core/errors/index.js';
-import { escapeStepText } from '../core/step-key-format.js';
-import { isPromise } from '../core/async.js';
-import { toRejection, callStep } from '../engine/call-step.js';
-import { executionScope } from '../engine/current.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { escapeStepText } from '../../core/step-key-format.js';
+import { isPromise } from '../../core/async.js';
+import { toRejection, callStep } from '../../engine/call-step.js';
+import { executionScope } from '../../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
 import { stepsNameOf } from './steps-of.js';
 

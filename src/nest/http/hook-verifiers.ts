@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { DiscoveryService } from '@nestjs/core';
 
-import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
 
 /** Request to a hook, as its verifier receives it. */
 export interface HookVerificationRequest {

@@ -1,9 +1,9 @@
 import type { DiscoveryService, ExternalContextCreator, ModulesContainer } from '@nestjs/core';
 
-import { WorkflowConfigurationError } from '../core/errors/index.js';
-import type { WorkflowDefinition } from '../engine/ports.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import type { WorkflowDefinition } from '../../engine/ports.js';
 import { stepsOf } from './decorated-steps.js';
-import type { StepEnhancer } from './options.js';
+import type { StepEnhancer } from '../options/options.js';
 
 /**
  * Names that Nest uses for each kind of enhancer: the metadata key, the prefix of the tokens of

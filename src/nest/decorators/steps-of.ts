@@ -1,5 +1,5 @@
-import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkName } from '../core/ids.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import { checkName } from '../../core/ids.js';
 
 const STEPS_OF = Symbol.for('nestjs-durable.steps-of');
 const names = new WeakMap<Function, string>();

@@ -3,15 +3,15 @@ import { isUtf8 } from 'node:buffer';
 import { HttpException } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 
-import { ClosedError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { within } from '../core/async.js';
-import type { LogFields } from '../core/log-fields.js';
-import type { DeliveryOutcome } from '../transports/qstash/deliveries.js';
-import { decodeMessage } from '../transports/qstash/message.js';
+import { ClosedError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import { within } from '../../core/async.js';
+import type { LogFields } from '../../core/log-fields.js';
+import type { DeliveryOutcome } from '../../transports/qstash/deliveries.js';
+import { decodeMessage } from '../../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
-import type { PushHost } from '../host/push-host.js';
-import { isSigned } from '../transports/qstash/signature.js';
-import type { QStashTransport } from '../transports/qstash/transport.js';
+import type { PushHost } from '../../host/push-host.js';
+import { isSigned } from '../../transports/qstash/signature.js';
+import type { QStashTransport } from '../../transports/qstash/transport.js';
 import { keepsRawBodies } from './raw-body-check.js';
 
 /**

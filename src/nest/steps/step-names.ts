@@ -1,10 +1,10 @@
 import type { DiscoveryService } from '@nestjs/core';
 
-import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { hasWorkflowMetadata } from '../core/workflow-metadata.js';
-import { classOf, declarationsOf } from './step-declarations.js';
-import { adoptOverrides, adoptSubstitute, fieldsInPlaceOfSteps } from './step-overrides.js';
-import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import { hasWorkflowMetadata } from '../../core/workflow-metadata.js';
+import { classOf, declarationsOf } from '../decorators/step-declarations.js';
+import { adoptOverrides, adoptSubstitute, fieldsInPlaceOfSteps } from '../decorators/step-overrides.js';
+import { hasStepsName, namingClassOf, stepsNameOf } from '../decorators/steps-of.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 

@@ -1,9 +1,9 @@
 import { ForbiddenException, UnauthorizedException, type InjectionToken } from '@nestjs/common';
 import type { ContextId, ExternalContextCreator } from '@nestjs/core';
 
-import { NonRetryableError } from '../core/errors/index.js';
-import { currentStep } from '../engine/current.js';
-import type { StepInterceptor } from '../engine/ports.js';
+import { NonRetryableError } from '../../core/errors/index.js';
+import { currentStep } from '../../engine/current.js';
+import type { StepInterceptor } from '../../engine/ports.js';
 import type { EnhancerLookup } from './enhancer-lookup.js';
 
 /** Value that `ExecutionContext.getType()` returns in guards and interceptors around a step. */

@@ -1,4 +1,4 @@
-import type { StepOptions } from '../engine/context-options.js';
+import type { StepOptions } from '../../engine/context-options.js';
 
 /** Options of `@Step`: its name and key, and how failed attempts are retried. */
 export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {

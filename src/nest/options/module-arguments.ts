@@ -1,10 +1,10 @@
-import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
+import { checkNamedOptions, isPlainObject, keysOf } from '../../core/check-options.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
 import { checkHttp, completeHttp, FIXED_AT_DEFINITION, type HttpOptions, type HttpSettings } from './http-options.js';
 import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-types.js';
 import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
-import { checkModuleName } from './tokens.js';
+import { checkModuleName } from '../tokens.js';
 
 const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
 

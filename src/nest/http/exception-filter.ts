@@ -18,7 +18,7 @@ import {
   TransactionConflictError,
   WorkflowCancelledError,
   type WorkflowError,
-} from '../core/errors/index.js';
+} from '../../core/errors/index.js';
 
 type ErrorClass = abstract new (...args: never[]) => WorkflowError;
 

@@ -1,8 +1,8 @@
-import { checkOptions, isPlainObject } from '../core/check-options.js';
-import { toMilliseconds, type ConfiguredDuration } from '../core/duration.js';
-import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
-import type { QStashSettings, QueueFlow } from '../transports/qstash/settings.js';
+import { checkOptions, isPlainObject } from '../../core/check-options.js';
+import { toMilliseconds, type ConfiguredDuration } from '../../core/duration.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
+import type { QStashSettings, QueueFlow } from '../../transports/qstash/settings.js';
 
 /**
  * Limits of a queue: how many of its runs QStash delivers at the same time and per period (flow

@@ -16,7 +16,7 @@ import {
 } from '@nestjs/common';
 import type { DiscoveryService, HttpAdapterHost } from '@nestjs/core';
 
-import { isMisfit, type HookIntake } from '../client/hook-intake.js';
+import { isMisfit, type HookIntake } from '../../client/hook-intake.js';
 import {
   HookNotFoundError,
   InboxFullError,
@@ -25,12 +25,12 @@ import {
   RunEndedError,
   SerializationError,
   WorkflowConfigurationError,
-} from '../core/errors/index.js';
-import type { HookDescription } from '../store/sql/hooks.js';
+} from '../../core/errors/index.js';
+import type { HookDescription } from '../../store/sql/hooks.js';
 import { readBody, type HookHttpRequest } from './hook-body.js';
 import { findVerifiers, type HookRequestVerifier } from './hook-verifiers.js';
 import { keepsRawBodies } from './raw-body-check.js';
-import { HOOK_RECEIVER } from './tokens.js';
+import { HOOK_RECEIVER } from '../tokens.js';
 
 const RAW_BODY = 'NestFactory.create(AppModule, { rawBody: true })';
 

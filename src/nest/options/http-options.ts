@@ -1,9 +1,9 @@
 import type { CanActivate, Type } from '@nestjs/common';
 
-import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
-import type { HttpEndpoints } from '../host/http-endpoints.js';
+import { checkOptions } from '../../core/check-options.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
+import type { HttpEndpoints } from '../../host/http-endpoints.js';
 
 /**
  * Access to an endpoint: `true` opens the endpoint, `false` closes it, and an object opens it with

@@ -1,7 +1,7 @@
 import type { DiscoveryService } from '@nestjs/core';
 
-import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { chainOf, declarationsOf, declaredAt, declaringPlaces } from './step-declarations.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import { chainOf, declarationsOf, declaredAt, declaringPlaces } from '../decorators/step-declarations.js';
 
 const MAX_SHOWN = 5;
 

@@ -1,4 +1,4 @@
-import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { chainOf, declarationsOf, declaredAt, declareStep, isStep, markStep, type StepDeclaration } from './step-declarations.js';
 import { copyMetadata } from './step-method.js';
 

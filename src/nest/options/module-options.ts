@@ -1,13 +1,13 @@
 import type { EntityManager } from 'typeorm';
 
-import type { ConfiguredDuration } from '../core/duration.js';
-import type { PayloadCodec } from '../core/payloads.js';
-import type { RetryOptions } from '../core/retry-policy.js';
-import type { ConnectionOptions, StepEnhancer } from '../host/settings.js';
+import type { ConfiguredDuration } from '../../core/duration.js';
+import type { PayloadCodec } from '../../core/payloads.js';
+import type { RetryOptions } from '../../core/retry-policy.js';
+import type { ConnectionOptions, StepEnhancer } from '../../host/settings.js';
 import type { HttpOptions } from './http-options.js';
 import type { QStashOptions } from './qstash-options.js';
 
-export type { ConnectionOptions, ModuleSettings, StepEnhancer, WorkerSettings } from '../host/settings.js';
+export type { ConnectionOptions, ModuleSettings, StepEnhancer, WorkerSettings } from '../../host/settings.js';
 
 /** Options that are fixed when the module is defined. */
 export interface WorkflowModuleExtras {
