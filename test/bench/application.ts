@@ -21,11 +21,16 @@ export function startApplication(url: string, worker: WorkerOptions = {}, workfl
 }
 
 /** Starts the same with no option but the given ones. */
-export async function startAsInstalled(
-  url: string,
-  worker: WorkerOptions = {},
-  workflows: Provider[] = WORKFLOWS,
-): Promise<BenchApplication> {
+export function startAsInstalled(url: string, worker: WorkerOptions = {}, workflows: Provider[] = WORKFLOWS): Promise<BenchApplication> {
+  return start(url, worker, workflows);
+}
+
+/** Starts an application that executes nothing. */
+export function startClient(url: string): Promise<BenchApplication> {
+  return start(url, false, WORKFLOWS);
+}
+
+async function start(url: string, worker: WorkerOptions | false, workflows: Provider[]): Promise<BenchApplication> {
   const imports = [WorkflowModule.forRoot({ connection: { url }, worker })];
   const module = { module: BenchModule, imports, providers: workflows };
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });

@@ -7,6 +7,10 @@ export const ROWS = [
   'long',
   'parallel',
   'timer',
+  'io',
+  'payload',
+  'memory',
+  'scale',
   'backlog',
   'recovery',
   'network',
@@ -15,8 +19,12 @@ export const ROWS = [
   'inbox',
   'lockedRow',
   'qstash',
+  'big',
 ] as const;
 export type RowName = (typeof ROWS)[number];
+
+/** Rows that the quick form leaves out unless they are named. */
+const LONG_ONLY: readonly RowName[] = ['big'];
 
 export interface BenchArguments {
   /** The file that receives the numbers as JSON. */
@@ -37,5 +45,5 @@ export function readArguments(args: readonly string[]): BenchArguments {
     if (!row) throw new Error(`--only ${name}: the rows are ${ROWS.join(', ')}`);
     return row;
   });
-  return { json: values.json, quick: values.quick, only: only ?? ROWS };
+  return { json: values.json, quick: values.quick, only: only ?? ROWS.filter((row) => !values.quick || !LONG_ONLY.includes(row)) };
 }

@@ -31,7 +31,8 @@ const RUN_COLUMNS = 'id, name, version, queue, input, start_nonce, deployment_id
 const RUN_VALUES = `'floor', 1, 'default', '{"n":1}', 1, 'floor', now(), 'running', now(), 1, 1`;
 const STEP_COLUMNS =
   'run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, args_hash, called_after_io, kind, status, output';
-const STEP_VALUES = `now(), now(), 1, 1, 1, 0, 1, false, 'step', 'completed', '1'`;
+const STEP_BESIDE_OUTPUT = `now(), now(), 1, 1, 1, 0, 1, false, 'step', 'completed'`;
+const STEP_VALUES = `${STEP_BESIDE_OUTPUT}, '1'`;
 const END = `status = 'completed', finished_at = now(), session_id = NULL, output = '1', history_bytes = 450`;
 
 const INSERT_RUN = { name: 'floor_run', text: `INSERT INTO durable.workflow_runs (${RUN_COLUMNS}) VALUES ($1, ${RUN_VALUES})` };
@@ -44,6 +45,10 @@ const INSERT_RUNS = {
 const INSERT_STEPS = {
   name: 'floor_steps',
   text: `INSERT INTO durable.workflow_steps (${STEP_COLUMNS}) SELECT id, $2, ${STEP_VALUES} FROM unnest($1::text[]) AS id`,
+};
+const INSERT_TEXTS = {
+  name: 'floor_texts',
+  text: `INSERT INTO durable.workflow_steps (${STEP_COLUMNS}) SELECT $1::text || n, 'text', ${STEP_BESIDE_OUTPUT}, text FROM unnest($2::json[]) WITH ORDINALITY AS x(text, n)`,
 };
 const END_RUNS = { name: 'floor_ends', text: `UPDATE durable.workflow_runs SET ${END} WHERE id = ANY ($1::text[])` };
 
@@ -76,6 +81,11 @@ export async function writeFour(client: pg.Client): Promise<void> {
 export async function writeSteps(client: pg.Client, count: number): Promise<void> {
   const id = nextId();
   for (let n = 1; n <= count; n++) await client.query({ ...INSERT_STEP, values: [id, `step#${n}`] });
+}
+
+/** Writes a step for each text of JSON, in one statement. */
+export async function writeTexts(client: pg.Client, texts: readonly string[]): Promise<void> {
+  await client.query({ ...INSERT_TEXTS, values: [nextId(), texts] });
 }
 
 /** Calls `work` on each connection for so long. Returns how many calls a second there were. */

@@ -5,16 +5,21 @@ import { makeBench, type Bench } from './bench.js';
 import { describeMachine } from './machine.js';
 import { table } from './report.js';
 import { backlog } from './rows/backlog.js';
+import { big } from './rows/big.js';
 import { child } from './rows/child.js';
 import { cold } from './rows/cold.js';
 import { inbox } from './rows/inbox.js';
+import { io } from './rows/io.js';
 import { latency } from './rows/latency.js';
 import { lockedRow } from './rows/locked-row.js';
 import { long } from './rows/long.js';
+import { memory } from './rows/memory.js';
 import { network } from './rows/network.js';
 import { parallel } from './rows/parallel.js';
+import { payload } from './rows/payload.js';
 import { qstash } from './rows/qstash.js';
 import { recovery } from './rows/recovery.js';
+import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
@@ -31,6 +36,10 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   long,
   parallel,
   timer,
+  io,
+  payload,
+  memory,
+  scale,
   backlog,
   recovery,
   network,
@@ -39,10 +48,11 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   inbox,
   lockedRow,
   qstash,
+  big,
 };
 
 /** A row that takes longer hangs. */
-const LIMIT_MS = { quick: 90_000, full: 900_000 };
+const LIMIT_MS = { quick: 240_000, full: 900_000 };
 
 async function main(): Promise<void> {
   const options = readArguments(process.argv.slice(2));

@@ -6,6 +6,14 @@ import type { BenchServer } from './server.js';
 /** Beginning of the names of the package's prepared statements that write the journal. */
 const FLUSH = 'durable_flush_';
 
+/** Statements whose time is being measured. */
+interface Timing {
+  readonly database: string;
+  readonly prefix: string;
+  readonly samples: number[];
+}
+
+let timing: Timing | undefined;
 let statements = 0;
 let flushes = 0;
 const original = pg.Client.prototype.query as (...args: unknown[]) => unknown;
@@ -13,8 +21,38 @@ pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]): unkn
   statements++;
   const { name } = (args[0] ?? {}) as { name?: unknown };
   if (typeof name === 'string' && name.startsWith(FLUSH)) flushes++;
+  if (timing && this.database === timing.database && typeof name === 'string' && name.startsWith(timing.prefix)) {
+    args = timed(args, timing.samples);
+  }
   return original.apply(this, args);
 } as typeof pg.Client.prototype.query;
+
+/** Notes when the callback is called that a pool passes as the last argument. */
+function timed(args: unknown[], samples: number[]): unknown[] {
+  const callback = args.at(-1);
+  if (typeof callback !== 'function') return args;
+  const began = performance.now();
+  const wrapped = (...results: unknown[]): void => {
+    samples.push(performance.now() - began);
+    callback(...results);
+  };
+  return [...args.slice(0, -1), wrapped];
+}
+
+/**
+ * Returns the milliseconds that each statement took that a pool of this process sent to a database
+ * meanwhile, of the prepared statements whose names begin with the prefix.
+ */
+export async function timeStatements(database: string, prefix: string, work: () => Promise<unknown>): Promise<number[]> {
+  const samples: number[] = [];
+  timing = { database, prefix, samples };
+  try {
+    await work();
+  } finally {
+    timing = undefined;
+  }
+  return samples;
+}
 
 /** A server, by a connection that does not measure. */
 type Administered = Pick<BenchServer, 'admin'>;

@@ -24,15 +24,22 @@ export interface Produced {
   readonly lastFifthOverFirst: number;
 }
 
-/** Starts three-step runs like a producer that always has more to do, and waits for each result. */
-export async function produce(client: WorkflowClient, { runs, inFlight, maxSeconds }: Load): Promise<Produced> {
+/** A workflow whose runs differ by a number. */
+export type NumberedWorkflow = new () => { run(input: { n: number }): Promise<unknown> };
+
+/** Starts runs like a producer that always has more to do, and waits for each result. */
+export async function produce(
+  client: WorkflowClient,
+  { runs, inFlight, maxSeconds }: Load,
+  workflow: NumberedWorkflow = ThreeSteps,
+): Promise<Produced> {
   const ends: number[] = [];
   const deadline = performance.now() + maxSeconds * 1_000;
   let counting = true;
   let n = 0;
   const lane = async (): Promise<void> => {
     while (counting) {
-      const handle = await client.start(ThreeSteps, { n: n++ });
+      const handle = await client.start(workflow, { n: n++ });
       await handle.result();
       const now = performance.now();
       if (counting) ends.push(now);
@@ -41,6 +48,19 @@ export async function produce(client: WorkflowClient, { runs, inFlight, maxSecon
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
   return { ...rates(ends.slice(Math.min(inFlight, ends.length >> 1))), completed: n };
+}
+
+/** Starts all runs at once and waits for the result of each. */
+export async function produceAtOnce(client: WorkflowClient, runs: number): Promise<Produced> {
+  const ends: number[] = [];
+  const one = async (n: number): Promise<void> => {
+    const handle = await client.start(ThreeSteps, { n });
+    if ((await handle.result()) !== n + 3) throw new Error(`run ${n} has ended with another result`);
+    ends.push(performance.now());
+  };
+  const began = performance.now();
+  await Promise.all(Array.from({ length: runs }, (_, n) => one(n)));
+  return { ...rates([began, ...ends]), completed: runs };
 }
 
 function rates(ends: readonly number[]): Omit<Produced, 'completed'> {

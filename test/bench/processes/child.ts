@@ -2,27 +2,32 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
+type ChildFile = 'echo' | 'installed' | 'io' | 'memory' | 'proxy' | 'victim' | 'worker';
+
 /** A process of its own; it ends itself when this one is gone. */
 export interface Child {
   /** The next message that it sends. */
   message<T>(): Promise<T>;
-  /** Sends a message, and returns the next one that the child sends. */
-  ask<T>(message: string): Promise<T>;
+  /** Sends a question, and returns the next message of the child. */
+  ask<T>(question: string): Promise<T>;
   kill(): Promise<void>;
 }
 
 export interface ChildOptions {
   /** Environment variables beside those of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Options of Node. */
+  /** Options of Node; by default those of this process. */
   readonly node?: readonly string[];
 }
 
-export function startChild(file: 'cold' | 'proxy' | 'victim', args: readonly string[], { env, node = [] }: ChildOptions = {}): Child {
+/** Settings of a process as in production. Some defaults of the package depend on NODE_ENV. */
+export const IN_PRODUCTION: ChildOptions = { env: { NODE_ENV: 'production' }, node: [] };
+
+export function startChild(file: ChildFile, args: readonly string[], { env, node = process.execArgv }: ChildOptions = {}): Child {
   const child = fork(fileURLToPath(new URL(`./${file}.js`, import.meta.url)), [...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, ...env },
-    execArgv: [...process.execArgv, ...node],
+    execArgv: [...node],
   });
   const ended = once(child, 'exit');
   const message = <T>(): Promise<T> => {
@@ -33,9 +38,9 @@ export function startChild(file: 'cold' | 'proxy' | 'victim', args: readonly str
   };
   return {
     message,
-    ask<T>(text: string): Promise<T> {
+    ask<T>(question: string): Promise<T> {
       const answer = message<T>();
-      child.send(text);
+      child.send(question);
       return answer;
     },
     async kill() {
@@ -50,9 +55,10 @@ export function endWithParent(): void {
   process.on('disconnect', () => process.exit(1));
 }
 
-/** In the child: resolves when the parent asks. */
-export async function untilAsked(): Promise<void> {
-  await once(process, 'message');
+/** In the child: returns the next question of the parent. */
+export async function nextQuestion(): Promise<string> {
+  const [question] = (await once(process, 'message')) as [string];
+  return question;
 }
 
 /** In the child: tells the parent something. */

@@ -1,40 +1,40 @@
 import pg from 'pg';
 import { startAsInstalled } from '../application.js';
+import { LargeSteps } from '../large-steps.js';
 import { measureUsage, type Usage } from '../meters.js';
-import { ThreeSteps } from '../workflows.js';
-import { endWithParent, tellParent, untilAsked } from './child.js';
+import { produce, produceAtOnce, type Load, type Produced } from '../produce.js';
+import { ThreeSteps, WORKFLOWS } from '../workflows.js';
+import { endWithParent, nextQuestion, tellParent } from './child.js';
 
-/** Runs before the measurement, one after another: connections are open and statements prepared. */
-const WARM_UP = 20;
+/** Work of this process, each time that the parent asks. */
+export type InstalledLoad =
+  | { readonly form: 'at once'; readonly runs: number }
+  | ({ readonly form: 'sustained'; readonly workflow: 'three-steps' | 'large-steps' } & Load);
 
 /** Answer of this process. */
-export interface ColdRuns {
-  /** From the first start to the last completion. */
-  readonly seconds: number;
+export interface InstalledWork extends Produced {
   readonly usage: Usage;
 }
 
-/** Starts all runs at once and waits for the result of each. */
-async function all(runs: number): Promise<number> {
-  const began = performance.now();
-  const one = async (n: number): Promise<void> => {
-    const handle = await client.start(ThreeSteps, { n });
-    if ((await handle.result()) !== n + 3) throw new Error(`run ${n} has ended with another result`);
-  };
-  await Promise.all(Array.from({ length: runs }, (_, n) => one(n)));
-  return (performance.now() - began) / 1_000;
-}
+/** Number of runs before the first measurement: connections open, and statements are prepared. */
+const WARM_UP = 20;
 
 endWithParent();
-const [, , url, runs, start] = process.argv;
+const [, , url, start, json] = process.argv;
+const load = JSON.parse(json!) as InstalledLoad;
 const admin = new pg.Pool({ connectionString: url, max: 1 });
-const { client, close } = await startAsInstalled(url!, start === 'poller' ? { eagerStart: false } : {});
+const options = start === 'poller' ? { eagerStart: false } : {};
+const { client } = await startAsInstalled(url!, options, [...WORKFLOWS, LargeSteps]);
+const work = (): Promise<Produced> =>
+  load.form === 'at once'
+    ? produceAtOnce(client, load.runs)
+    : produce(client, load, load.workflow === 'three-steps' ? ThreeSteps : LargeSteps);
+
 for (let n = 0; n < WARM_UP; n++) await client.execute(ThreeSteps, { n });
-await admin.query('SELECT 1');
-const asked = untilAsked();
 tellParent('ready');
-await asked;
-const { value: seconds, usage } = await measureUsage({ admin }, () => all(Number(runs)));
-await close();
-const answer: ColdRuns = { seconds, usage };
-tellParent(answer);
+for (;;) {
+  await nextQuestion();
+  const { value, usage } = await measureUsage({ admin }, work);
+  const answer: InstalledWork = { ...value, usage };
+  tellParent(answer);
+}

@@ -5,6 +5,7 @@ import { produce, type Load, type Produced } from '../produce.js';
 import { median, medianOrNull, pairedRatio } from '../statistics.js';
 import { floorBatched } from './floor-batched.js';
 import { floorUnbatched } from './floor-unbatched.js';
+import { throughputInstalled } from './throughput-installed.js';
 
 /** Runs that the worker executes at a time. */
 export const CONCURRENCY = 500;
@@ -19,6 +20,7 @@ export const IN_FLIGHT = 2_000;
 interface Round extends Produced {
   readonly cpuMsPerRun: number;
   readonly serverCpuMsPerRun: number | null;
+  readonly totalCpuMsPerRun: number | null;
   readonly commitsPerRun: number;
   readonly statementsPerRun: number;
   readonly walBytesPerRun: number;
@@ -45,6 +47,7 @@ export async function throughput(bench: Bench) {
     say(`throughput: unbatched ${u}, batched ${b}, poller ${p}, local ${l} runs/s`);
   }
   const sustained = quick ? {} : { sustained: await oneRound(bench, false, { ...load, runs: Number.MAX_SAFE_INTEGER }, bootCommits) };
+  const installed = await throughputInstalled(bench, IN_FLIGHT);
   return {
     floor: { unbatched: median(unbatched), batched: median(batched) },
     throughput: {
@@ -59,6 +62,7 @@ export async function throughput(bench: Bench) {
       localConcurrency: LOCAL_CONCURRENCY,
       inFlight: IN_FLIGHT,
       ...sustained,
+      installed,
       rounds: { unbatched, batched, polled, local },
     },
   };
@@ -74,6 +78,7 @@ function summary(rounds: readonly Round[]) {
     lastFifthOverFirst: median(rounds.map((round) => round.lastFifthOverFirst)),
     cpuMsPerRun: median(rounds.map((round) => round.cpuMsPerRun)),
     serverCpuMsPerRun: medianOrNull(rounds.map((round) => round.serverCpuMsPerRun)),
+    totalCpuMsPerRun: medianOrNull(rounds.map((round) => round.totalCpuMsPerRun)),
     commitsPerRun: median(rounds.map((round) => round.commitsPerRun)),
     statementsPerRun: median(rounds.map((round) => round.statementsPerRun)),
     walBytesPerRun: median(rounds.map((round) => round.walBytesPerRun)),
@@ -100,6 +105,7 @@ async function oneRound({ server }: Bench, eagerStart: boolean, load: Load, boot
       ...value,
       cpuMsPerRun: usage.cpuMs / value.completed,
       serverCpuMsPerRun: usage.serverCpuMs === null ? null : usage.serverCpuMs / value.completed,
+      totalCpuMsPerRun: usage.serverCpuMs === null ? null : (usage.cpuMs + usage.serverCpuMs) / value.completed,
       commitsPerRun: commits / value.completed,
       statementsPerRun: usage.statements / value.completed,
       walBytesPerRun: usage.walBytes / value.completed,
