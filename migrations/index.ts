@@ -8,8 +8,8 @@ export type { DurableMigration } from './migration.js';
  * All migrations, oldest first: TypeORM migration classes, for applications that run them
  * themselves.
  *
- * They create the tables in the DataSource's `schema` (default `durable`) and record themselves in
- * its table `workflow_migrations`.
+ * They create the tables in the DataSource's `schema`, and record themselves in the schema's table
+ * `workflow_migrations`. (default of `schema`: `'durable'`)
  */
 export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
 

@@ -87,6 +87,7 @@ export class WorkflowClient extends RunQueries {
    * atomic only in a caller's transaction.
    *
    * @param options options of every run, or a function that returns the options for one input
+   *   (default: see each option)
    * @returns the handles, in the order of the inputs
    * @throws the errors of `start`
    * @example
@@ -164,8 +165,8 @@ export class WorkflowClient extends RunQueries {
    * step body that is executing continues to its end, but its result is not recorded. Child runs
    * continue.
    *
-   * @param options.actor who ends the run, for its history
-   * @param options.reason why the run is ended, for its history
+   * @param options.actor who ends the run, for its history (default: none)
+   * @param options.reason why the run is ended, for its history (default: none)
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example
    * await client.terminate('order-7', { actor: 'ann', reason: 'version 1 is gone for good' });
@@ -212,7 +213,8 @@ export class WorkflowClient extends RunQueries {
    * failed outside a step continues after its last recorded step. The removed steps stay in the
    * run's history. See docs/operations.md.
    *
-   * @param options.fromStep the key of another recorded step to start from
+   * @param options.fromStep the key of another recorded step to start from (default: the step that
+   *   made the run fail)
    * @throws InvalidInputError, RunNotFoundError, RunNotRetryableError
    * @example
    * await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
@@ -229,7 +231,7 @@ export class WorkflowClient extends RunQueries {
    * @param options.fromStep the key of a recorded step; the new run takes over the steps recorded
    *   before it (default: none)
    * @param options.follow `false` forks the run with exactly this id, not the run that continues it
-   *   (default: true)
+   *   (default: `true`)
    * @returns the handle of the new run
    * @throws InvalidInputError, RunNotFoundError
    * @example

@@ -15,14 +15,17 @@ export interface DeadLetter {
    * body.
    */
   runId: string | null;
+  /** Queue of that run. Null when this version cannot read the message body. */
   queue: string | null;
   /** HTTP status of the application's last response. Null when the application did not respond. */
   responseStatus: number | null;
+  /** Moment at which the message was published. */
   createdAt: Date;
 }
 
 /** A page of dead letters. */
 export interface DeadLetterPage {
+  /** Dead letters of the page. */
   deadLetters: DeadLetter[];
   /** Cursor of the next page. Undefined on the last page. */
   cursor?: string | undefined;
@@ -55,7 +58,7 @@ export class DeadLetters {
   /**
    * Lists the dead letters of this application, one page at a time.
    *
-   * @param options.cursor the `cursor` of the previous page
+   * @param options.cursor the `cursor` of the previous page (default: the first page)
    * @param options.limit messages per page, from 1 to 100 (default: 100)
    * @throws InvalidInputError when an option is invalid
    * @throws WorkflowConfigurationError with `transport: 'poll'`
@@ -74,7 +77,7 @@ export class DeadLetters {
    * application: delivers a message again if its run is due or has a wake time, and deletes it
    * otherwise.
    *
-   * @param ids ids of dead letters, from `list`
+   * @param ids ids of dead letters, from `list` (default: all dead letters of this application)
    * @returns the number of messages delivered again, and the number of messages deleted
    * @throws the errors of `list`
    * @example

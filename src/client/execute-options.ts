@@ -9,12 +9,14 @@ export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
   /**
    * `'none'` ignores the transaction that the module's `currentTransaction` returns. `execute`
    * cannot join a transaction: the run exists only after the commit, so `execute` would wait for
-   * ever.
+   * ever. (default: `execute` throws InvalidInputError when `currentTransaction` returns an open
+   * transaction)
    */
   manager?: 'none';
   /**
-   * Longest time to wait for the result, or the moment at which the wait ends (default: no limit).
-   * The run continues after that. To limit the run itself, use `timeout`.
+   * Longest time to wait for the result: milliseconds, a duration such as `'5m'`, or the Date at
+   * which the wait ends. The run continues after that. To limit the run itself, use `timeout`.
+   * (default: no limit)
    */
   resultTimeout?: Duration | Date;
 };

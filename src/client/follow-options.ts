@@ -9,9 +9,9 @@ import { InvalidInputError } from '../core/errors/index.js';
  */
 export interface FollowOptions {
   /**
-   * `true` (default) selects the current run of the chain, even if the id belongs to an earlier
-   * run. `false` selects the run with exactly this id. Its status is `continued` when another run
-   * continues it.
+   * `true` selects the current run of the chain, even if the id belongs to an earlier run. `false`
+   * selects the run with exactly this id. Its status is `continued` when another run continues it.
+   * (default: `true`)
    */
   follow?: boolean | undefined;
 }

@@ -46,6 +46,7 @@ export class WorkflowHandle<O = unknown> {
 
   /** @internal */
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /**
      * True when the call that returned this handle created the run. False when the run already
@@ -66,10 +67,10 @@ export class WorkflowHandle<O = unknown> {
   /**
    * Waits until the run has ended, and returns the workflow's result.
    *
-   * @param options.timeout longest time to wait, or the moment at which the wait ends (default: no
-   *   limit)
-   * @param options.follow `false` waits for the run with exactly this id (default: true). The
-   *   result is `undefined` when another run continues this run
+   * @param options.timeout longest time to wait: milliseconds, a duration such as `'5m'`, or the
+   *   Date at which the wait ends (default: no limit)
+   * @param options.follow `false` waits for the run with exactly this id. The result is `undefined`
+   *   when another run continues this run (default: `true`)
    * @throws WorkflowFailedError whose `cause` is the error that the workflow threw
    * @throws WorkflowCancelledError, WorkflowTerminatedError, ResultTimeoutError, RunNotFoundError
    * @throws PayloadUnreadableError when this process cannot decode the result

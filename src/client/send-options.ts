@@ -6,13 +6,13 @@ import type { ManagerOption } from './transactions/manager-option.js';
 export interface SendOptions {
   /**
    * Key that makes it safe to send a signal again. A run receives only the first signal with the
-   * same name and key.
+   * same name and key. (default: none; the run receives each signal)
    */
   idempotencyKey?: string;
   /**
    * Transaction to join: the signal is sent when this transaction commits, and never if it rolls
-   * back. `'none'` joins no transaction. The default is the transaction that the module's
-   * `currentTransaction` returns, if any.
+   * back. `'none'` joins no transaction. (default: the transaction that the module's
+   * `currentTransaction` returns, if any)
    */
   manager?: ManagerOption;
 }

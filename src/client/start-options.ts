@@ -14,44 +14,51 @@ import { checkTag } from './queries/run-filter.js';
 /** Options of a start. */
 export interface StartOptions {
   /**
-   * Id of the run (default: a new ULID). A second start of the same workflow with this id returns
-   * the existing run.
+   * Id of the run. A second start of the same workflow with this id returns the existing run.
+   * (default: a new ULID)
    */
   id?: string;
   /**
-   * Action when a run of this workflow already has the id, even if that run has ended (default:
-   * `'return'`).
+   * Action when a run of this workflow already has the id, even if that run has ended.
    *
    * `'return'` returns the existing run. The input and options of this start are ignored, and the
    * handle's `created` is false. `'reject'` throws RunAlreadyExistsError.
    *
    * To continue a failed run, retry it. To use its id for a new run, delete it first
-   * (docs/operations.md).
+   * (docs/operations.md). (default: `'return'`)
    */
   onConflict?: 'return' | 'reject';
-  /** Queue of the run (default: the workflow's queue). */
+  /**
+   * Queue of the run. (default: the workflow's queue; for a workflow given by name, `'default'`)
+   */
   queue?: string;
   /**
-   * Priority from -32,768 to 32,767 (default: 0). Due runs with a higher priority are claimed
-   * first.
+   * Priority from -32,768 to 32,767. Due runs with a higher priority are claimed first. (default:
+   * 0)
    */
   priority?: number;
-  /** Time to wait before the run starts (default: none). */
+  /**
+   * Time to wait before the run starts: milliseconds, or a duration such as `'5m'`. Cannot be
+   * combined with `startAt`. (default: none)
+   */
   delay?: Duration;
-  /** Earliest moment at which the run starts (default: now). */
+  /** Earliest moment at which the run starts. Cannot be combined with `delay`. (default: now) */
   startAt?: Date;
   /**
-   * Longest duration of the run, or the moment of its deadline (default: the workflow's `timeout`).
-   * A duration counts from the moment when the run is first due. At the deadline, open steps and
-   * waits reject with WorkflowTimeoutError, and the run ends `failed`.
+   * Longest duration of the run: milliseconds, a duration such as `'5m'`, or the Date of its
+   * deadline. A duration counts from the moment when the run is first due. At the deadline, open
+   * steps and waits reject with WorkflowTimeoutError, and the run ends `failed`. (default: the
+   * workflow's `timeout`, or else the module's `defaults.runTimeout`)
    */
   timeout?: Duration | Date;
-  /** Up to 50 tags, each a key with a text. `client.list` finds runs by their tags. */
+  /**
+   * Up to 50 tags, each a key with a text. `client.list` finds runs by their tags. (default: none)
+   */
   tags?: Record<string, string>;
   /**
    * Transaction to join: the run exists when this transaction commits, and never if it rolls back.
-   * `'none'` joins no transaction. The default is the transaction that the module's
-   * `currentTransaction` returns, if any.
+   * `'none'` joins no transaction. (default: the transaction that the module's `currentTransaction`
+   * returns, if any)
    */
   manager?: EntityManager | 'none';
 }

@@ -6,7 +6,9 @@ import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './
 
 /** Run and kind of a payload, passed to the `encode` of a codec. */
 export interface PayloadInfo {
+  /** Id of the run. */
   readonly runId: string;
+  /** Kind of the payload. A `message` is the payload of a signal or of a hook. */
   readonly kind: 'input' | 'output' | 'error' | 'message';
 }
 

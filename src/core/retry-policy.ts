@@ -2,24 +2,31 @@ import { checkOptions } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** Retry policy of a step: the number of attempts and the pauses between them. */
+/**
+ * Retry policy of a step: the number of attempts and the pauses between them. A step takes each
+ * value that is absent from its workflow's policy, or else from the module's `defaults.retry`, or
+ * else from the default that is named here.
+ */
 export interface RetryOptions {
-  /** Largest number of attempts, including the first (default: 3). */
+  /** Largest number of attempts, including the first, from 1 to 1,000,000. (default: 3) */
   maxAttempts?: number;
-  /** Pause after the first failed attempt (default: `'1s'`). */
+  /**
+   * Pause after the first failed attempt: milliseconds, or a duration such as `'5m'`. (default:
+   * `'1s'`)
+   */
   initialInterval?: Duration;
-  /** Factor by which each pause is longer than the previous one (default: 2). */
+  /** Factor by which each pause is longer than the previous one, from 1 to 1,000. (default: 2) */
   backoffCoefficient?: number;
-  /** Longest pause (default: `'1m'`). */
+  /** Longest pause: milliseconds, or a duration such as `'5m'`. (default: `'1m'`) */
   maxInterval?: Duration;
   /**
    * True to shorten each pause by a random part of up to half, so that steps that failed together
-   * do not retry together (default: true).
+   * do not retry together. (default: `true`)
    */
   jitter?: boolean;
   /**
-   * Called with the error of a failed attempt. Returns false when the step must not be retried
-   * (default: every error is retried).
+   * Called with the error of a failed attempt. Returns false when the step must not be retried.
+   * (default: every error is retried)
    */
   retryIf?: (error: unknown) => boolean;
 }

@@ -74,8 +74,13 @@ export const MAX_VERSION = 2_147_483_647;
  * worker serves.
  */
 export interface DispatchKey {
+  /** Queue of the run. */
   readonly queue: string;
+  /** Name of the workflow. */
   readonly name: string;
+  /**
+   * Version of the workflow. 0 for a run that was started by name and that no worker has claimed.
+   */
   readonly version: number;
 }
 

@@ -12,8 +12,9 @@ const SIGNAL = Symbol.for('nestjs-durable.signal');
  * the signal's schema transforms the payload.
  */
 export interface SignalDefinition<P, Sent = P> {
+  /** Name of the signal. */
   readonly name: string;
-  /** Schema that payloads must fit. */
+  /** Schema that payloads must fit; undefined when payloads are not checked. */
   readonly schema?: StandardSchema | undefined;
   readonly [SIGNAL]: { readonly payload: (payload: Sent) => P } | true;
 }
@@ -27,10 +28,10 @@ export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 /**
  * Defines a signal: a contract between the sender and the workflow that waits for the signal.
  *
- * @param name at most 240 characters; two signals with the same name are the same signal
+ * @param name name of at most 240 characters; two signals with the same name are the same signal
  * @param options `schema`: a schema that payloads must fit. Sending a payload that does not fit
  *   throws an InvalidInputError with `issues`. The workflow receives the value that the schema
- *   returns. Default: no check
+ *   returns (default: no check)
  * @throws InvalidInputError when the name or the schema is not valid
  * @example
  * export const approved = defineSignal<Approval>('approved');

@@ -22,7 +22,9 @@ export type StandardResult<Output> =
 
 /** Problem that a schema found in a value. */
 export interface StandardIssue {
+  /** Description of the problem. */
   readonly message: string;
+  /** Path to the place in the value. Absent when the problem concerns the whole value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 

@@ -27,7 +27,7 @@ const NUMBERED_SQL = `'#[0-9]+$'`;
  */
 const NAME_END = /[:#%]/;
 
-/** Character between a step key and a number that tells senders or ids for this step key apart. */
+/** Character between a step key and a number that distinguishes senders or ids of this step key. */
 const VARIANT = '~';
 
 /** Returns the step key under which a patch is recorded. */

@@ -9,37 +9,41 @@ import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 /** Options of `@Workflow`. */
 export interface WorkflowOptions {
   /**
-   * Name that identifies the workflow, together with the version. Keep it when you rename the
-   * class.
+   * Name that identifies the workflow, together with the version, at most 240 characters. Keep it
+   * when you rename the class.
    */
   name: string;
-  /** Version of the workflow. A run keeps the version with which it started (default: 1). */
+  /**
+   * Version of the workflow, a whole number from 1. A run keeps the version with which it started.
+   * (default: 1)
+   */
   version?: number;
-  /** Queue of runs that are started without a queue (default: `'default'`). */
+  /** Queue of runs that are started without a queue. (default: `'default'`) */
   queue?: string;
-  /** Retry policy of steps that have none of their own (default: the module's `defaults.retry`). */
+  /** Retry policy of steps that have none of their own. (default: the module's `defaults.retry`) */
   retry?: RetryOptions;
   /**
-   * Longest time that a run may take, including waits, from the moment when the run is first due.
-   * At the timeout, open steps and waits reject with WorkflowTimeoutError. The `catch` and
-   * `finally` blocks of the workflow may still run steps for 30 seconds. Then the run ends as
-   * `failed`. A `timeout` in the options of a start takes precedence (default: the module's
-   * `defaults.runTimeout`).
+   * Longest time that a run may take, including waits, from the moment when the run is first due:
+   * milliseconds, or a duration such as `'5m'`. At the timeout, open steps and waits reject with
+   * WorkflowTimeoutError. The `catch` and `finally` blocks of the workflow may still run steps for
+   * 30 seconds. Then the run ends as `failed`. A `timeout` in the options of a start takes
+   * precedence. (default: the module's `defaults.runTimeout`)
    */
   timeout?: Duration;
   /**
-   * Name of the WorkflowModule whose worker executes the workflow and whose client starts it
-   * (default: the module without a name).
+   * Name of the WorkflowModule whose worker executes the workflow and whose client starts it.
+   * (default: the module without a name)
    */
   module?: string;
   /**
    * Schema of zod, valibot or another library that follows https://standardschema.dev. When a run
    * is started by the class, the input is checked with the schema. The schema's output is stored
-   * and passed to `run` (default: no check).
+   * and passed to `run`.
    *
    * `start` accepts the type of `run`'s input, so the schema must accept that type too. For a
    * schema whose input type differs, declare `static readonly input = schema` on the class or on a
-   * base class. `start` then accepts the schema's input type.
+   * base class. `start` then accepts the schema's input type. (default: the static `input` schema
+   * of the class; without one, no check)
    */
   input?: StandardSchema;
 }

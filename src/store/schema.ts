@@ -22,7 +22,7 @@ export function checkSchemaName(schema: unknown, argument: string): string {
 /**
  * Returns the SQL of all migrations, for teams that review and run DDL by hand.
  *
- * @param options.schema the schema to create the tables in (default: `durable`)
+ * @param options.schema the schema to create the tables in (default: `'durable'`)
  * @throws InvalidInputError when the schema's name is invalid
  * @example writeFileSync('durable.sql', migrationSql());
  */

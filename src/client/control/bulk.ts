@@ -27,6 +27,7 @@ export interface BulkDryRun extends AuditOptions {
    * current status are not counted.
    */
   filter: RunFilter;
+  /** Always `true`: the call only counts the runs. */
   dryRun: true;
 }
 
@@ -37,22 +38,30 @@ export type BulkSignalDryRun<Sent> = BulkDryRun & { signal: SignalDefinition<unk
 
 /** Options of the call that starts the operation after its dry run. */
 export interface BulkStart {
-  /** Token that the dry run returned. It is valid for one day. */
+  /** Token that the dry run returned. A dry run's token is valid for one day. */
   token: string;
-  /** Maximum number of runs per second, more than 0 and at most 1,000,000 (default: no limit). */
+  /** Maximum number of runs per second, more than 0 and at most 1,000,000. (default: no limit) */
   rate?: number;
 }
 
 /** Result of a dry run. */
 export interface BulkPreview {
+  /** Number of runs that match the filter now. */
   count: number;
+  /** Token that starts the operation. */
   token: string;
 }
 
 /** Progress of a bulk operation. */
 export interface BulkStatus {
+  /** Token of the operation. */
   token: string;
+  /** Kind of the operation. */
   kind: 'cancel' | 'terminate' | 'retry' | 'signal';
+  /**
+   * `counted`: the operation has not been started. `running`: it changes runs. `completed`: all
+   * runs are done or skipped. `stopped`: a call of `bulk.stop` has stopped it.
+   */
   state: 'counted' | 'running' | 'completed' | 'stopped';
   /** Number of runs that the dry run counted. */
   count: number;
@@ -74,8 +83,11 @@ export interface BulkStatus {
   locked: number;
   /** Maximum number of runs per second. Undefined when there is no limit. */
   rate: number | undefined;
+  /** Moment of the dry run. */
   createdAt: Date;
+  /** Moment at which the operation was started. Undefined before it. */
   startedAt: Date | undefined;
+  /** Moment at which the operation completed or was stopped. Undefined before it. */
   finishedAt: Date | undefined;
 }
 

@@ -7,9 +7,9 @@ import type { ManagerOption } from '../transactions/manager-option.js';
 
 /** Author of a change to a run, and the reason for it. Both appear in the run's history. */
 export interface AuditOptions {
-  /** Name of the person or system that makes the call. */
+  /** Name of the person or system that makes the call, at most 255 characters. (default: none) */
   actor?: string;
-  /** Reason for the call. */
+  /** Reason for the call, at most 255 characters. (default: none) */
   reason?: string;
 }
 
@@ -31,8 +31,7 @@ export function noteOf(given: AuditOptions, more: Readonly<Record<string, string
 export interface CancelOptions extends AuditOptions {
   /**
    * Transaction to join: the request takes effect when this transaction commits. `'none'` joins no
-   * transaction. The default is the transaction that the module's `currentTransaction` returns, if
-   * any.
+   * transaction. (default: the transaction that the module's `currentTransaction` returns, if any)
    */
   manager?: ManagerOption;
 }
@@ -41,7 +40,8 @@ export interface CancelOptions extends AuditOptions {
 export interface RetryRunOptions extends AuditOptions {
   /**
    * Key of a recorded step, as `client.steps` returns it or as the application wrote it. The run
-   * executes this step again, and all steps that were recorded after it.
+   * executes this step again, and all steps that were recorded after it. (default: for `retry`, the
+   * step that made the run fail; for `fork`, the first step)
    */
   fromStep?: string;
 }

@@ -7,6 +7,7 @@ import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** An open wait of a run. */
 export interface WaitDescription {
+  /** Key of the step that waits. */
   stepKey: string;
   /**
    * Kind of the wait. `retry`: a failed step waits for its next attempt. `grace`: a cancelled or
@@ -27,40 +28,53 @@ export interface WaitDescription {
 
 /** A run that this run has started. */
 export interface ChildDescription {
+  /** Id of the child. */
   runId: string;
   /** Name of the child's workflow. */
   name: string;
+  /** Status of the child. */
   status: ShownStatus;
 }
 
 /** Details of a run. They do not include its steps. */
 export interface RunDescription<O = unknown> {
+  /** Id of the run. */
   runId: string;
+  /** Name of the workflow. */
   name: string;
   /**
    * Version of the workflow. For a run that was started by name, it is 0 until a worker claims the
    * run.
    */
   version: number;
+  /** Queue of the run. */
   queue: string;
+  /** Priority of the run. Due runs with a higher priority are claimed first. */
   priority: number;
   /**
    * Status of the run. `continued` is possible only with `{ follow: false }`, and means that
    * another run continues this run.
    */
   status: ShownStatus;
+  /** Input of the run. */
   input: unknown;
   /** Output of a completed run. */
   output: O | undefined;
   /** Error of a failed or cancelled run. */
   error: Error | undefined;
+  /** Moment at which the run was created. */
   createdAt: Date;
+  /** Moment of the first execution. Undefined before it. */
   startedAt: Date | undefined;
+  /** Moment at which the run ended. Undefined before its end. */
   finishedAt: Date | undefined;
   /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
+  /** Moment at which a cancellation was requested. Undefined when none was. */
   cancelRequestedAt: Date | undefined;
+  /** Tags of the run. */
   tags: Record<string, string>;
+  /** Open waits of the run's code. */
   waits: WaitDescription[];
   /**
    * Everything that the run waits for, including things outside its code: a worker, a deployment
@@ -75,6 +89,7 @@ export interface RunDescription<O = unknown> {
   epoch: number;
   /** Number of times that the run was retried after a failure. */
   generation: number;
+  /** Id of the deployment that started the run. */
   deploymentId: string | undefined;
   /** Deployments whose code does not match the run's history. */
   blockedDeployments: string[];
@@ -89,6 +104,7 @@ export interface RunDescription<O = unknown> {
   continuedAs: string | undefined;
   /** Id of the run that this run continues. */
   continuedFrom: string | undefined;
+  /** Id of the run of which this run is a fork. */
   forkedFrom: string | undefined;
   /** Moment at which the run fails if it has not ended before. */
   deadline: Date | undefined;
@@ -98,14 +114,21 @@ export interface RunDescription<O = unknown> {
 
 /** A recorded step of a run. */
 export interface StepDescription {
+  /** Key of the step. */
   stepKey: string;
+  /** Kind of the recorded operation. */
   kind: StepKind;
+  /** Status of the step. */
   status: 'completed' | 'failed';
+  /** Output of a completed step. */
   output: unknown;
+  /** Error of a failed step. */
   error: Error | undefined;
   /** Number of attempts of the step's body. */
   attempts: number;
+  /** Moment at which the step started. */
   startedAt: Date;
+  /** Moment at which the step ended. */
   finishedAt: Date;
   /** Position of this step's result in the order in which the workflow received results. */
   seq: number;

@@ -4,7 +4,9 @@ import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 
 /** A run that the database refuses to change for this process. */
 export interface UnwritableHealth {
+  /** Id of the run. */
   runId: string;
+  /** Moment of the first refusal. */
   since: Date;
   /** A `RunNotRecordedError`, whose cause is the database's error. */
   error: Error;
@@ -35,11 +37,17 @@ export interface WorkerHealth {
 
 /** A process that executes runs. */
 export interface SessionHealth {
+  /** Id of the session. */
   id: string;
+  /** Host name of the process. */
   host: string;
+  /** Process id. */
   pid: number;
+  /** Id of the deployment that the process executes. */
   deploymentId: string;
+  /** Moment at which the session began. */
   startedAt: Date;
+  /** Moment of the last heartbeat. */
   heartbeatAt: Date;
   /** True when the session has expired. Other processes are about to take over its runs. */
   isExpired: boolean;
@@ -55,6 +63,7 @@ export interface DueHealth extends DispatchKey {
 
 /** Blocked runs that have the same queue, workflow and version. */
 export interface BlockedHealth extends DispatchKey {
+  /** Number of these runs. */
   blocked: number;
   /** Id of one of these runs. */
   exampleRunId: string;
@@ -65,6 +74,7 @@ export interface BlockedHealth extends DispatchKey {
  * executed each of these runs.
  */
 export interface SuspectHealth extends DispatchKey {
+  /** Number of these runs. */
   suspects: number;
   /** Number of worker crashes of the run with the most crashes. */
   mostLosses: number;
@@ -79,6 +89,7 @@ export interface WorkflowHealth {
    * unreachable, only `worker` and `directConnection` are known.
    */
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
+  /** State of this process's worker. */
   worker: WorkerHealth;
   /**
    * State of the direct connection. Undefined when `listen` is false. While this connection is not
@@ -86,6 +97,7 @@ export interface WorkflowHealth {
    * after `sessionTtl`.
    */
   directConnection: { isConnected: true } | { isConnected: false; error: Error | undefined } | undefined;
+  /** Processes that execute runs. */
   sessions: SessionHealth[];
   /**
    * Due runs that no worker has claimed, ordered by queue, workflow and version. Version 0 stands

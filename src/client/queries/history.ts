@@ -13,21 +13,23 @@ import { checkLimit, decodeHistoryCursor, encodeHistoryCursor } from './cursor.j
 
 /** Options that select a page of a run's history. */
 export interface HistoryOptions extends FollowOptions {
-  /** The `cursor` of the previous page. */
+  /** The `cursor` of the previous page. (default: the first page) */
   cursor?: string;
-  /** Entries per page, from 1 to 1,000 (default: 100). */
+  /** Entries per page, from 1 to 1,000. (default: 100) */
   limit?: number;
 }
 
 /** An entry in a run's history. */
 export interface HistoryEntry {
+  /** Moment of the event. */
   at: Date;
   /** Kind of the event; docs/operations.md lists all kinds. */
   kind: string;
+  /** Key of the step that the event concerns. Undefined for events of the whole run. */
   stepKey: string | undefined;
   /** Name of a signal, the first characters of a hook's token, or the id of another run. */
   name: string | undefined;
-  /** Number of a failed attempt, or the number of attempts that a step took. */
+  /** Number of a failed attempt, from 1, or the number of attempts that a step took. */
   attempt: number | undefined;
   /** Number of the claim under which the event happened. */
   epoch: number | undefined;
@@ -46,6 +48,7 @@ export interface HistoryEntry {
 
 /** A page of a run's history. */
 export interface HistoryPage {
+  /** Entries of the page, oldest first. */
   entries: HistoryEntry[];
   /** Cursor of the next page. Undefined on the last page. */
   cursor: string | undefined;

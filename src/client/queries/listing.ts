@@ -11,22 +11,29 @@ import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
 
 /** Options that select a page of runs. */
 export interface ListOptions extends RunFilter {
-  /** `cursor` of the previous page. The filter must be the same as for that page. */
+  /**
+   * `cursor` of the previous page. The filter must be the same as for that page. (default: the
+   * first page)
+   */
   cursor?: string | undefined;
-  /** Runs per page, from 1 to 1,000 (default: 50). */
+  /** Runs per page, from 1 to 1,000. (default: 50) */
   limit?: number | undefined;
 }
 
 /** A run in a listing. `describe` also returns its input and output. */
 export interface RunSummary {
+  /** Id of the run. */
   runId: string;
+  /** Name of the workflow. */
   name: string;
   /**
    * Version of the workflow. For a run that was started by name, it is 0 until a worker claims the
    * run.
    */
   version: number;
+  /** Queue of the run. */
   queue: string;
+  /** Priority of the run. Due runs with a higher priority are claimed first. */
   priority: number;
   /** Status of the run. `continued` means that another run continues it. */
   status: ShownStatus;
@@ -35,12 +42,17 @@ export interface RunSummary {
    * deployments that do not match.
    */
   blocked: boolean;
+  /** Tags of the run. */
   tags: Record<string, string>;
+  /** Moment at which the run was created. */
   createdAt: Date;
+  /** Moment of the first execution. Undefined before it. */
   startedAt: Date | undefined;
+  /** Moment at which the run ended. Undefined before its end. */
   finishedAt: Date | undefined;
   /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
+  /** Moment at which a cancellation was requested. Undefined when none was. */
   cancelRequestedAt: Date | undefined;
   /** Code of the error that made the run fail, or the error's name when it has no code. */
   errorCode: string | undefined;
@@ -66,13 +78,13 @@ export type FailureGrouping = FailureDimension;
 /** Options that select failed runs and the properties to group them by. */
 export interface FailuresOptions {
   /**
-   * Length of the period before now, or its first moment. Only runs that failed in this period
-   * count.
+   * Length of the period before now (milliseconds, or a duration such as `'5m'`), or the Date at
+   * which the period begins. Only runs that failed in this period count.
    */
   since: Duration | Date;
   /** Properties by which to group. All runs of a group have the same values. */
   groupBy: FailureGrouping | readonly FailureGrouping[];
-  /** Maximum number of groups, from 1 to 1,000 (default: 50). */
+  /** Maximum number of groups, from 1 to 1,000. (default: 50) */
   limit?: number | undefined;
 }
 
@@ -81,12 +93,17 @@ export interface FailuresOptions {
  * `groupBy` are undefined.
  */
 export interface FailureGroup {
+  /** Name of the workflow. */
   workflow: string | undefined;
+  /** Code of the error that made the runs fail, or the error's name when it has no code. */
   errorCode: string | undefined;
   /** Name of the failed step. Also undefined for runs that failed outside a step. */
   failedStep: string | undefined;
+  /** Number of runs in the group. */
   count: number;
+  /** Moment of the first failure. */
   firstAt: Date;
+  /** Moment of the last failure. */
   lastAt: Date;
   /** Id of one run of the group. */
   exampleRunId: string;

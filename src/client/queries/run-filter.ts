@@ -7,7 +7,8 @@ import type { RunConditions } from '../../core/run-filter.js';
 
 /**
  * Selects runs. A run must meet all conditions. A condition with a list is met when any member of
- * the list matches. A property that is absent sets no condition.
+ * the list matches. A list has from 1 to 100 members. A property that is absent sets no condition.
+ * (default: no condition for each)
  */
 export interface RunFilter {
   /** Name of the workflow. */
@@ -22,6 +23,7 @@ export interface RunFilter {
    * status is `continued`.
    */
   status?: ShownStatus | readonly ShownStatus[] | undefined;
+  /** Queue of the run. */
   queue?: string | readonly string[] | undefined;
   /**
    * True selects runs that wait for a deployment whose code matches their history. False selects
@@ -30,7 +32,7 @@ export interface RunFilter {
   blocked?: boolean | undefined;
   /** Id of the parent run. `null` selects runs that have no parent. */
   parentRunId?: string | null | undefined;
-  /** Tags of the run. A run matches when it has all of these tags. */
+  /** Tags of the run, from 1 to 100. A run matches when it has all of these tags. */
   tags?: Readonly<Record<string, string>> | undefined;
   /**
    * Error code of a failed run: the `code` of the error that the application threw, or the error's

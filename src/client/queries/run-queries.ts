@@ -27,7 +27,7 @@ export class RunQueries {
    * continues it. After that, every call with the ended run's id selects the run that continues it.
    *
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
-   *   it (default: true). The status of a continued run is `continued`
+   *   it. The status of a continued run is `continued` (default: `true`)
    * @throws InvalidInputError, RunNotFoundError
    * @example
    * await client.status('subscription-7'); // 'waiting': the current run
@@ -47,7 +47,7 @@ export class RunQueries {
    * details of that other run, and `runId` in the result is its id.
    *
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
-   *   it (default: true)
+   *   it (default: `true`)
    * @throws InvalidInputError, RunNotFoundError
    * @example
    * const { status, waits, blockedDeployments } = await client.describe('order-7');
@@ -65,9 +65,10 @@ export class RunQueries {
    * MiB of results.
    *
    * @param options.limit steps per page, from 1 to 10,000. A page ends early at 64 MiB of results
+   *   (default: all steps)
    * @param options.after `seq` of the last step of the previous page (default: 0)
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
-   *   it (default: true)
+   *   it (default: `true`)
    * @throws InvalidInputError also when a run has too many steps for a call without `limit`
    * @throws RunNotFoundError
    * @example
@@ -87,10 +88,10 @@ export class RunQueries {
    * workers. The last entries show what the run waits for now, or how the run ended or was
    * continued.
    *
-   * @param options.cursor the `cursor` of the previous page
+   * @param options.cursor the `cursor` of the previous page (default: the first page)
    * @param options.limit entries per page, from 1 to 1,000 (default: 100)
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
-   *   it (default: true)
+   *   it (default: `true`)
    * @throws InvalidInputError, RunNotFoundError
    * @throws QueryTimeoutError after 15 seconds
    * @example
@@ -154,8 +155,8 @@ export class RunQueries {
    * Groups recently failed runs by workflow, error code, failed step, or several of these. The
    * largest group comes first.
    *
-   * @param options.since length of the period before now (`'1h'`, or milliseconds), or a Date at
-   *   which it begins
+   * @param options.since length of the period before now (milliseconds, or a duration such as
+   *   `'5m'`), or the Date at which the period begins
    * @param options.groupBy `'workflow'`, `'errorCode'`, `'failedStep'`, or a list of these
    * @param options.limit maximum number of groups, from 1 to 1,000 (default: 50)
    * @throws InvalidInputError

@@ -12,12 +12,12 @@ import type { ClientDependencies } from '../dependencies.js';
 /** Options that select recorded steps of a run. */
 export interface StepsOptions extends FollowOptions {
   /**
-   * Steps per page, from 1 to 10,000. By default all steps are returned, and a run with more than
-   * 10,000 steps or 64 MiB of results causes an error.
+   * Steps per page, from 1 to 10,000. A page ends early at 64 MiB of results. Without `limit`, a
+   * run with more than 10,000 steps or 64 MiB of results causes an error. (default: all steps)
    */
   limit?: number | undefined;
   /**
-   * `seq` of the last step of the previous page. Returns only steps after this one (default: 0).
+   * `seq` of the last step of the previous page. Returns only steps after this one. (default: 0)
    */
   after?: number | undefined;
 }

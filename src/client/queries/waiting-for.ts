@@ -19,6 +19,7 @@ export interface WaitingFor {
    * hook's token, a step key, a workflow or a deployment.
    */
   name: string | undefined;
+  /** Moment at which the wait began, if known. */
   since: Date | undefined;
   /** Moment at which the wait ends even if its event does not happen. */
   until: Date | undefined;
@@ -28,17 +29,21 @@ export interface WaitingFor {
 
 /** A step body that is executing. */
 export interface BodyDescription {
+  /** Key of the step. */
   stepKey: string;
   /** Number of the current attempt. The first one is 1. */
   attempt: number;
   /** Moment at which a worker first reported this body, about a second after it began. */
   since: Date;
+  /** Host name of the worker. */
   host: string;
+  /** Process id of the worker. */
   pid: number;
 }
 
 /** Reason why a run is blocked, and the deployments that were tried. */
 export interface BlockedDescription {
+  /** Moment at which the run was blocked, if known. */
   since: Date | undefined;
   /**
    * Deployments whose code does not match the run's history, in the order in which they tried to

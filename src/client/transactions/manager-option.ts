@@ -4,7 +4,6 @@ import type { EntityManager } from 'typeorm';
 
 /**
  * Transaction that a call joins: the transaction of the given manager, or no transaction for
- * `'none'`. By default a call joins the transaction that the module's `currentTransaction` returns,
- * if any.
+ * `'none'`. (default: the transaction that the module's `currentTransaction` returns, if any)
  */
 export type ManagerOption = EntityManager | 'none' | undefined;

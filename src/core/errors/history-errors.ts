@@ -18,6 +18,7 @@ export class NonDeterminismError extends WorkflowError {
   readonly code = 'NON_DETERMINISM';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The first step at which code and history differ. */
     readonly stepKey: string,
@@ -48,6 +49,7 @@ export class ReplayDifferenceError extends WorkflowError {
   readonly code = 'REPLAY_DIFFERENCE';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The first step that differs; null when only the end of the run differs. */
     readonly stepKey: string | null,
@@ -71,7 +73,9 @@ export class StepNotRecordedError extends WorkflowError {
   readonly code = 'STEP_NOT_RECORDED';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
+    /** Key of the step. */
     readonly stepKey: string,
     options: { cause: Error },
   ) {
@@ -92,6 +96,7 @@ export class RunNotRecordedError extends WorkflowError {
   readonly code = 'RUN_NOT_RECORDED';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     options: { cause: Error },
   ) {
@@ -113,6 +118,7 @@ export class HistoryTooLargeError extends WorkflowError {
   readonly code = 'HISTORY_TOO_LARGE';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** Size of the run's recorded results, in bytes. */
     readonly bytes: number,

@@ -2,7 +2,9 @@ import { WorkflowError } from './workflow-error.js';
 
 /** A problem that a schema found in a value: a message, and the path to the place in the value. */
 export interface InputIssue {
+  /** Description of the problem. */
   readonly message: string;
+  /** Path to the place in the value. Empty when the problem concerns the whole value. */
   readonly path: readonly PropertyKey[];
 }
 
@@ -42,6 +44,7 @@ export class WorkflowNotFoundError extends WorkflowError {
   static override readonly errorName: string = 'WorkflowNotFoundError';
   readonly code = 'WORKFLOW_NOT_FOUND';
 
+  /** @param workflowName name of the class that was passed */
   constructor(readonly workflowName: string) {
     super(`"${workflowName}" is not a workflow: decorate the class with @Workflow`);
   }
@@ -60,6 +63,7 @@ export class SerializationError extends WorkflowError {
   readonly code = 'SERIALIZATION';
 
   constructor(
+    /** Path to the part that cannot be stored. */
     readonly path: string,
     detail: string,
     options?: { cause?: unknown },
@@ -114,6 +118,7 @@ export class PayloadTooLargeError extends WorkflowError {
      * because the encoding stops early.
      */
     readonly bytes: number,
+    /** The limit, in bytes. */
     readonly maxBytes: number,
     count: 'exact' | 'least' = 'exact',
   ) {
@@ -136,7 +141,9 @@ export class ClientInRunError extends WorkflowError {
   readonly code = 'CLIENT_IN_RUN';
 
   constructor(
+    /** Name of the client method. */
     readonly method: string,
+    /** Id of the run. */
     readonly runId: string,
   ) {
     super(
@@ -163,7 +170,9 @@ export class SharedStateError extends WorkflowError {
   readonly code = 'SHARED_STATE';
 
   constructor(
+    /** Name of the workflow's class. */
     readonly className: string,
+    /** Names of the changed fields. */
     readonly fields: readonly string[],
   ) {
     super(

@@ -17,6 +17,7 @@ export class InboxFullError extends WorkflowError {
   static override readonly errorName: string = 'InboxFullError';
   readonly code = 'INBOX_FULL';
 
+  /** @param runId id of the run */
   constructor(readonly runId: string) {
     super(`The inbox of run "${runId}" is full. Send the message again after the run has received some of the waiting ones`);
   }

@@ -17,6 +17,7 @@ export class WorkflowFailedError extends WorkflowError {
   readonly code = 'WORKFLOW_FAILED';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     cause: unknown,
   ) {
@@ -42,6 +43,7 @@ export class WorkflowCancelledError extends WorkflowError {
   readonly code = 'WORKFLOW_CANCELLED';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The reason that the caller of `cancel` gave. */
     readonly reason?: string,
@@ -62,6 +64,7 @@ export class WorkflowTerminatedError extends WorkflowError {
   readonly code = 'TERMINATED';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The reason that the caller of `terminate` gave. */
     readonly reason?: string,
@@ -82,6 +85,7 @@ export class WorkflowTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'WorkflowTimeoutError';
   readonly code = 'WORKFLOW_TIMEOUT';
 
+  /** @param runId id of the run */
   constructor(readonly runId: string) {
     super(`Run "${runId}" did not end within its timeout`);
   }
@@ -100,6 +104,7 @@ export class WorkerLostError extends WorkflowError {
   readonly code = 'WORKER_LOST';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** Number of workers that died while they executed only this run. */
     readonly losses: number,

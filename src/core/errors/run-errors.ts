@@ -21,6 +21,7 @@ export class ResultTimeoutError extends WorkflowError {
   readonly code = 'RESULT_TIMEOUT';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** Milliseconds for which the caller waited. */
     readonly timeoutMs: number,
@@ -47,6 +48,7 @@ export class RunNotFoundError extends WorkflowError {
   readonly code = 'RUN_NOT_FOUND';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The deleted run that had replaced run `runId`; undefined when no run has the id. */
     readonly missingRunId?: string,
@@ -73,6 +75,7 @@ export class RunNotCommittedError extends WorkflowError {
   static override readonly errorName: string = 'RunNotCommittedError';
   readonly code = 'RUN_NOT_COMMITTED';
 
+  /** @param runId id of the run */
   constructor(readonly runId: string) {
     super(`Run "${runId}" was started in a transaction that is not committed yet. Use the handle after the commit`);
   }
@@ -96,6 +99,7 @@ export class TransactionConflictError extends WorkflowError {
   readonly code = 'TRANSACTION_CONFLICT';
 
   constructor(
+    /** Ids of the runs that the transaction concerns. */
     readonly runIds: readonly string[],
     /** SQLSTATE of the database's error: `40001`, `40P01` or `55P03`. */
     readonly sqlState: string,
@@ -120,6 +124,7 @@ export class RunAlreadyExistsError extends WorkflowError {
   readonly code = 'RUN_ALREADY_EXISTS';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** The name of the workflow to which the existing run belongs. */
     readonly workflowName: string,
@@ -140,6 +145,7 @@ export class RunNotRetryableError extends WorkflowError {
   readonly code = 'RUN_NOT_RETRYABLE';
 
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     /** Status of the run. */
     readonly status: RunStatus,
@@ -162,6 +168,7 @@ export class RunEndedError extends WorkflowError {
   static override readonly errorName: string = 'RunEndedError';
   readonly code = 'RUN_ENDED';
 
+  /** @param runId id of the run */
   constructor(readonly runId: string) {
     super(`Run "${runId}" has ended`);
   }

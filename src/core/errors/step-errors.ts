@@ -24,8 +24,8 @@ export class RetryableError extends WorkflowError {
   static override readonly errorName: string = 'RetryableError';
   readonly code = 'RETRYABLE';
   /**
-   * Time until the next attempt, as a duration (`'30s'`, or milliseconds) or as a Date. Default:
-   * the pause of the retry policy.
+   * Time until the next attempt: milliseconds, a duration such as `'5m'`, or the Date of the next
+   * attempt. (default: the pause of the retry policy)
    */
   readonly retryAfter: Duration | Date | undefined;
 
@@ -52,6 +52,7 @@ export class ArgumentChangedError extends WorkflowError {
   readonly code = 'ARGUMENT_CHANGED';
 
   constructor(
+    /** Key of the step. */
     readonly stepKey: string,
     /** Position of the argument, from 0. */
     readonly argument: number,
@@ -92,6 +93,7 @@ export class StepFailedError extends WorkflowError {
   readonly code = 'STEP_FAILED';
 
   constructor(
+    /** Key of the step. */
     readonly stepKey: string,
     /** Number of attempts that were made. */
     readonly attempts: number,
@@ -131,6 +133,7 @@ export class StepResolvedError extends WorkflowError {
   static override readonly errorName: string = 'StepResolvedError';
   readonly code = 'STEP_RESOLVED';
 
+  /** @param stepKey key of the step */
   constructor(readonly stepKey: string) {
     super(`An operator set the result of step "${showStepKey(stepKey)}"`);
   }
@@ -148,6 +151,7 @@ export class StepTimeoutError extends WorkflowError {
   readonly code = 'STEP_TIMEOUT';
 
   constructor(
+    /** Key of the step. */
     readonly stepKey: string,
     /** The limit that was exceeded, in milliseconds. */
     readonly timeoutMs: number,
@@ -169,7 +173,9 @@ export class NestedStepError extends WorkflowError {
   readonly code = 'NESTED_STEP';
 
   constructor(
+    /** Key of the step whose body made the call. */
     readonly outerStepKey: string,
+    /** Name of the operation that was called. */
     readonly innerStep: string,
   ) {
     super(

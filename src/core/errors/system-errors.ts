@@ -27,6 +27,7 @@ export class SchemaMismatchError extends WorkflowError {
   readonly code = 'SCHEMA_MISMATCH';
 
   constructor(
+    /** Name of the schema. */
     readonly schema: string,
     /** The migrations that the database lacks. */
     readonly missing: readonly string[],
@@ -95,6 +96,7 @@ export class LeftoversError extends WorkflowError {
   static override readonly errorName: string = 'LeftoversError';
   readonly code = 'LEFTOVERS';
 
+  /** @param runId id of the run */
   constructor(readonly runId: string) {
     super(
       `Run "${runId}" was not started: the database has rows of a deleted run with that id, and a trigger or a policy prevents their ` +

@@ -18,7 +18,8 @@ import { checkModuleName } from '../tokens.js';
 export interface WorkflowOptions extends EngineWorkflowOptions {
   /**
    * Scope of the workflow. With `Scope.REQUEST`, each execution of `run` has an instance of its
-   * own, with its own request-scoped dependencies. (default: one instance for all runs)
+   * own, with its own request-scoped dependencies. (default: `Scope.DEFAULT`, one instance for all
+   * runs)
    */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
@@ -50,6 +51,7 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
  * may therefore depend only on its input, on results of steps and on `ctx`. Everything else that
  * reads or changes the outside world belongs in a step.
  *
+ * @param options name of the workflow, and further options of its runs
  * @throws WorkflowConfigurationError when the class cannot be a workflow
  * @throws InvalidInputError naming an option that is invalid
  * @example
@@ -118,6 +120,7 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = (
  * surrounds the body in each attempt. An override in a subclass is a step with the same options,
  * unless it has a `@Step()` of its own.
  *
+ * @param options name, key, retry policy and time limit of the step (default: see each option)
  * @throws StepFailedError (at the call) when all attempts have failed; its `cause` is the last
  *   error
  * @throws WorkflowConfigurationError, InvalidInputError (when the class is loaded) when the method

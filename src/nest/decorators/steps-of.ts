@@ -7,12 +7,12 @@ const names = new WeakMap<Function, string>();
 /**
  * Sets the name of an injectable class in the keys of its steps: `payment.charge` instead of
  * `PaymentService.charge`. The name stays the same when the class is renamed or the build is
- * minified. Do not change the name while runs that used it are in progress. (default: the name of
+ * minified. Do not change the name while runs that used it are in progress.
+ *
+ * The name applies to the decorated class alone; a subclass has its own name. (default: the name of
  * the class)
  *
- * The name applies to the decorated class alone; a subclass has its own name.
- *
- * @param name unique among the classes with steps; at most 240 characters
+ * @param name name that is unique among the classes with steps, of at most 240 characters
  * @throws InvalidInputError when the name is invalid
  * @example
  * @Injectable()

@@ -6,6 +6,7 @@ import { checkText } from '../../core/ids.js';
 
 /** Request to a hook, as its verifier receives it. */
 export interface HookVerificationRequest {
+  /** Token of the hook, from the address of the request. */
   readonly token: string;
   /** Unchanged bytes of the body. */
   readonly rawBody: Buffer;
@@ -29,7 +30,7 @@ const NAME = Symbol.for('nestjs-durable.hook-verifier');
  * the verifier by its name. List the class among the `providers` of a module. The raw body requires
  * `NestFactory.create(AppModule, { rawBody: true })`.
  *
- * @param name at most 255 characters
+ * @param name name of the verifier, of at most 255 characters
  * @throws InvalidInputError when the name is invalid
  * @example
  * @HookVerifier('github')

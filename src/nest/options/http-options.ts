@@ -12,6 +12,7 @@ import type { HttpEndpoints } from '../../host/http-endpoints.js';
 export type EndpointOptions =
   | boolean
   | {
+      /** Guards of the endpoint: classes, or objects with `canActivate`. (default: none) */
       guards?: (Type<CanActivate> | CanActivate)[];
       /**
        * Decorators of the endpoint's controller, such as the `@Public()` that the application's
@@ -21,8 +22,7 @@ export type EndpointOptions =
     };
 
 /**
- * HTTP endpoints of the module. The endpoint for hooks is closed by default. The endpoint for
- * QStash is open by default when `transport` includes QStash.
+ * HTTP endpoints of the module: one for hooks, and one for QStash.
  */
 export interface HttpOptions {
   /**
@@ -36,8 +36,8 @@ export interface HttpOptions {
   hooks?: EndpointOptions;
   /**
    * Opens `POST {path}/qstash` and `POST {path}/qstash/sweep`, which accept only requests signed by
-   * QStash. Set `false` in a process that starts runs but does not execute them. (default: open
-   * with `transport: 'qstash'` and `'both'`)
+   * QStash. Set `false` in a process that starts runs but does not execute them. (default: `true`;
+   * without effect with `transport: 'poll'`)
    */
   qstash?: boolean;
   /**

@@ -40,13 +40,13 @@ export interface WorkerOptions {
    */
   concurrency?: number;
   /**
-   * Shortest pause between two polls for due runs, in milliseconds or as a duration. (default: 100
-   * ms)
+   * Shortest pause between two polls for due runs, in milliseconds or as a duration. (default:
+   * `'100ms'`)
    */
   pollInterval?: ConfiguredDuration;
   /**
    * Longest pause between two polls for due runs, in milliseconds or as a duration. The pause grows
-   * to this length while no run is due. (default: 1 s)
+   * to this length while no run is due. (default: `'1s'`)
    */
   maxPollInterval?: ConfiguredDuration;
   /**
@@ -57,7 +57,7 @@ export interface WorkerOptions {
   sessionTtl?: ConfiguredDuration;
   /**
    * Time after which a run that only waits is suspended (removed from memory), in milliseconds or
-   * as a duration. (default: `'1s'`; 100 ms with `transport: 'qstash'`)
+   * as a duration. (default: `'1s'`; `'100ms'` with `transport: 'qstash'`)
    */
   suspendAfter?: ConfiguredDuration;
   /**
@@ -87,6 +87,7 @@ export interface WorkerOptions {
   onMismatch?: 'auto' | 'block' | 'fail';
 }
 
+/** Options of the module that a factory may also return. */
 export interface WorkflowModuleOptions {
   /**
    * Database that holds the runs. (default: the settings of the application's DataSource; without a
@@ -165,6 +166,7 @@ export interface WorkflowModuleOptions {
    * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */
   currentTransaction?: () => EntityManager | undefined;
+  /** Defaults for workflows and steps that set no value of their own. (default: see each option) */
   defaults?: {
     /**
      * Retry policy of steps when neither the step nor its workflow has one. (default: 3 attempts, 1
@@ -173,8 +175,8 @@ export interface WorkflowModuleOptions {
     retry?: RetryOptions;
     /**
      * Longest time that one attempt of a step may take, in milliseconds or as a duration. With
-     * `transport: 'qstash'`, the limit is at most `qstash.deliveryTimeout` minus 3 s. (default: 5
-     * minutes)
+     * `transport: 'qstash'`, the limit is at most `qstash.deliveryTimeout` minus 3 s. (default:
+     * `'5m'`)
      */
     stepTimeout?: ConfiguredDuration;
     /**
@@ -183,15 +185,18 @@ export interface WorkflowModuleOptions {
      */
     runTimeout?: ConfiguredDuration;
     /**
-     * Maximum size of an input or output, in bytes of JSON, from 1,024 to 256 MiB. Errors are not
-     * refused but shortened to about 256 KiB. (default: 4 MiB)
+     * Maximum size of an input or output, in bytes of JSON, from 1,024 to 268,435,456 (256 MiB).
+     * Errors are not refused but shortened to about 256 KiB. (default: 4,194,304, which is 4 MiB)
      */
     maxPayloadBytes?: number;
   };
+  /**
+   * Treatment of inputs, outputs, errors and messages before they are stored. (default: no codec)
+   */
   payloads?: {
     /**
-     * Encrypts or compresses inputs, outputs and errors before they are stored. (default: they are
-     * stored as plain JSON)
+     * Encrypts or compresses inputs, outputs, errors and messages before they are stored. (default:
+     * none; they are stored as plain JSON)
      */
     codec?: PayloadCodec;
   };

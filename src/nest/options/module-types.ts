@@ -7,13 +7,14 @@ import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
   /**
    * HTTP options that the factory returns. The `publicUrl` here replaces the one in the `http`
-   * option that is passed beside the factory.
+   * option that is passed beside the factory. (default: the `http` option beside the factory)
    */
   http?: Pick<HttpOptions, 'publicUrl'>;
 }
 
 /** Class that creates the module's options, for `useClass` and `useExisting`. */
 export interface WorkflowOptionsFactory {
+  /** Returns the options of the module. */
   createWorkflowOptions(): WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
 }
 
@@ -22,9 +23,18 @@ export interface WorkflowOptionsFactory {
  * is defined. `useFactory`, `useClass` or `useExisting` supplies them.
  */
 export interface WorkflowModuleAsyncOptions extends WorkflowModuleExtras, Pick<ModuleMetadata, 'imports'> {
+  /**
+   * Returns the options of the module. Receives the providers of `inject` as arguments. (default:
+   * none)
+   */
   useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
+  /** Tokens of the providers that `useFactory` receives. (default: none) */
   inject?: (InjectionToken | OptionalFactoryDependency)[];
+  /**
+   * Class that creates the options. Nest creates an instance of it for this module. (default: none)
+   */
   useClass?: Type<WorkflowOptionsFactory>;
+  /** Class of an existing provider that creates the options. (default: none) */
   useExisting?: Type<WorkflowOptionsFactory>;
 }
 

@@ -9,11 +9,14 @@ import type { QStashSettings, QueueFlow } from '../../transports/qstash/settings
  * control).
  */
 export interface QueueFlowOptions {
-  /** Number of runs that QStash delivers at the same time. */
+  /** Number of runs that QStash delivers at the same time, at least 1. (default: no limit) */
   parallelism?: number;
-  /** Number of runs that QStash delivers per `period`. */
+  /** Number of runs that QStash delivers per `period`, at least 1. (default: no limit) */
   rate?: number;
-  /** Period of `rate`, in milliseconds or as a duration; whole seconds. (default: `'1s'`) */
+  /**
+   * Period of `rate`, in milliseconds or as a duration; whole seconds, at least one. (default:
+   * `'1s'`)
+   */
   period?: ConfiguredDuration;
 }
 
@@ -35,28 +38,33 @@ export interface QStashOptions {
    * (default: `QSTASH_NEXT_SIGNING_KEY`)
    */
   nextSigningKey?: string;
-  /** Name that distinguishes applications that share a QStash account. (default: `'durable'`) */
+  /**
+   * Name that distinguishes applications that share a QStash account: up to 60 letters, digits, `_`
+   * and `-`. (default: `'durable'`)
+   */
   namespace?: string;
   /**
    * Time after which a delivery passes its run on to another delivery, if the first delivery has
-   * recorded at least one step. In milliseconds or as a duration. (default: `'20s'`)
+   * recorded at least one step. In milliseconds or as a duration; never longer than
+   * `deliveryTimeout` minus 2 s. (default: `'20s'`)
    */
   timeBudget?: ConfiguredDuration;
   /**
-   * Time after which the platform ends a request, in milliseconds or as a duration. (default:
-   * `'60s'`)
+   * Time after which the platform ends a request, in milliseconds or as a duration; at least 3 s.
+   * (default: `'60s'`)
    */
   deliveryTimeout?: ConfiguredDuration;
   /**
-   * Longest delay of a message, in milliseconds or as a duration. For a sleep up to this length,
-   * QStash delays the message. The sweep finds the end of a longer sleep. QStash's free plan allows
-   * 7 days, the largest plan a year. (default: `'1h'`)
+   * Longest delay of a message, in milliseconds or as a duration, from 1 s to 365 days. For a sleep
+   * up to this length, QStash delays the message. The sweep finds the end of a longer sleep.
+   * QStash's free plan allows 7 days, the largest plan a year. (default: `'1h'`)
    */
   maxDelay?: ConfiguredDuration;
   /**
    * Schedule of the sweep, as a cron expression. The sweep finds due runs that no message has
    * announced. With `false`, no schedule is created: use it when something else calls the sweep, or
-   * when a worker executes runs of the same database. (default: every minute)
+   * when a worker executes runs of the same database. (default: `{ cron: '* * * * *' }`, every
+   * minute)
    */
   sweep?: false | { cron: string };
   /** Flow control of each queue, by the name of the queue. (default: none) */

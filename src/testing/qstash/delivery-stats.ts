@@ -10,7 +10,9 @@ export interface QStashStats {
   readonly delivered: number;
   /** Number of failed attempts to deliver a message. */
   readonly failed: number;
+  /** Number of messages that became dead letters. */
   readonly deadLettered: number;
+  /** Number of messages that were cancelled. */
   readonly cancelled: number;
   /** Number of requests to publish, or members of a batch, that were refused because of a fault. */
   readonly rejected: number;

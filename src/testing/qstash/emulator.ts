@@ -14,15 +14,21 @@ import { SigningKeys } from './signing-keys.js';
 
 /** Environment variables that QStash's SDK reads. */
 export interface QStashEnvironment {
+  /** Address of the emulator. */
   readonly QSTASH_URL: string;
+  /** Token that each request must contain. */
   readonly QSTASH_TOKEN: string;
+  /** Key that signs deliveries. */
   readonly QSTASH_CURRENT_SIGNING_KEY: string;
+  /** Key that becomes the current key when the keys are rotated. */
   readonly QSTASH_NEXT_SIGNING_KEY: string;
 }
 
 /** Request to be signed. */
 export interface QStashSignOptions {
+  /** Address to which the request is sent. */
   readonly url: string;
+  /** Body of the request. */
   readonly body: string | Uint8Array;
   /** Time of the signature, which is then valid for five minutes. (default: now) */
   readonly issuedAt?: Date;
@@ -48,6 +54,7 @@ export class QStashEmulator {
   private constructor(
     /** Address of the server, `http://127.0.0.1:<port>`, to be used as the Client's `baseUrl`. */
     readonly url: string,
+    /** Token that each request must contain. */
     readonly token: string,
     private readonly services: EmulatorServices,
     private readonly server: ApiServer,

@@ -21,20 +21,31 @@ export interface Message extends Publication {
 
 /** Record of a message, for tests. Its times are those of the emulator's clock. */
 export interface QStashMessageRecord {
+  /** Id of the message. */
   readonly messageId: string;
+  /** Address of the destination. */
   readonly url: string;
+  /** HTTP method of the delivery. */
   readonly method: string;
   /** Headers that are forwarded to the destination. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Body of the message, as text. */
   readonly body: string;
+  /** State of the message. */
   readonly state: QStashMessageState;
+  /** Number of attempts to deliver the message so far. */
   readonly attempts: number;
+  /** Time of the publication. */
   readonly createdAt: Date;
   /** Earliest time of the first delivery. */
   readonly notBefore: Date;
+  /** Deduplication id of the message, if it has one. */
   readonly deduplicationId: string | undefined;
+  /** QStash queue of the message, if it has one. */
   readonly queue: string | undefined;
+  /** Flow control key of the message, if it has one. */
   readonly flowControlKey: string | undefined;
+  /** Id of the schedule that published the message, if any. */
   readonly scheduleId: string | undefined;
 }
 
@@ -49,14 +60,19 @@ export type QStashDeliveryOutcome = 'delivering' | 'delivered' | 'failed' | 'una
  * clock.
  */
 export interface QStashDeliveryRecord {
+  /** Id of the message. */
   readonly messageId: string;
+  /** Address of the destination. */
   readonly url: string;
+  /** HTTP method of the delivery. */
   readonly method: string;
   /** Headers that were sent to the destination, including the signature. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Body that was sent, as text. */
   readonly body: string;
   /** Number of the attempt, as in the header `Upstash-Retried`: 0 for the first attempt. */
   readonly attempt: number;
+  /** Result of the attempt; `delivering` until the attempt has ended. */
   readonly outcome: QStashDeliveryOutcome;
   /** Status code of the answer; undefined if no answer has arrived. */
   readonly status: number | undefined;
@@ -64,7 +80,9 @@ export interface QStashDeliveryRecord {
   readonly error: string | undefined;
   /** True when a fault caused this additional delivery of the message. */
   readonly duplicate: boolean;
+  /** Time at which the attempt began. */
   readonly startedAt: Date;
+  /** Time at which the attempt ended; undefined before that. */
   readonly endedAt: Date | undefined;
 }
 

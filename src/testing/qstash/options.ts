@@ -7,7 +7,7 @@ import type { QStashLimits } from './limits.js';
 
 /** Options of the emulator. */
 export interface QStashEmulatorOptions {
-  /** Port on 127.0.0.1. (default: a free port) */
+  /** Port on 127.0.0.1, from 0 to 65,535. (default: 0, a free port) */
   readonly port?: number;
   /** Token that each request must contain. (default: a random token) */
   readonly token?: string;
