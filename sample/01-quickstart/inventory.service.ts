@@ -8,7 +8,7 @@ import { OutsideWorld } from './outside-world.js';
 export class InventoryService {
   constructor(private readonly world: OutsideWorld) {}
 
-  /** Reserves one item. The calls run in parallel, and the key tells them apart. */
+  /** Reserves one item. The calls run in parallel, and the key distinguishes them. */
   @Step({ key: (item: Item) => item.sku, retry: { maxAttempts: 5, initialInterval: '200ms' } })
   async reserve(item: Item): Promise<void> {
     const busy = item.sku === 'TEAPOT' && currentStep().attempt === 1;

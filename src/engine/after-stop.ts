@@ -33,8 +33,8 @@ export class AfterStop {
 
   /**
    * @param calls all calls that the code has made, before the open ones are rejected
-   * @param isKnown true when the code uses the run's AbortSignal, and so knows of the stop without
-   * a rejected call
+   * @param isKnown true when the code uses the run's AbortSignal, which reports the stop without a
+   * rejected call
    */
   constructor(
     calls: Iterable<Call>,
@@ -53,8 +53,8 @@ export class AfterStop {
     const isWait = kind === 'sleep' || kind === 'signal' || kind === 'hook';
     const identity = identityOf(kind, name);
     if (!this.isKnown) {
-      // No open call was rejected, so the code does not know of the stop yet. Rejects this call to
-      // inform the code.
+      // No open call was rejected, so nothing has reported the stop to the code yet. Rejects this
+      // call to report it.
       this.isKnown = true;
       this.interrupted.add(identity);
       return 'refuse';

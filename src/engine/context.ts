@@ -145,8 +145,8 @@ export class PassContext extends WorkflowContext {
 }
 
 /**
- * Tells if the body of a step is being executed. A replay executes no bodies, so random numbers in
- * a body must not come from the run's sequence.
+ * Returns true while the body of a step is being executed. A replay executes no bodies, so random
+ * numbers in a body must not come from the run's sequence.
  */
 function insideStep(): boolean {
   return executionScope.getStore()?.step !== undefined;

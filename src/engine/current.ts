@@ -6,7 +6,9 @@ import type { PassHandle } from './pass-handle.js';
 
 /** Facts about the step whose body is being executed. */
 export interface CurrentStep {
+  /** Id of the run. */
   readonly runId: string;
+  /** Key of the step. */
   readonly stepKey: string;
   /** Number of this attempt, from 1. */
   readonly attempt: number;
@@ -82,9 +84,11 @@ export function currentStep(): CurrentStep {
 
 /** Run, workflow and step of the code that calls `currentRun()`. */
 export interface CurrentRun {
+  /** Id of the run. */
   readonly runId: string;
   /** Name of the workflow. */
   readonly workflow: string;
+  /** Version of the workflow. */
   readonly version: number;
   /** Key of the step whose body is executed; undefined outside a body. */
   readonly stepKey: string | undefined;

@@ -51,8 +51,8 @@ export class PassActivity implements ActivityDelegate {
   }
 
   /**
-   * Tells the worker if the pass has become idle or active. Called after each change that may make
-   * the pass idle or active.
+   * Reports to the worker whether the pass has become idle or active. Called after each change that
+   * may make the pass idle or active.
    */
   update(): void {
     const { run, port, state, timers, gate, queue, events, cancellation } = this.parts;

@@ -82,7 +82,7 @@ export interface PassHandle {
   readonly effects: PassEffects;
   /** Opens a wait for a child run and starts the child, in one transaction. */
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
-  /** Tells if the run uses the changed code that `ctx.patched` guards. */
+  /** Returns true when the run uses the changed code that `ctx.patched` guards. */
   isPatched(id: string): boolean;
   /** Ends the run and starts another in its place. */
   continueAs(run: NewRun): void;

@@ -29,7 +29,7 @@ import type { WorkflowContext } from './workflow-context.js';
  * | `DurabilityGate`  | decides when work may begin                                    |
  * | `ExternalEvents`  | due timers, messages and aborted AbortSignals                  |
  * | `Cancellation`    | how a cancellation or a timeout reaches the code               |
- * | `PassActivity`    | tells the worker if the pass works or only waits               |
+ * | `PassActivity`    | reports to the worker whether the pass works or only waits     |
  * | `PassEnd`         | outcome of the run                                             |
  */
 export class Pass {

@@ -48,7 +48,7 @@ interface WorkflowIdentity {
   readonly version: number;
   readonly queue: string;
   /**
-   * Tells if an object is the workflow itself. Step keys of the workflow's own methods leave out
+   * Returns true for the workflow itself. Step keys of the workflow's own methods leave out
    * the class name.
    */
   readonly owns: (target: unknown) => boolean;
@@ -122,8 +122,8 @@ export interface PassPort {
   /** Reports a failed attempt of a step. */
   attemptFailed(failure: AttemptFailure): void;
   /**
-   * Reports the end of the run. `leftovers` tells if the database may still have waits or messages
-   * of the run.
+   * Reports the end of the run. `leftovers` is `'some'` when the database may still have waits or
+   * messages of the run.
    */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;

@@ -9,7 +9,9 @@ export function noteRejection(error: unknown): void {
   if (typeof error === 'object' && error !== null) known.add(error);
 }
 
-/** Tells if an error comes from a durable call, directly or as a cause of another error. */
+/**
+ * Returns true for an error of a durable call, and for an error that has such an error as a cause.
+ */
 export function isOfCall(reason: unknown): boolean {
   let error = reason;
   for (let depth = 0; depth < MAX_DEPTH && typeof error === 'object' && error !== null; depth++) {

@@ -78,8 +78,8 @@ export class Replay {
 }
 
 /**
- * Tells if a record needs no call in a replay. A cancellation is not a call, and the `patched` call
- * of a patch may have been removed from the code.
+ * Returns true for a record that needs no call in a replay. A cancellation is not a call, and the
+ * `patched` call of a patch may have been removed from the code.
  */
 function isMarker({ kind }: StepRecord): boolean {
   return kind === 'cancel' || kind === 'patch';
