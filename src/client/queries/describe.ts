@@ -70,7 +70,7 @@ export interface RunDescription<O = unknown> {
   finishedAt: Date | undefined;
   /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
-  /** Moment at which a cancellation was requested. Undefined when none was. */
+  /** Moment at which a cancellation was requested. Undefined without a request. */
   cancelRequestedAt: Date | undefined;
   /** Tags of the run. */
   tags: Record<string, string>;

@@ -52,7 +52,7 @@ export interface RunSummary {
   finishedAt: Date | undefined;
   /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
-  /** Moment at which a cancellation was requested. Undefined when none was. */
+  /** Moment at which a cancellation was requested. Undefined without a request. */
   cancelRequestedAt: Date | undefined;
   /** Code of the error that made the run fail, or the error's name when it has no code. */
   errorCode: string | undefined;

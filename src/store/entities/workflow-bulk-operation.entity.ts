@@ -3,9 +3,11 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** An action on many runs and its progress: see `client.bulk`. */
 @Entity({ name: 'workflow_operations', synchronize: false })
 export class WorkflowBulkOperation {
+  /** Token of the operation, which its dry run returned. */
   @PrimaryColumn({ type: 'text' })
   token!: string;
 
+  /** Kind of the operation. */
   @Column({ type: 'text' })
   kind!: 'cancel' | 'retry' | 'signal' | 'terminate';
 
@@ -13,6 +15,7 @@ export class WorkflowBulkOperation {
   @Column({ type: 'json' })
   conditions!: unknown;
 
+  /** Name of the signal; null for other kinds of operations. */
   @Column({ name: 'signal_name', type: 'text', nullable: true })
   signalName!: string | null;
 
@@ -50,6 +53,7 @@ export class WorkflowBulkOperation {
   @Column({ type: 'double precision', nullable: true })
   rate!: number | null;
 
+  /** Time of the dry run. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
@@ -60,6 +64,7 @@ export class WorkflowBulkOperation {
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
 
+  /** Time when the operation completed or was stopped; null before it. */
   @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
   finishedAt!: Date | null;
 
@@ -78,6 +83,7 @@ export class WorkflowBulkOperation {
   @Column({ name: 'after_created_at', type: 'timestamptz', nullable: true })
   afterCreatedAt!: Date | null;
 
+  /** Id of the last processed run. */
   @Column({ name: 'after_id', type: 'text', nullable: true })
   afterId!: string | null;
 }

@@ -6,15 +6,19 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
  */
 @Entity({ name: 'workflow_history', synchronize: false })
 export class WorkflowHistoryEntry {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Time of the event. */
   @PrimaryColumn({ type: 'timestamptz' })
   at!: Date;
 
+  /** Order of events of the same time. */
   @PrimaryColumn({ type: 'integer' })
   rank!: number;
 
+  /** Order of events of the same time and rank. */
   @PrimaryColumn({ type: 'bigint' })
   number!: string;
 
@@ -22,6 +26,7 @@ export class WorkflowHistoryEntry {
   @Column({ type: 'text' })
   kind!: string;
 
+  /** Key of the step. */
   @Column({ name: 'step_key', type: 'text', nullable: true })
   stepKey!: string | null;
 
@@ -29,6 +34,7 @@ export class WorkflowHistoryEntry {
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
+  /** Number of a failed attempt, from 1, or the number of attempts that a step took. */
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 

@@ -15,6 +15,7 @@ export class WorkflowHome {
   @Column({ name: 'system_identifier', type: 'text', nullable: true })
   systemIdentifier!: string | null;
 
+  /** PostgreSQL's object id of the database. */
   @Column({ name: 'database_oid', type: 'text' })
   databaseOid!: string;
 
@@ -22,6 +23,7 @@ export class WorkflowHome {
   @Column({ type: 'text', nullable: true })
   environment!: string | null;
 
+  /** Time when the row was written. */
   @Column({ name: 'recorded_at', type: 'timestamptz' })
   recordedAt!: Date;
 }

@@ -7,15 +7,19 @@ export class WorkflowHook {
   @PrimaryColumn({ type: 'text' })
   token!: string;
 
+  /** Id of the run. */
   @Column({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Key of the step that created the hook. */
   @Column({ name: 'step_key', type: 'text' })
   stepKey!: string;
 
+  /** Time when the hook was created. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
+  /** Time when the hook was closed; null while the hook is open. */
   @Column({ name: 'closed_at', type: 'timestamptz', nullable: true })
   closedAt!: Date | null;
 

@@ -5,24 +5,34 @@ import type { MessageKind } from '../../core/message-kinds.js';
 /** A message to a run, kept until the run takes it. */
 @Entity({ name: 'workflow_inbox', synchronize: false })
 export class WorkflowInboxMessage {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Id of the message. */
   @PrimaryColumn({ type: 'bigint' })
   id!: string;
 
+  /** Time when the row was created. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
+  /** Kind of the message. */
   @Column({ type: 'text' })
   kind!: MessageKind;
 
+  /**
+   * Name of the signal, token of the hook, or key of the step that waits. Null for requests about
+   * the whole run.
+   */
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
+  /** Idempotency key of the message: a second message with the same key is not sent. */
   @Column({ name: 'idempotency_key', type: 'text', nullable: true })
   idempotencyKey!: string | null;
 
+  /** Serialized payload. */
   @Column({ type: 'json', nullable: true })
   payload!: unknown;
 

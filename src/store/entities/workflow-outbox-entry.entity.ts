@@ -3,6 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** A run that had to be announced to QStash again, because no worker had claimed it. */
 @Entity({ name: 'workflow_outbox', synchronize: false })
 export class WorkflowOutboxEntry {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 

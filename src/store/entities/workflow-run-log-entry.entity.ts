@@ -6,21 +6,27 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
  */
 @Entity({ name: 'workflow_run_log', synchronize: false })
 export class WorkflowRunLogEntry {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Id of the event. */
   @PrimaryColumn({ type: 'bigint' })
   id!: string;
 
+  /** Time of the event. */
   @Column({ type: 'timestamptz' })
   at!: Date;
 
+  /** Kind of the event. docs/operations.md lists all kinds. */
   @Column({ type: 'text' })
   kind!: string;
 
+  /** Key of the step. */
   @Column({ name: 'step_key', type: 'text', nullable: true })
   stepKey!: string | null;
 
+  /** Number of the attempt, from 1. */
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
@@ -36,6 +42,7 @@ export class WorkflowRunLogEntry {
   @Column({ name: 'idempotency_key', type: 'text', nullable: true })
   idempotencyKey!: string | null;
 
+  /** Further details of the event, as a JSON object. */
   @Column({ type: 'json', nullable: true })
   data!: unknown;
 }

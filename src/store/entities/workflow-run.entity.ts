@@ -8,6 +8,7 @@ import type { RunStatus } from '../../core/run.js';
  */
 @Entity({ name: 'workflow_runs', synchronize: false })
 export class WorkflowRun {
+  /** Id of the run. */
   @PrimaryColumn({ type: 'text' })
   id!: string;
 
@@ -22,9 +23,11 @@ export class WorkflowRun {
   @Column({ type: 'integer' })
   version!: number;
 
+  /** Queue of the run. */
   @Column({ type: 'text' })
   queue!: string;
 
+  /** Status of the run. */
   @Column({ type: 'text' })
   status!: RunStatus;
 
@@ -32,12 +35,15 @@ export class WorkflowRun {
   @Column({ type: 'smallint' })
   priority!: number;
 
+  /** Serialized input. */
   @Column({ type: 'json' })
   input!: unknown;
 
+  /** Serialized output; null when no output was recorded. */
   @Column({ type: 'json', nullable: true })
   output!: unknown;
 
+  /** Serialized error; null when no error was recorded. */
   @Column({ type: 'json', nullable: true })
   error!: unknown;
 
@@ -55,6 +61,7 @@ export class WorkflowRun {
   @Column({ name: 'failed_step', type: 'text', nullable: true })
   failedStep!: string | null;
 
+  /** Time when the run was created. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
@@ -70,9 +77,11 @@ export class WorkflowRun {
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
 
+  /** Time of the end; null before it. */
   @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
   finishedAt!: Date | null;
 
+  /** Time when a cancellation was requested; null without a request. */
   @Column({ name: 'cancel_requested_at', type: 'timestamptz', nullable: true })
   cancelRequestedAt!: Date | null;
 
@@ -103,6 +112,7 @@ export class WorkflowRun {
   @Column({ name: 'exclusive_losses', type: 'smallint' })
   exclusiveLosses!: number;
 
+  /** Number that identifies the start that created the row. */
   @Column({ name: 'start_nonce', type: 'bigint' })
   startNonce!: string;
 
@@ -155,6 +165,7 @@ export class WorkflowRun {
   @Column({ name: 'continued_from', type: 'text', nullable: true })
   continuedFrom!: string | null;
 
+  /** Id of the run of which this run is a fork. */
   @Column({ name: 'forked_from', type: 'text', nullable: true })
   forkedFrom!: string | null;
 

@@ -6,27 +6,35 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
  */
 @Entity({ name: 'workflow_sessions', synchronize: false })
 export class WorkflowSession {
+  /** Id of the session. */
   @PrimaryColumn({ type: 'bigint' })
   id!: string;
 
+  /** Kind of the session. */
   @Column({ type: 'text' })
   kind!: string;
 
+  /** Host name of the process. */
   @Column({ type: 'text' })
   host!: string;
 
+  /** Process id. */
   @Column({ type: 'integer' })
   pid!: number;
 
+  /** Id of the deployment that the process executes. */
   @Column({ name: 'deployment_id', type: 'text' })
   deploymentId!: string;
 
+  /** Time when the session began. */
   @Column({ name: 'started_at', type: 'timestamptz' })
   startedAt!: Date;
 
+  /** Time of the last heartbeat. */
   @Column({ name: 'heartbeat_at', type: 'timestamptz' })
   heartbeatAt!: Date;
 
+  /** Time when the session expires without another heartbeat. */
   @Column({ name: 'expires_at', type: 'timestamptz' })
   expiresAt!: Date;
 

@@ -8,15 +8,19 @@ import type { StepKind } from '../../core/step.js';
  */
 @Entity({ name: 'workflow_steps', synchronize: false })
 export class WorkflowStep {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Key of the step. */
   @PrimaryColumn({ name: 'step_key', type: 'text' })
   stepKey!: string;
 
+  /** Kind of the recorded operation. */
   @Column({ type: 'text' })
   kind!: StepKind;
 
+  /** Status of the step. */
   @Column({ type: 'text' })
   status!: 'completed' | 'failed';
 
@@ -32,15 +36,19 @@ export class WorkflowStep {
   @Column({ type: 'integer' })
   attempts!: number;
 
+  /** Serialized output; null when no output was recorded. */
   @Column({ type: 'json', nullable: true })
   output!: unknown;
 
+  /** Serialized error; null when no error was recorded. */
   @Column({ type: 'json', nullable: true })
   error!: unknown;
 
+  /** Time when the step started. */
   @Column({ name: 'started_at', type: 'timestamptz' })
   startedAt!: Date;
 
+  /** Time when the step ended. */
   @Column({ name: 'finished_at', type: 'timestamptz' })
   finishedAt!: Date;
 

@@ -9,12 +9,15 @@ import type { OpenWait } from '../../core/step.js';
  */
 @Entity({ name: 'workflow_waits', synchronize: false })
 export class WorkflowWait {
+  /** Id of the run. */
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
+  /** Key of the step. */
   @PrimaryColumn({ name: 'step_key', type: 'text' })
   stepKey!: string;
 
+  /** Kind of the wait. */
   @Column({ type: 'text' })
   kind!: OpenWait['kind'];
 
@@ -30,6 +33,7 @@ export class WorkflowWait {
   @Column({ type: 'integer' })
   attempts!: number;
 
+  /** Time when the wait began. */
   @Column({ name: 'opened_at', type: 'timestamptz' })
   openedAt!: Date;
 }
