@@ -115,7 +115,7 @@ async function walPosition(server: Administered): Promise<number> {
 }
 
 /** The server's first process, if it runs on this machine and can be seen. */
-async function findPostmaster(server: Administered): Promise<number | undefined> {
+export async function findPostmaster(server: Administered): Promise<number | undefined> {
   const { rows } = await server.admin.query<{ pid: number; local: boolean }>(
     `SELECT pg_backend_pid() AS pid, coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true) AS local`,
   );
@@ -124,7 +124,8 @@ async function findPostmaster(server: Administered): Promise<number | undefined>
   return parent?.name === 'postgres' ? backend!.parent : undefined;
 }
 
-function serverCpuMs(postmaster: number | undefined): number | null {
+/** CPU time of a server's first process and of its children, also of those that have ended. */
+export function serverCpuMs(postmaster: number | undefined): number | null {
   const main = postmaster === undefined ? undefined : readProcess(postmaster);
   if (!main) return null;
   let ticks = main.ticks + main.endedChildrensTicks;
