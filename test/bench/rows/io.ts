@@ -16,7 +16,7 @@ const IN_FLIGHT = 500;
  * default options.
  */
 export async function io({ server, quick, say }: Bench) {
-  const load: Load = { runs: quick ? 2_500 : 10_000, inFlight: IN_FLIGHT, maxSeconds: quick ? 6 : 30 };
+  const load: Load = { runs: quick ? 2_000 : 10_000, inFlight: IN_FLIGHT, maxSeconds: quick ? 4 : 30 };
   const database = await server.createDatabase();
   const echo = startChild('echo', [String(WAIT_MS)]);
   try {

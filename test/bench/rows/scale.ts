@@ -23,7 +23,7 @@ interface Drained {
 /** A backlog of three-step runs that 1, 2 and 4 worker processes with default options execute. */
 export async function scale(bench: Bench) {
   const { quick, say } = bench;
-  const runs = quick ? 3_000 : 30_000;
+  const runs = quick ? 2_000 : 30_000;
   const rounds: Record<Workers, Drained[]> = { 1: [], 2: [], 4: [] };
   const children = Array.from({ length: Math.max(...WORKERS) }, () => startChild('worker', [], IN_PRODUCTION));
   try {

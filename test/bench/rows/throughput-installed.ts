@@ -6,7 +6,7 @@ import { installedRounds } from './installed.js';
 /** Three-step runs in a process with default options, for long enough to be warm. */
 export async function throughputInstalled(bench: Bench, inFlight: number) {
   const { server, quick } = bench;
-  const size = quick ? { runs: 10_000, maxSeconds: 8 } : { runs: 50_000, maxSeconds: 60 };
+  const size = quick ? { runs: 10_000, maxSeconds: 5 } : { runs: 50_000, maxSeconds: 60 };
   const load: InstalledLoad = { form: 'sustained', workflow: 'three-steps', inFlight, ...size };
   const floor = await openUnbatchedFloor(server);
   try {
