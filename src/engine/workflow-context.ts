@@ -42,7 +42,6 @@ export abstract class WorkflowContext {
    * result and does not execute `fn`.
    *
    * @param name name of the step, which becomes its key
-   * @param options key, retry policy and time limit of the step (default: see each option)
    * @throws StepFailedError when all attempts have failed; its `cause` is the last error
    * @throws NestedStepError inside another step
    * @example const rate = await ctx.step('exchange rate', () => this.rates.today('EUR'));
@@ -115,8 +114,6 @@ export abstract class WorkflowContext {
    * @throws WorkflowFailedError when the child fails, with the child's error as its cause;
    * WorkflowCancelledError or WorkflowTerminatedError when the child is stopped; ResultTimeoutError
    * after `options.timeout`
-   * @param options.timeout longest time to wait for the result: milliseconds, a duration such as
-   *   `'5m'`, or the Date at which the wait ends (default: no limit)
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
   abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
