@@ -29,7 +29,10 @@ export class RunClaimer {
   private claiming: Promise<void> | undefined;
   private claimAgain = false;
   private isWakePlanned = false;
-  /** True when the last claim returned as many runs as it asked for, so more runs are due. */
+  /**
+   * True when more runs may be due: the last claim returned as many runs as it asked for, or there
+   * was no room for a claim. The next claim follows as soon as there is room.
+   */
   private backlog = false;
   /** Start time of the current claim of due runs, by performance.now(); otherwise infinity. */
   private dueClaimSince = Number.POSITIVE_INFINITY;
@@ -101,6 +104,7 @@ export class RunClaimer {
     if (!this.isOpen || this.options.takes === 'named') return;
     if (this.claiming) this.claimAgain = true;
     else if (this.slots.room > 0 || this.quarantine.isActive) this.claiming = this.claim();
+    else this.backlog = true;
   }
 
   /**
@@ -181,6 +185,7 @@ export class RunClaimer {
         this.dueClaimSince = performance.now();
         await this.claimOnce();
       } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.room > 0);
+      if (this.claimAgain) this.backlog = true;
     } catch (error) {
       this.backlog = false;
       if (this.isOpen) this.events.log('warn', 'worker: could not claim due runs; trying again at the next poll', error);

@@ -98,7 +98,7 @@ describe('versions of a workflow', () => {
         logger,
       );
       const client = module.get(WorkflowClient);
-      const said = await waitFor(() => warnings.find((warning) => warning.includes('nothing registered')), {
+      const said = await waitFor(() => warnings.find((warning) => warning.includes('can continue these due runs')), {
         message: () => warnings.join(),
       });
       expect(said).toContain('2 of "order" version 1 in queue "default"');

@@ -107,6 +107,16 @@ describe('the slots of a worker', () => {
     await Promise.all(handles.map((handle) => handle.result()));
   });
 
+  it('are given to a run that became due while none was free, without waiting for the next poll', async () => {
+    const worker = { concurrency: 1, pollInterval: '1m', maxPollInterval: '1m' } as const;
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker });
+    const first = await client.start(TwoBodies, 'a');
+    await waitFor(() => begun.includes('a/first'), { message: 'the first body' });
+    const second = await client.start(TwoBodies, 'b');
+    gates.add('all');
+    await Promise.all([first, second].map((handle) => handle.result({ timeout: '10s' })));
+  });
+
   it('are held by a run that awaits I/O outside of steps', async () => {
     const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1 } });
     const handle = await client.start(PlainIo, 'io');
