@@ -56,14 +56,20 @@ describe('a bulk operation', () => {
   };
   const suspend = async (count: number, batch: string): Promise<WorkflowHandle<{ n: number }>[]> => {
     const handles = await app.client.startMany(Waits, Array.from<void>({ length: count }), { tags: { batch } });
-    await waitFor(async () => (await app.client.count({ tags: { batch }, status: 'waiting' })) === count);
+    await waitFor(async () => (await app.client.count({ tags: { batch }, status: 'waiting' })) === count, {
+      timeoutMs: 30_000,
+      message: 'the runs to wait',
+    });
     return handles;
   };
   const completed = (token: string): Promise<BulkStatus> =>
-    waitFor(async () => {
-      const status = await app.client.bulk.status(token);
-      return status.state === 'completed' ? status : undefined;
-    });
+    waitFor(
+      async () => {
+        const status = await app.client.bulk.status(token);
+        return status.state === 'completed' ? status : undefined;
+      },
+      { timeoutMs: 30_000, message: 'the operation to be completed' },
+    );
 
   it('counts its runs, and changes no run before its token is used', async () => {
     const handles = await fail(3, 'count');
