@@ -20,7 +20,7 @@ export interface QuarantineDelegate {
   handBack(runs: readonly ClaimedRun[]): void;
   /** Keeps the session valid for at least this long, even while the event loop is blocked. */
   outlive(ms: number): Promise<void>;
-  /** Called when the quarantine may begin or end: the worker calls `advance` soon. */
+  /** Asks the worker to call `advance` soon, because the quarantine may begin or end. */
   wake(): void;
 }
 

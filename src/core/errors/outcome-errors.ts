@@ -1,8 +1,8 @@
 import { WorkflowError } from './workflow-error.js';
 
 /**
- * The run ended as `failed`. `cause` is the stored form of the error that `run()` threw. After the
- * reason for the failure is removed, `client.retry` resumes the run at the step that failed.
+ * The run ended as `failed`. `cause` is the stored form of the error that `run()` threw. Once
+ * the problem is fixed, `client.retry` resumes the run at the step that failed.
  *
  * @example
  * try {

@@ -63,8 +63,8 @@ export class QStashTransport {
 }
 
 /**
- * Wraps `waitUntil`, which throws on some platforms when no request is active. The publisher
- * continues to send anyway.
+ * Wraps `waitUntil`, so that its errors only cause a warning. Some platforms throw when no request
+ * is active, and the publisher can still send.
  */
 function withoutThrowing(waitUntil: WaitUntil, warn: Warn): WaitUntil {
   return (promise) => {
