@@ -35,9 +35,8 @@ const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=r
 
 /**
  * Makes the server keep one plan for each named statement. PostgreSQL would otherwise plan the
- * claim at every call, because it estimates a plan for known values to be cheaper. Planning took a
- * third of the claim's time. The frequent statements leave the planner no choice, so one plan fits
- * all values.
+ * claim at every call, because it estimates a plan for known values to be cheaper. The frequent
+ * statements leave the planner no choice, so one plan fits all values.
  */
 const ONE_PLAN = 'plan_cache_mode=force_generic_plan';
 

@@ -159,7 +159,7 @@ describe('keys with a meaning for JavaScript or for the serializer', () => {
 
   it('are not written when they are inherited from an extended Object.prototype', () => {
     const value = { a: 1n, b: { c: undefined } };
-    // oxlint-disable-next-line no-extend-native
+    // oxlint-disable-next-line no-extend-native -- what a careless library does
     Object.defineProperty(Object.prototype, 'extra', { value: () => 1, enumerable: true, configurable: true });
     try {
       expect(encode(value, 'input')).not.toContain('extra');
