@@ -8,13 +8,14 @@ import { executionScope } from './current.js';
 import type { MessageHandler } from './mailbox.js';
 import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
 import type { OperatorResults } from './operator-results.js';
-import type { Abortable, ActivityDelegate, CallRequest, CallResults, PassHandle } from './pass-handle.js';
+import type { PassActivity } from './pass-activity.js';
+import type { Abortable, CallRequest, CallResults, PassHandle } from './pass-handle.js';
 import { Patches } from './patches.js';
+import type { PassObserver } from './pass-observer.js';
 import type {
   AttemptFailure,
   EngineSettings,
   PassEffects,
-  PassObserver,
   PassOutcome,
   PassPort,
   PassRun,
@@ -52,7 +53,7 @@ interface Parts {
   readonly queue: ResultQueue;
   readonly records: PassRecords;
   readonly events: ExternalEvents;
-  readonly activity: ActivityDelegate;
+  readonly activity: PassActivity;
   readonly workflow: Pick<PassHandle, 'code' | 'logicalNow'>;
   readonly end: { returned(outcome: PassOutcome): void };
 }
@@ -198,6 +199,10 @@ export class CallTable implements PassHandle {
 
   whenDurable(begin: () => void): void {
     this.parts.gate.whenDurable(begin);
+  }
+
+  withSlot(now: () => void, later: () => void): void {
+    this.parts.activity.withSlot(now, later);
   }
 
   warn(message: string): void {

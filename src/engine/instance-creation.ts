@@ -71,7 +71,7 @@ export class InstanceCreation {
     if (state.isClosed) return;
     port.idle(wakeAt);
     alarms.set(RETRY, wakeAt, () => {
-      port.busy();
+      port.working('results');
       this.begin();
     });
   }

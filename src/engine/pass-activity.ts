@@ -25,15 +25,38 @@ interface Parts {
 }
 
 /**
- * Notifies the worker when a pass only waits and when it is active again. Also reports when the
- * pass is at rest: no body is executed and every result is durable.
+ * Tells the worker if the pass only waits, if results are being written and delivered, or if the
+ * code is active. The first two need no slot. Also reports when the pass is at rest: no body is
+ * executed and every result is durable.
  */
 export class PassActivity implements ActivityDelegate {
-  /** True when the last report to the worker was that the pass only waits. */
-  isIdle = false;
+  /** Last report to the worker. */
+  private reported: 'code' | 'results' | 'idle' = 'results';
+  /** Bodies that wait for a slot of the worker. */
+  private queued: (() => void)[] = [];
   private atRest: (() => void) | undefined;
 
   constructor(private readonly parts: Parts) {}
+
+  /** True when the last report to the worker was that the pass only waits. */
+  get isIdle(): boolean {
+    return this.reported === 'idle';
+  }
+
+  /**
+   * Calls `now` if the worker has a slot for a body of this run, otherwise `later` once it has.
+   * `later` must check again that the body may begin: the code may have received further results.
+   */
+  withSlot(now: () => void, later: () => void): void {
+    const { slot } = this.parts.port;
+    if (slot.take()) return now();
+    this.queued.push(later);
+    if (this.queued.length > 1) return;
+    slot.wait(() => {
+      for (const each of this.queued.splice(0)) each();
+      this.update();
+    });
+  }
 
   /** True while step bodies are executed or results are not durable yet. */
   get isWorking(): boolean {
@@ -55,7 +78,7 @@ export class PassActivity implements ActivityDelegate {
    * may make the pass idle or active.
    */
   update(): void {
-    const { run, port, state, timers, gate, queue, events, cancellation } = this.parts;
+    const { run, port, state, timers, attempts, gate, queue, events, cancellation } = this.parts;
     if (state.isClosed) return;
     const { isWorking } = this;
     if (this.atRest && !isWorking) {
@@ -64,14 +87,17 @@ export class PassActivity implements ActivityDelegate {
       // Calls back later, because the code that called `update` may be in the middle of a change.
       setImmediate(atRest);
     }
-    const isActive = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening;
-    if (gate.isLive && !isActive && (timers.size > 0 || events.waits > 0)) {
-      this.isIdle = true;
+    const hasBodies = attempts.count > 0;
+    const isDelivering = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening || this.queued.length > 0;
+    if (gate.isLive && !hasBodies && !isDelivering && (timers.size > 0 || events.waits > 0)) {
+      this.reported = 'idle';
       const end = state.stopReason ? cancellation.graceEnd : run.deadlineAt;
       port.idle(Math.min(timers.next(), end ?? Number.POSITIVE_INFINITY));
-    } else if (this.isIdle) {
-      this.isIdle = false;
-      port.busy();
+      return;
     }
+    const activity = hasBodies || !isDelivering ? 'code' : 'results';
+    if (activity === this.reported) return;
+    this.reported = activity;
+    port.working(activity);
   }
 }

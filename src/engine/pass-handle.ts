@@ -78,6 +78,11 @@ export interface PassHandle {
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Calls `begin` once all results that the workflow's code has received are durable. */
   whenDurable(begin: () => void): void;
+  /**
+   * Takes a slot of the worker for a step's body. Calls `now` if a slot is free. Otherwise calls
+   * `later` when the run has got a slot.
+   */
+  withSlot(now: () => void, later: () => void): void;
   /** Effects of the workflow outside its own run. */
   readonly effects: PassEffects;
   /** Opens a wait for a child run and starts the child, in one transaction. */

@@ -5,7 +5,8 @@ import type { Message } from './message.js';
 import { OperatorResults } from './operator-results.js';
 import type { Abortable, PassHandle } from './pass-handle.js';
 import { PassParts } from './pass-parts.js';
-import type { EngineSettings, PassObserver, PassPort, PassRun, WorkflowDefinition } from './ports.js';
+import type { PassObserver } from './pass-observer.js';
+import type { EngineSettings, PassPort, PassRun, WorkflowDefinition } from './ports.js';
 import { TIMEOUT_KEY } from '../core/step-key-format.js';
 import type { WorkflowContext } from './workflow-context.js';
 

@@ -4,8 +4,9 @@ import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
-import type { History, OpenWait, StepRecord } from '../core/step.js';
+import type { History, OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
+import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
 import type { WorkflowContext } from './workflow-context.js';
 
@@ -117,6 +118,7 @@ export type PassFault =
  */
 export interface PassPort {
   readonly journal: PassJournal;
+  readonly slot: BodySlot;
   /** Logs a warning for the developer. */
   warn(message: string): void;
   /** Reports a failed attempt of a step. */
@@ -132,8 +134,11 @@ export interface PassPort {
    * only messages are awaited.
    */
   idle(wakeAt: number): void;
-  /** Reports that the pass is active again. */
-  busy(): void;
+  /**
+   * Reports that the pass is working: `code` while it executes a body or waits for I/O of its own,
+   * `results` while it only waits for results that are being written or delivered.
+   */
+  working(on: 'code' | 'results'): void;
   /**
    * Reports an open wait for which no message has arrived. The worker loads a limited number of
    * messages, so a message for this wait may still be in the inbox.
@@ -288,13 +293,3 @@ export interface Recording {
  * ordinary I/O may have caused the difference
  */
 export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;
-
-/** Notified of the calls that the code makes in a pass. */
-export interface PassObserver {
-  /** Called when the code has made a call. `record` is its recorded result, if there is one. */
-  called(call: Call, record: StepRecord | undefined): void;
-  /** Called, instead of giving up the pass, when the code does not make a recorded call. */
-  missed(step: StepRecord): void;
-  /** Called when all recorded results were delivered and the code still waits for something. */
-  stoodStill(): void;
-}

@@ -19,13 +19,27 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
   call.begin(pass.settings.now(), wait);
   if (call.settled) return;
-  if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
-  pass.timers.set(call.stepKey, wait.wakeAt ?? 0, () => pass.whenDurable(() => attempt(pass, call, spec)));
+  if (!wait) return attemptWhenReady(pass, call, spec);
+  pass.timers.set(call.stepKey, wait.wakeAt ?? 0, () => attemptWhenReady(pass, call, spec));
+}
+
+/**
+ * Begins the next attempt once all results that the code has received are durable and the worker
+ * has a slot. Checks both again after waiting for one of them.
+ */
+function attemptWhenReady(pass: PassHandle, call: Call, spec: StepSpec): void {
+  pass.whenDurable(() => {
+    if (pass.isClosed || call.settled) return;
+    pass.withSlot(
+      () => attempt(pass, call, spec),
+      () => attemptWhenReady(pass, call, spec),
+    );
+  });
 }
 
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (pass.isClosed || call.settled) return;
-  if (!pass.settings.isSure()) return void setTimeout(() => pass.whenDurable(() => attempt(pass, call, spec)), UNSURE_PAUSE_MS);
+  if (!pass.settings.isSure()) return void setTimeout(() => attemptWhenReady(pass, call, spec), UNSURE_PAUSE_MS);
   let given: readonly unknown[] | undefined;
   try {
     given = spec.given?.fresh();
@@ -83,7 +97,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   let isDurable = false;
   let isPauseOver = false;
   const next = (): void => {
-    if (isDurable && isPauseOver) pass.whenDurable(() => attempt(pass, call, spec));
+    if (isDurable && isPauseOver) attemptWhenReady(pass, call, spec);
   };
   pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', name: null, wakeAt, attempts, openedAt: call.startedAt }, event, () => {
     isDurable = true;

@@ -6,7 +6,8 @@ import type { StepRecord } from '../core/step.js';
 import type { Call } from './call.js';
 import { IoWatch } from './io-watch.js';
 import { Pass } from './pass.js';
-import type { EngineSettings, PassObserver, PassOutcome, PassPort, Recording } from './ports.js';
+import type { PassObserver } from './pass-observer.js';
+import type { EngineSettings, PassOutcome, PassPort, Recording } from './ports.js';
 import { differs } from './replay.js';
 
 /**
@@ -148,7 +149,8 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
     },
     attemptFailed: nothing,
     warn: nothing,
-    busy: nothing,
+    working: nothing,
+    slot: { take: () => true, wait: nothing },
     ended,
     faulted: (fault) => {
       if (fault.kind !== 'mismatch') return decide('unknown');

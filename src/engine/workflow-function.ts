@@ -1,7 +1,8 @@
 import type { StepRecord } from '../core/step.js';
 import { inScope } from './current.js';
 import { InstanceCreation } from './instance-creation.js';
-import type { EngineSettings, PassObserver, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
+import type { PassObserver } from './pass-observer.js';
+import type { EngineSettings, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { ResultQueue, ResultQueueDelegate } from './result-queue.js';
 import type { CallTable } from './call-table.js';
 import type { Cancellation } from './cancellation.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-import { sleep } from '../core/timers.js';
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
@@ -19,16 +19,23 @@ import { RunEffects } from './run-effects.js';
 import { RunLog } from './run-log.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
-import { Slots } from './slots.js';
+import { Slots, type RunSlot } from './slots.js';
 import { UnstartedRuns } from './unstarted-runs.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** The claimer, which fills free slots with runs. */
-interface SlotsDelegate {
+/** The claimer, which claims runs when there is room for them. */
+interface ActiveRunsDelegate {
+  /** Called when a run may be admitted that could not be admitted before. */
   slotFreed(): void;
   /** Called when no run is active any more. */
   emptied(): void;
 }
+
+/**
+ * Maximum number of milliseconds that a run waits for a slot. After that, the run is handed back,
+ * because another worker may have a free slot.
+ */
+const MAX_QUEUED_MS = 1_000;
 
 /** Maximum number of runs that `unwritableRuns` lists. */
 const MAX_SHOWN = 100;
@@ -47,6 +54,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   private readonly services: ExecutionServices;
   private readonly executions = new Map<string, Execution>();
   /** Functions to call when a run leaves this process, by the run's id. */
+  private queueTimer: NodeJS.Timeout | undefined;
   private readonly departures = new Map<string, (() => void)[]>();
 
   constructor(
@@ -57,9 +65,11 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     session: Session,
     options: WorkerOptions,
     private readonly events: WorkerEvents,
-    private readonly delegate: SlotsDelegate,
+    private readonly delegate: ActiveRunsDelegate,
   ) {
-    this.slots = new Slots(options.concurrency);
+    const kind = options.takes === 'named' ? 'counted' : 'limited';
+    const slotsDelegate = { slotFreed: () => delegate.slotFreed(), slotQueued: () => this.watchQueue() };
+    this.slots = new Slots(options.concurrency, kind, slotsDelegate);
     this.unstarted = new UnstartedRuns(journal, events, options);
     const unread = (error: unknown): void => events.log('warn', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
@@ -127,8 +137,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
       for (const { stepKey, attempt } of pass.bodies) yield { runId: run.id, stepKey, attempt };
   }
 
-  /** Begins executing a run. The caller has already taken a slot for the run. */
-  begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce'): void {
+  /** Begins executing a run that was admitted. */
+  begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce', slot: RunSlot = this.slots.open()): void {
     // Do not wait for the changes of the deleted run: the flush that stored the new run has also
     // written all changes of the deleted run that were pending.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
@@ -136,7 +146,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const former = this.executions.get(run.id);
     if (former?.known) this.histories.drop(former.known);
     const known = history === EMPTY_HISTORY ? undefined : this.histories.follow(run, history);
-    const execution = new Execution(run, definition, history, this.services, this, known);
+    const execution = new Execution(run, definition, history, this.services, this, known, slot);
     this.executions.set(run.id, execution);
     execution.start(begin);
   }
@@ -196,15 +206,11 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   clear(): void {
+    clearTimeout(this.queueTimer);
     for (const [id, execution] of this.executions) {
       execution.abandon(new ClosedError());
       this.remove(id);
     }
-  }
-
-  freeSlots(count: number): void {
-    this.slots.release(count);
-    this.delegate.slotFreed();
   }
 
   /**
@@ -215,16 +221,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const seconds = this.slots.stuckForSeconds();
     if (seconds === undefined) return;
     const names = new Map<string, number>();
-    for (const { run, holdsSlot } of this.executions.values()) if (holdsSlot) names.set(run.name, (names.get(run.name) ?? 0) + 1);
+    for (const { run, slot } of this.executions.values()) if (slot.isHeld) names.set(run.name, (names.get(run.name) ?? 0) + 1);
     const holders = [...names].map(([name, count]) => `${count} of "${name}"`).join(', ');
     this.events.log('warn', `worker: all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
-  }
-
-  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
-    if (execution.holdsSlot === (wanted === 'yes')) return;
-    execution.holdsSlot = wanted === 'yes';
-    if (execution.holdsSlot) this.slots.take();
-    else this.freeSlots(1);
   }
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
@@ -243,8 +242,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     void loadHistories(this.database, [run.id]).then(
       (histories) => {
         if (this.executions.get(run.id) !== execution) return;
-        this.slotWanted(execution, 'yes');
-        this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!);
+        execution.slot.reset();
+        this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!, 'atOnce', execution.slot);
       },
       (error: unknown) => this.giveBack(execution, error),
     );
@@ -277,8 +276,19 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     if (this.executions.get(id) === execution) {
       this.remove(id);
     }
-    this.slotWanted(execution, 'no');
+    execution.slot.rest();
     if (this.executions.size === 0) this.delegate.emptied();
+  }
+
+  /** Hands back runs that wait for a slot for too long. */
+  private watchQueue(): void {
+    this.queueTimer ??= setTimeout(() => {
+      this.queueTimer = undefined;
+      const now = performance.now();
+      for (const execution of this.executions.values())
+        if (execution.slot.queuedMs(now) >= MAX_QUEUED_MS) execution.handBack(new ClosedError());
+      if (this.slots.isQueueing) this.watchQueue();
+    }, MAX_QUEUED_MS);
   }
 
   private remove(id: string): void {

@@ -18,14 +18,12 @@ export interface ExecutionServices {
 }
 
 /**
- * The owner of an execution: keeps the slots and the list of active runs.
+ * The owner of an execution: keeps the list of active runs.
  *
  * @typeParam Execution the class of the execution; a parameter, so that this file need not import
  *   the class
  */
 export interface ExecutionDelegate<Execution> {
-  /** Called when the run needs a slot, and when the run no longer needs its slot. */
-  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
   /**
    * Called when this process no longer owns the run. `outcome` is undefined unless the run has
    * ended.

@@ -9,6 +9,7 @@ import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
 import { failedByMismatch, inSameQueue } from './outcomes.js';
 import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
+import type { RunSlot } from './slots.js';
 import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 
 /** Minimum number of milliseconds before an idle run is checked again. */
@@ -24,7 +25,6 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   wakeCount: number;
   /** State of the run's inbox: which messages have been read. */
   readonly inbox = new InboxState();
-  holdsSlot = true;
   /** Time and error of the first refusal, while the database refuses every change of the row. */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
@@ -43,6 +43,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     private readonly owner: ExecutionDelegate<Execution>,
     /** Copy of the run's history in the cache; undefined when the cache keeps no copy. */
     readonly known: KnownHistory | undefined,
+    readonly slot: RunSlot,
   ) {
     this.wakeCount = run.wakeCount;
     this.journal = new RunRecorder(run, this.inbox, known, services, this);
@@ -63,7 +64,6 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return this.state.name === 'left';
   }
 
-  /** True when an operator wants the run to pause. */
   get isPausing(): boolean {
     return this.state.name === 'leaving' ? this.state.isPauseWanted : this.state.name === 'pausing';
   }
@@ -155,6 +155,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       return;
     }
     this.enter(LEFT);
+    this.slot.lend();
     this.changes.end(inSameQueue(this.run, outcome), this.inbox.hasMore ? 'some' : leftovers);
   }
 
@@ -173,13 +174,16 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   idle(wakeAt: number): void {
     this.nextWake = wakeAt;
     if (this.hasLeft || this.state.name === 'idle') return;
-    this.owner.slotWanted(this, 'no');
-    if (this.state.name === 'running') this.enter({ name: 'idle', timer: this.suspendAfter(this.services.options.suspendAfterMs) });
+    this.slot.rest();
+    if (this.state.name === 'running')
+      this.enter({ name: 'idle', timer: setTimeout(() => this.suspend(), this.services.options.suspendAfterMs) });
   }
 
-  busy(): void {
+  working(on: 'code' | 'results'): void {
     if (this.state.name === 'idle') this.enter(RUNNING);
-    if (!this.hasLeft) this.owner.slotWanted(this, 'yes');
+    if (this.hasLeft) return;
+    if (on === 'code') this.slot.hold();
+    else this.slot.lend();
   }
 
   /** Blocks the run until another deployment claims the run, or an operator resumes it. */
@@ -191,12 +195,12 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
 
   retriesLater(message: string): void {
     this.warn(message);
-    this.owner.slotWanted(this, 'no');
+    this.slot.rest();
   }
 
   unwritable(error: Error): void {
     this.unwritableSince = { since: this.services.options.engine.now(), error };
-    this.owner.slotWanted(this, 'no');
+    this.slot.rest();
     this.services.log.unwritable(this.run, error);
   }
 
@@ -253,17 +257,13 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     });
   }
 
-  private suspendAfter(ms: number): NodeJS.Timeout {
-    return setTimeout(() => this.suspend(), ms);
-  }
-
   /** Suspends a run that only waits, unless its next timer fires within `suspendAfterMs`. */
   private suspend(): void {
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;
     const leftMs = this.inbox.isReading ? 0 : this.nextWake - engine.now();
     if (leftMs < suspendAfterMs) {
-      this.state.timer = this.suspendAfter(Math.max(leftMs, LEAST_IDLE_MS));
+      this.state.timer = setTimeout(() => this.suspend(), Math.max(leftMs, LEAST_IDLE_MS));
       return;
     }
     this.pass.hold();

@@ -37,8 +37,8 @@ const GOODBYE_MS = 2_000;
 
 /**
  * Claims due runs (run-claimer.ts), executes them with the engine (active-runs.ts), and releases
- * runs that end or only wait. A claim of due runs never takes more runs than there are free slots.
- * A transport decides when the worker claims.
+ * runs that end or only wait. A claim of due runs never takes more runs than the slots have room
+ * for. A transport decides when the worker claims.
  */
 export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';

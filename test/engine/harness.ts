@@ -251,6 +251,10 @@ export class TestRun {
     });
   }
 
+  private noteActive(): void {
+    if (this.idle.length > 0 && this.idle.at(-1) !== null) this.idle.push(null);
+  }
+
   private port(life: number): PassPort {
     const submit = (entry: Entry): void => {
       if (life === this.passes) this.journal.submit(entry);
@@ -290,7 +294,8 @@ export class TestRun {
         this.idle.push(wakeAt);
         if (this.options.suspends) setImmediate(() => this.suspend(life, wakeAt));
       },
-      busy: () => this.idle.push(null),
+      working: () => this.noteActive(),
+      slot: { take: () => true, wait: (granted) => granted() },
     };
   }
 

@@ -25,7 +25,7 @@ export interface WorkerHealth {
   runs: number;
   /** Maximum number of runs that the worker executes at the same time. */
   slots: number;
-  /** Number of slots without a run. */
+  /** Number of slots in which no step body is executed. */
   freeSlots: number;
   /**
    * First 100 runs that the database refuses to change, for example because of the application's

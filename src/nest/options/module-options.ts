@@ -35,8 +35,10 @@ export interface WorkerOptions {
    */
   queues?: string[];
   /**
-   * Number of runs that are executed at the same time. Runs that only wait do not count. From 1 to
-   * 10,000. (default: 50)
+   * Number of runs that execute step bodies at the same time, from 1 to 10,000. Runs that only wait
+   * do not count, and neither do runs whose result is being written to the database. So the worker
+   * holds more runs than this while bodies are short: up to 20 times as many, and up to 2,000.
+   * (default: 50)
    */
   concurrency?: number;
   /**

@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import { Workflow, type WorkflowContext } from '../../../src/index.js';
+import { closeApplications, startApplication } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { waitFor } from '../../support/wait.js';
+
+/** Bodies that have begun, as `run/step`, and the gates that let them end. */
+const begun: string[] = [];
+const gates = new Set<string>();
+let active = 0;
+let mostActive = 0;
+
+async function body(name: string): Promise<void> {
+  begun.push(name);
+  active++;
+  mostActive = Math.max(mostActive, active);
+  while (!gates.has(name) && !gates.has('all')) await sleep(5);
+  active--;
+}
+
+@Workflow({ name: 'two-bodies' })
+class TwoBodies {
+  async run(name: string, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('first', () => body(`${name}/first`));
+    await ctx.step('second', () => body(`${name}/second`));
+  }
+}
+
+@Workflow({ name: 'quick-steps' })
+class QuickSteps {
+  async run(steps: number, ctx: WorkflowContext): Promise<void> {
+    for (let step = 0; step < steps; step++) await ctx.step('quick', () => step);
+  }
+}
+
+@Workflow({ name: 'plain-io' })
+class PlainIo {
+  async run(name: string): Promise<void> {
+    await body(name);
+  }
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  return client;
+}
+
+const WORKFLOWS = [TwoBodies, QuickSteps, PlainIo];
+
+describe('the slots of a worker', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  beforeEach(() => {
+    begun.length = 0;
+    gates.clear();
+    mostActive = 0;
+  });
+  afterEach(async () => {
+    gates.add('all');
+    await closeApplications();
+  });
+  afterAll(() => database.drop());
+
+  it.each([true, false])('limit how many bodies are executed at a time (eagerStart: %s)', async (eagerStart) => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 2, eagerStart } });
+    const handles = await client.startMany(TwoBodies, ['a', 'b', 'c', 'd', 'e', 'f']);
+    await waitFor(() => active === 2, { message: 'two bodies' });
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
+    expect(mostActive).toBe(2);
+    expect(begun).toHaveLength(12);
+  });
+
+  it('hold no run back while results are being written, once bodies have proved short', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 50);
+    const blocker = await connect(database.url);
+    try {
+      await blocker.query('BEGIN; LOCK TABLE durable.workflow_steps IN SHARE MODE');
+      const handles = await client.startMany(
+        QuickSteps,
+        Array.from({ length: 5 }, () => 1),
+      );
+      // One slot, and the results of none of these runs can be written.
+      await waitFor(async () => (await client.health()).worker.runs === 5, { message: 'five runs in this process' });
+      await blocker.query('COMMIT');
+      await Promise.all(handles.map((handle) => handle.result()));
+    } finally {
+      await blocker.end();
+    }
+  });
+
+  it('admit no more runs than there are slots while bodies are long', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 2, eagerStart: false } });
+    const handles = await client.startMany(TwoBodies, ['a', 'b', 'c', 'd']);
+    await waitFor(() => active === 2, { message: 'two bodies' });
+    await sleep(300);
+    expect((await client.health()).worker).toMatchObject({ runs: 2, freeSlots: 0 });
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
+  });
+
+  it('are given to a run that became due while none was free, without waiting for the next poll', async () => {
+    const worker = { concurrency: 1, pollInterval: '1m', maxPollInterval: '1m' } as const;
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker });
+    const first = await client.start(TwoBodies, 'a');
+    await waitFor(() => begun.includes('a/first'), { message: 'the first body' });
+    const second = await client.start(TwoBodies, 'b');
+    gates.add('all');
+    await Promise.all([first, second].map((handle) => handle.result({ timeout: '10s' })));
+  });
+
+  it('are held by a run that awaits I/O outside of steps', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1 } });
+    const handle = await client.start(PlainIo, 'io');
+    await waitFor(async () => (await client.health()).worker.freeSlots === 0, { message: 'the slot to be taken' });
+    gates.add('all');
+    await handle.result();
+    expect((await client.health()).worker.freeSlots).toBe(1);
+  });
+
+  it('are left to other workers by a run that has waited a second for one', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 50);
+    const blocker = await connect(database.url);
+    try {
+      const waiting = await client.start(TwoBodies, 'waiting');
+      await waitFor(() => begun.includes('waiting/first'), { message: 'the first body' });
+      await blocker.query('BEGIN; LOCK TABLE durable.workflow_steps IN SHARE MODE');
+      gates.add('waiting/first');
+      // The slot is free while the result of the first body cannot be written.
+      const other = await client.start(TwoBodies, 'other');
+      await waitFor(() => begun.includes('other/first'), { message: 'the body of the other run' });
+      await blocker.query('COMMIT');
+      await waitFor(async () => (await waiting.status()) === 'pending', { message: 'the run to be handed back' });
+      expect(begun).toEqual(['waiting/first', 'other/first']);
+      gates.add('all');
+      await Promise.all([waiting.result(), other.result()]);
+      expect(begun.filter((name) => name === 'waiting/first')).toHaveLength(1);
+    } finally {
+      await blocker.end();
+    }
+  });
+});
