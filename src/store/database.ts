@@ -165,9 +165,6 @@ export class Database {
       noteOutage(error);
       throw error;
     });
-    // The pool handles errors of idle clients only. An error event without a handler would end the
-    // process. Ignoring the event hides nothing, because the active query rejects with the error.
-    client.on('error', ignore);
     let broken: Error | undefined;
     try {
       await client.query(BEGIN);
@@ -182,7 +179,6 @@ export class Database {
       }
       throw error;
     } finally {
-      client.removeListener('error', ignore);
       client.release(broken);
     }
   }
@@ -196,7 +192,6 @@ export class Database {
     if (this.closed) throw new ClosedError();
     const client = await this.reservedPool.connect().catch(() => undefined);
     if (!client) return this.query<Row>(statement, values);
-    client.on('error', ignore);
     let broken: Error | undefined;
     try {
       return await this.query<Row>(statement, values, client);
@@ -204,7 +199,6 @@ export class Database {
       broken = error as Error;
       throw error;
     } finally {
-      client.removeListener('error', ignore);
       client.release(broken);
     }
   }

@@ -89,7 +89,6 @@ export class ReadingPool {
 
   private async queryPooled<Row extends unknown[]>(preamble: string, text: string, values: readonly unknown[]): Promise<Row[]> {
     const client = await this.pool.connect();
-    client.on('error', ignore);
     let broken = true;
     try {
       await client.query(preamble);
@@ -98,7 +97,6 @@ export class ReadingPool {
       broken = false;
       return rows;
     } finally {
-      client.removeListener('error', ignore);
       // A connection on which a transaction failed is closed instead of reused.
       client.release(broken);
     }
