@@ -167,10 +167,11 @@ export class CallTable implements PassHandle {
 
   /** Rejects all open calls with the reason for the stop, and ends their waits and bodies. */
   rejectAll(error: StopReason): void {
-    const { timers, attempts, gate, events } = this.parts;
+    const { timers, attempts, gate, activity, events } = this.parts;
     this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);
     timers.clearAll();
     gate.clear();
+    activity.clearQueued();
     events.clearWaits();
     attempts.abort(() => error);
     for (const call of this.byKey.values()) {

@@ -3,6 +3,7 @@ import type { OpenWait, StepRecord } from '../core/step.js';
 import { CleanupGrace, type CleanupGraceDelegate } from './cleanup-grace.js';
 import { CANCEL_KEY } from '../core/step-key-format.js';
 import type { DurabilityGate } from './durability-gate.js';
+import type { PassActivity } from './pass-activity.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
@@ -16,6 +17,7 @@ interface Parts {
   readonly state: PassState;
   readonly alarms: Timers;
   readonly gate: DurabilityGate;
+  readonly activity: PassActivity;
   readonly queue: ResultQueue;
   readonly records: PassRecords;
   readonly calls: { rejectAll(reason: StopReason): void };
@@ -57,7 +59,7 @@ export class Cancellation implements CleanupGraceDelegate {
    * @param takes id of the inbox message that asked for the stop; null when no message did
    */
   request(error: StopReason, takes: string | null): void {
-    const { run, settings, state, gate, records, workflow, end } = this.parts;
+    const { run, settings, state, gate, activity, records, workflow, end } = this.parts;
     if (this.isStopping) return;
     workflow.whenCreated((outcome) => {
       if (this.isStopping) return;
@@ -70,6 +72,7 @@ export class Cancellation implements CleanupGraceDelegate {
       // Drops work that has not begun, because every open call rejects when the record is
       // delivered. A held pass could otherwise begin such work when it is resumed.
       gate.clear();
+      activity.clearQueued();
     });
   }
 

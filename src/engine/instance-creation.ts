@@ -31,9 +31,17 @@ export class InstanceCreation {
     private readonly created: (code: WorkflowCode) => void,
   ) {}
 
+  /** Begins once the worker has a slot, because a factory may load other systems as a body does. */
   begin(): void {
-    const { run, settings, state } = this.parts;
+    const { slot } = this.parts.port;
     this.state = 'making';
+    if (slot.take()) this.make();
+    else slot.wait(() => this.make());
+  }
+
+  private make(): void {
+    const { run, settings, state } = this.parts;
+    if (state.isClosed) return;
     let input: unknown;
     try {
       input = settings.payloads.decode(run.input, 'input');
@@ -58,6 +66,7 @@ export class InstanceCreation {
   private made(code: WorkflowCode): void {
     if (this.parts.state.isClosed) return;
     this.state = 'made';
+    this.parts.port.working('results');
     this.created(code);
     this.notify('made');
   }

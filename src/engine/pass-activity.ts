@@ -49,13 +49,30 @@ export class PassActivity implements ActivityDelegate {
    */
   withSlot(now: () => void, later: () => void): void {
     const { slot } = this.parts.port;
-    if (slot.take()) return now();
+    if (slot.take()) {
+      now();
+      return this.giveBackUnused();
+    }
     this.queued.push(later);
-    if (this.queued.length > 1) return;
-    slot.wait(() => {
-      for (const each of this.queued.splice(0)) each();
-      this.update();
-    });
+    slot.wait(() => this.retryQueued());
+  }
+
+  /** Tries again to begin the bodies that wait for a slot: the run has got one, or continues. */
+  retryQueued(): void {
+    for (const later of this.queued.splice(0)) later();
+    this.update();
+    this.giveBackUnused();
+  }
+
+  /** Forgets the bodies that wait for a slot. Their calls will reject or never settle. */
+  clearQueued(): void {
+    this.queued = [];
+  }
+
+  /** Gives a slot back in which no body has begun. */
+  private giveBackUnused(): void {
+    const { state, attempts, port } = this.parts;
+    if (!state.isClosed && attempts.count === 0 && this.reported === 'results') port.working('results');
   }
 
   /** True while step bodies are executed or results are not durable yet. */

@@ -116,6 +116,7 @@ export class Pass {
     const { state, gate, queue, events, activity } = this.parts;
     if (state.isClosed) return;
     gate.resume();
+    activity.retryQueued();
     if (events.isPending) queue.request();
     activity.update();
   }

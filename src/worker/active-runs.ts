@@ -31,11 +31,8 @@ interface ActiveRunsDelegate {
   emptied(): void;
 }
 
-/**
- * Maximum number of milliseconds that a run waits for a slot. After that, the run is handed back,
- * because another worker may have a free slot.
- */
-const MAX_QUEUED_MS = 1_000;
+/** Milliseconds between two checks of the runs that wait for a slot. */
+const QUEUE_CHECK_MS = 500;
 
 /** Maximum number of runs that `unwritableRuns` lists. */
 const MAX_SHOWN = 100;
@@ -199,6 +196,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
    * database has lost commits.
    */
   abandonAll(reason: unknown): void {
+    // No run may get the slot of another one: its body would begin before it is abandoned.
+    for (const { slot } of this.executions.values()) if (slot.isQueued) slot.release();
     for (const execution of this.executions.values()) {
       execution.abandon(reason);
       this.forget(execution);
@@ -242,7 +241,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     void loadHistories(this.database, [run.id]).then(
       (histories) => {
         if (this.executions.get(run.id) !== execution) return;
-        execution.slot.reset();
+        execution.slot.release();
         this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!, 'atOnce', execution.slot);
       },
       (error: unknown) => this.giveBack(execution, error),
@@ -285,10 +284,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     this.queueTimer ??= setTimeout(() => {
       this.queueTimer = undefined;
       const now = performance.now();
-      for (const execution of this.executions.values())
-        if (execution.slot.queuedMs(now) >= MAX_QUEUED_MS) execution.handBack(new ClosedError());
+      for (const execution of this.executions.values()) if (execution.slot.isOverdue(now)) execution.handBack(new ClosedError());
       if (this.slots.isQueueing) this.watchQueue();
-    }, MAX_QUEUED_MS);
+    }, QUEUE_CHECK_MS);
   }
 
   private remove(id: string): void {

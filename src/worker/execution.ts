@@ -52,10 +52,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.changes = new RunChanges(run, services.journal, this.journal, this);
   }
 
-  /**
-   * True when the run's last change has been sent to the database. The change may already be
-   * durable, and then this process no longer owns the run.
-   */
+  /** True once the run's last change was sent: this process may no longer own the run. */
   get isLeaving(): boolean {
     return this.state.name === 'leaving' || this.hasLeft;
   }
@@ -83,6 +80,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.journal.close();
     this.changes.close();
     this.pass.close(reason);
+    this.slot.release();
   }
 
   /** Hands the run back: any worker may claim the run at once. Active step bodies are aborted. */
@@ -155,7 +153,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       return;
     }
     this.enter(LEFT);
-    this.slot.lend();
+    this.slot.release();
     this.changes.end(inSameQueue(this.run, outcome), this.inbox.hasMore ? 'some' : leftovers);
   }
 

@@ -33,8 +33,8 @@ describe('Slots', () => {
 
   it.each([
     { bodyMs: 1, writeMs: 9, limit: 100 },
-    { bodyMs: 20, writeMs: 5, limit: 13 },
-    { bodyMs: 10_000, writeMs: 5, limit: 11 },
+    { bodyMs: 20, writeMs: 5, limit: 12 },
+    { bodyMs: 10_000, writeMs: 5, limit: 10 },
     { bodyMs: 0, writeMs: 5, limit: 200 },
   ])('admit $limit runs to ten slots when bodies take $bodyMs ms and writes $writeMs ms', ({ bodyMs, writeMs, limit }) => {
     const { slots, begin } = slotsOf();
@@ -65,7 +65,8 @@ describe('Slots', () => {
     const long = begin();
     long.take();
     at(100_000);
-    expect(slots.room).toBe(10);
+    // As many as there are slots, less the one that the long body holds.
+    expect(slots.room).toBe(SIZE - 1);
   });
 
   it('are granted in the order of the requests, and not past runs that wait', () => {
@@ -87,6 +88,38 @@ describe('Slots', () => {
     first.rest();
     expect(granted).toEqual(['first', 'second']);
     expect(slots.free).toBe(0);
+  });
+
+  it('are granted to runs that have begun before runs that have not', () => {
+    const { slots, begin } = slotsOf();
+    const [halfDone, ...holders] = Array.from({ length: SIZE + 1 }, begin);
+    halfDone!.take();
+    halfDone!.lend();
+    for (const run of holders) run.take();
+    const granted: string[] = [];
+    begin().wait(() => granted.push('newcomer'));
+    halfDone!.wait(() => granted.push('half done'));
+    holders[0]!.rest();
+    holders[1]!.rest();
+    expect(granted).toEqual(['half done', 'newcomer']);
+    expect(slots.isQueueing).toBe(false);
+  });
+
+  it('let newcomers wait for a second, and runs that have begun for ten', () => {
+    const { begin } = slotsOf();
+    at(0);
+    const [halfDone, ...holders] = Array.from({ length: SIZE + 1 }, begin);
+    halfDone!.take();
+    halfDone!.lend();
+    for (const run of holders) run.take();
+    const newcomer = begin();
+    for (const run of [halfDone!, newcomer]) run.wait(() => undefined);
+    expect([999, 1_000, 9_999, 10_000].map((now) => [newcomer.isOverdue(now), halfDone!.isOverdue(now)])).toEqual([
+      [false, false],
+      [true, false],
+      [true, false],
+      [true, true],
+    ]);
   });
 
   it('forget a run that leaves while it waits', () => {

@@ -23,6 +23,13 @@ const SAMPLES_KEPT = 1_024;
  */
 const MAX_BETWEEN_MS = 1_000;
 
+/**
+ * Maximum number of milliseconds that a run waits for a slot. After that, the run is handed back,
+ * because another worker may have a free slot. A run that has held a slot is next in line, and a
+ * hand-back would put it behind all due runs, so it waits longer.
+ */
+const MAX_QUEUED_MS = { beginning: 1_000, continuing: 10_000 };
+
 /** Notified of changes of the slots. */
 export interface SlotsDelegate {
   /** Called when a run may be admitted that could not be admitted before. */
@@ -44,8 +51,11 @@ export interface SlotsDelegate {
 export class Slots {
   private taken = 0;
   private admitted = 0;
-  /** Runs that wait for a slot, in the order of their requests. */
-  private readonly queue = new Set<RunSlot>();
+  /**
+   * Runs that wait for a slot, in the order of their requests. Runs that have held a slot come
+   * before runs that begin, so that half-done runs end first.
+   */
+  private readonly queues = { continuing: new Set<RunSlot>(), beginning: new Set<RunSlot>() };
   /** Time at which a slot was last free, by performance.now(). */
   private roomAt = performance.now();
   /** Sum of the start times of the runs that hold slots now. */
@@ -69,17 +79,17 @@ export class Slots {
 
   /** True when a run may take a slot without waiting for other runs. */
   get isOpen(): boolean {
-    return this.kind === 'counted' || (this.queue.size === 0 && this.taken < this.size);
+    return this.kind === 'counted' || (!this.isQueueing && this.taken < this.size);
   }
 
   /** True while runs wait for a slot. */
   get isQueueing(): boolean {
-    return this.queue.size > 0;
+    return this.queues.continuing.size + this.queues.beginning.size > 0;
   }
 
   /** Number of runs that may be admitted now. */
   get room(): number {
-    return this.queue.size > 0 ? 0 : Math.max(0, this.limit - this.admitted);
+    return this.isQueueing ? 0 : Math.max(0, this.limit - this.admitted);
   }
 
   /** Admits runs that are about to begin. Each must later begin (`open`) or be dismissed. */
@@ -113,14 +123,15 @@ export class Slots {
     if (this.samples < MIN_SAMPLES) return this.size;
     const held = this.heldMs + this.taken * performance.now() - this.heldSince;
     const most = Math.max(this.size, Math.min(this.size * MAX_RUNS_PER_SLOT, MAX_RUNS));
-    return Math.min(most, Math.ceil((this.size * (held + this.betweenMs)) / Math.max(held, 0.001)));
+    // Rounded down: with long bodies not even one more run is admitted, because it would only wait.
+    return Math.min(most, Math.floor((this.size * (held + this.betweenMs)) / Math.max(held, 0.001)));
   }
 
   /** @internal */
   entered(slot: RunSlot, now: number): void {
     this.taken++;
     this.heldSince += now;
-    this.queue.delete(slot);
+    this.dequeue(slot);
   }
 
   /** @internal */
@@ -143,18 +154,19 @@ export class Slots {
 
   /** @internal */
   enqueue(slot: RunSlot): void {
-    this.queue.add(slot);
+    this.queues[slot.hasBegun ? 'continuing' : 'beginning'].add(slot);
     this.delegate.slotQueued();
   }
 
   /** @internal */
   dequeue(slot: RunSlot): void {
-    this.queue.delete(slot);
+    this.queues.continuing.delete(slot);
+    this.queues.beginning.delete(slot);
   }
 
   private grant(): void {
     if (this.taken >= this.size) return;
-    const [next] = this.queue;
+    const [next = this.queues.beginning.values().next().value] = this.queues.continuing;
     if (next) next.grant();
     else this.delegate.slotFreed();
   }
@@ -174,6 +186,8 @@ export class Slots {
 export class RunSlot implements BodySlot {
   private state: 'admitted' | 'queued' | 'held' | 'resting' = 'admitted';
   private granted: (() => void) | undefined;
+  /** True once the run has held a slot in this process. */
+  hasBegun = false;
   /** Time of the last change of the state, by performance.now(). */
   private since = performance.now();
 
@@ -211,6 +225,7 @@ export class RunSlot implements BodySlot {
   hold(): void {
     if (this.state === 'held') return;
     const now = this.enter('held');
+    this.hasBegun = true;
     this.slots.entered(this, now);
   }
 
@@ -219,14 +234,21 @@ export class RunSlot implements BodySlot {
     if (this.state === 'held' || this.state === 'resting') this.enter('admitted');
   }
 
-  /** Returns to the first state, for another execution of the same run. */
-  reset(): void {
+  /**
+   * Gives the slot back, or stops waiting for one, because the run's code has been stopped. The run
+   * stays admitted until it has left this process.
+   */
+  release(): void {
     if (this.state !== 'admitted') this.enter('admitted');
   }
 
-  /** Milliseconds for which the run has waited for a slot; 0 when the run does not wait. */
-  queuedMs(now: number): number {
-    return this.state === 'queued' ? now - this.since : 0;
+  get isQueued(): boolean {
+    return this.state === 'queued';
+  }
+
+  /** True when the run has waited for so long that another worker should get it. */
+  isOverdue(now: number): boolean {
+    return this.isQueued && now - this.since >= (this.hasBegun ? MAX_QUEUED_MS.continuing : MAX_QUEUED_MS.beginning);
   }
 
   /** Gives the slot back, and makes room for another run. */

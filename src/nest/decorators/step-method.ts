@@ -72,8 +72,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
         const interceptor = pass.code?.interceptor;
-        // Nest's guards and interceptors read the metadata of the decorated method (`step`). So they
-        // run around that method, and not around the original one. A decorated method that is
+        // Nest's guards and interceptors read the metadata of the decorated method (`step`), so
+        // they run around that method and not around the original one. A decorated method that is
         // called inside a step executes only its body, so no second step begins.
         return interceptor ? interceptor.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
 import { Workflow, type WorkflowContext } from '../../../src/index.js';
@@ -54,10 +54,8 @@ const WORKFLOWS = [TwoBodies, QuickSteps, PlainIo];
 
 describe('the slots of a worker', () => {
   let database: TestDatabase;
-  beforeAll(async () => {
+  beforeEach(async () => {
     database = await createTestDatabase();
-  });
-  beforeEach(() => {
     begun.length = 0;
     gates.clear();
     mostActive = 0;
@@ -65,8 +63,8 @@ describe('the slots of a worker', () => {
   afterEach(async () => {
     gates.add('all');
     await closeApplications();
+    await database.drop();
   });
-  afterAll(() => database.drop());
 
   it.each([true, false])('limit how many bodies are executed at a time (eagerStart: %s)', async (eagerStart) => {
     const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 2, eagerStart } });
@@ -126,26 +124,56 @@ describe('the slots of a worker', () => {
     expect((await client.health()).worker.freeSlots).toBe(1);
   });
 
-  it('are left to other workers by a run that has waited a second for one', async () => {
+  it('go to the next step of a run before they go to a run that begins', async () => {
     const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
     await client.execute(QuickSteps, 50);
     const blocker = await connect(database.url);
     try {
-      const waiting = await client.start(TwoBodies, 'waiting');
-      await waitFor(() => begun.includes('waiting/first'), { message: 'the first body' });
+      const halfDone = await client.start(TwoBodies, 'half done');
+      await waitFor(() => begun.includes('half done/first'), { message: 'the first body' });
       await blocker.query('BEGIN; LOCK TABLE durable.workflow_steps IN SHARE MODE');
-      gates.add('waiting/first');
+      gates.add('half done/first');
       // The slot is free while the result of the first body cannot be written.
       const other = await client.start(TwoBodies, 'other');
       await waitFor(() => begun.includes('other/first'), { message: 'the body of the other run' });
       await blocker.query('COMMIT');
-      await waitFor(async () => (await waiting.status()) === 'pending', { message: 'the run to be handed back' });
-      expect(begun).toEqual(['waiting/first', 'other/first']);
+      await waitFor(async () => (await client.steps(halfDone.runId)).length === 1, { message: 'the first result' });
+      const third = await client.start(TwoBodies, 'third');
+      gates.add('other/first');
+      await waitFor(() => begun.length === 3, { message: 'the third body' });
+      expect(begun[2]).toBe('half done/second');
       gates.add('all');
-      await Promise.all([waiting.result(), other.result()]);
-      expect(begun.filter((name) => name === 'waiting/first')).toHaveLength(1);
+      await Promise.all([halfDone, other, third].map((handle) => handle.result()));
+      expect(new Set(begun).size).toBe(begun.length);
     } finally {
       await blocker.end();
     }
+  });
+
+  it('are left to other workers by a run that has waited a second for its first one', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 50);
+    const names = ['a', 'b', 'c'];
+    const handles = await client.startMany(TwoBodies, names);
+    await waitFor(async () => (await client.health()).worker.runs === 3, { message: 'three runs in this process' });
+    await waitFor(async () => (await client.count({ name: 'two-bodies', status: 'pending' })) === 2, { message: 'two runs to be pending' });
+    expect(begun).toHaveLength(1);
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
+    expect(begun.toSorted()).toEqual(names.flatMap((name) => [`${name}/first`, `${name}/second`]));
+  });
+
+  it('are given to no queued run when the session is lost', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false, sessionTtl: '2s' } });
+    await client.execute(QuickSteps, 50);
+    const handles = await client.startMany(TwoBodies, ['a', 'b', 'c']);
+    await waitFor(async () => (await client.health()).worker.runs === 3, { message: 'three runs in this process' });
+    await waitFor(() => active === 1, { message: 'one body' });
+    const [session] = await database.query<{ id: string }>('DELETE FROM durable.workflow_sessions RETURNING id::text');
+    await waitFor(async () => (await client.health()).sessions.some(({ id }) => id !== session!.id), { message: 'a new session' });
+    // Nobody has handed the runs back yet, so only a body that begins too early could be here.
+    expect(begun).toHaveLength(1);
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
   });
 });
