@@ -18,6 +18,12 @@ import { TransactionalStarter } from './transactions/transactional-starter.js';
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /**
+ * Maximum number of starts of one `startMany` in flight. More would not be faster, and the promises
+ * and transitions of 100,000 starts would take 100 MB.
+ */
+const MAX_STARTING = 5_000;
+
+/**
  * Creates the handle of a run.
  *
  * @param createdInTurn number of the event loop's turn in which this process learned that the run
@@ -116,7 +122,27 @@ export class Starter {
     const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
     const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
     if (joined) return await this.startIn(joined, runs, each);
-    return await Promise.all(runs.map((run, index) => this.start(run, each[index]!)));
+    return await this.startEach(runs, each);
+  }
+
+  /** Starts a run for each element. Begins no further start once one has failed. */
+  private async startEach(runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+    const handles: WorkflowHandle[] = [];
+    let next = 0;
+    let hasFailed = false;
+    const startNext = async (): Promise<void> => {
+      while (next < runs.length && !hasFailed) {
+        const index = next++;
+        try {
+          handles[index] = await this.start(runs[index]!, options[index]!);
+        } catch (error) {
+          hasFailed = true;
+          throw error;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(MAX_STARTING, runs.length) }, startNext));
+    return handles;
   }
 
   /** Starts runs in a caller's transaction. */

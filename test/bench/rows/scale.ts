@@ -23,12 +23,12 @@ interface Drained {
 /** A backlog of three-step runs that 1, 2 and 4 worker processes with default options execute. */
 export async function scale(bench: Bench) {
   const { quick, say } = bench;
-  const runs = quick ? 2_000 : 30_000;
+  const runs = quick ? 4_000 : 30_000;
   const rounds: Record<Workers, Drained[]> = { 1: [], 2: [], 4: [] };
   const children = Array.from({ length: Math.max(...WORKERS) }, () => startChild('worker', [], IN_PRODUCTION));
   try {
-    // All processes become warm.
-    await drain(bench, children, runs);
+    // Each process becomes equally warm.
+    for (const child of children) await drain(bench, [child], runs);
     for (let round = 0; round < (quick ? 2 : 5); round++) {
       for (const workers of WORKERS) rounds[workers].push(await drain(bench, children.slice(0, workers), runs));
       say(`scale: ${WORKERS.map((workers) => `${workers}: ${rounds[workers].at(-1)!.runsPerSecond.toFixed(0)}`).join(', ')} runs/s`);
