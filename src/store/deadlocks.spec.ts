@@ -12,6 +12,8 @@ import { wakeDueRuns } from './sql/timers.js';
 
 const FOR_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 2_500;
 const RUNS = 150;
+/** Minimum number of claims, however slow the machine is. */
+const LEAST_ROUNDS = 20;
 
 describe('flushes, claims, takeovers, closed sessions and sweeps over the same runs', () => {
   let fixture: JournalFixture;
@@ -28,11 +30,12 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
     const until = performance.now() + FOR_MS;
     const errors: string[] = [];
     let rounds = 0;
+    const isOver = (): boolean => errors.length > 0 || (performance.now() >= until && rounds >= LEAST_ROUNDS);
     const sessions = new Set<string>();
     const keys = [{ queue: 'default', name: 'order', version: 1 }];
 
     const loop = async (what: string, once: () => Promise<unknown>): Promise<void> => {
-      while (performance.now() < until) {
+      while (!isOver()) {
         await once().catch((error: unknown) => errors.push(`${what}: ${String((error as { code?: string }).code ?? error)}`));
         await new Promise((resolve) => setTimeout(resolve, random.below(4)));
       }
@@ -47,7 +50,7 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
       const ignore = (): void => undefined;
       const journal = new Journal(own, new DatabaseClock(), { fenced: ignore, moved: () => Promise.resolve(), trouble: ignore });
       try {
-        while (performance.now() < until) {
+        while (!isOver()) {
           const fence = await newSession(own);
           sessions.add(fence.id);
           journal.useSession(fence);
@@ -93,6 +96,5 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
       ),
     ]);
     expect(errors).toEqual([]);
-    expect(rounds).toBeGreaterThan(10);
   });
 });
