@@ -178,4 +178,6 @@ export interface OwnedRun extends DispatchKey {
    * a run, the id of the original run.
    */
   readonly seedId: string;
+  /** Time at which the claimed run became due, as PostgreSQL prints it. Absent for eager starts. */
+  readonly readyAt?: string;
 }

@@ -36,8 +36,11 @@ export type RunChange =
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
   /** Pauses the run for an operator, unless a message has arrived since `wakeCount` was read. */
   | { readonly status: 'paused'; readonly wakeAt: null; readonly wakeCount: number }
-  /** Hands the run back, so that another worker may claim the run at once. */
-  | { readonly status: 'pending' }
+  /**
+   * Hands the run back, so that another worker may claim the run at once. `dueSince` is the run's
+   * place in the order of claims, in milliseconds since the epoch. Without it the run comes last.
+   */
+  | { readonly status: 'pending'; readonly dueSince?: number }
   /**
    * Blocks the run until another deployment is running or an operator resumes the run. In most
    * cases, the code of this deployment does not fit the history of the run. `blockedFor` is the id

@@ -6,7 +6,7 @@ import type { ExternalEvents } from './external-events.js';
 import type { ActivityDelegate } from './pass-handle.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState } from './pass-state.js';
-import type { PassPort, PassRun } from './ports.js';
+import type { PassPort, PassRun, WorkflowCode } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
@@ -22,6 +22,7 @@ interface Parts {
   readonly records: PassRecords;
   readonly events: ExternalEvents;
   readonly cancellation: Cancellation;
+  readonly workflow: { readonly code: WorkflowCode | undefined };
 }
 
 /**
@@ -55,6 +56,8 @@ export class PassActivity implements ActivityDelegate {
     }
     this.queued.push(later);
     slot.wait(() => this.retryQueued());
+    // A retry whose pause is over may be the first to find that the pass no longer only waits.
+    this.update();
   }
 
   /** Tries again to begin the bodies that wait for a slot: the run has got one, or continues. */
@@ -71,8 +74,8 @@ export class PassActivity implements ActivityDelegate {
 
   /** Gives a slot back in which no body has begun. */
   private giveBackUnused(): void {
-    const { state, attempts, port } = this.parts;
-    if (!state.isClosed && attempts.count === 0 && this.reported === 'results') port.working('results');
+    const { state, attempts, port, workflow } = this.parts;
+    if (!state.isClosed && workflow.code && attempts.count === 0 && this.reported === 'results') port.working('results');
   }
 
   /** True while step bodies are executed or results are not durable yet. */
@@ -95,7 +98,7 @@ export class PassActivity implements ActivityDelegate {
    * may make the pass idle or active.
    */
   update(): void {
-    const { run, port, state, timers, attempts, gate, queue, events, cancellation } = this.parts;
+    const { run, port, state, timers, attempts, gate, queue, events, cancellation, workflow } = this.parts;
     if (state.isClosed) return;
     const { isWorking } = this;
     if (this.atRest && !isWorking) {
@@ -104,6 +107,8 @@ export class PassActivity implements ActivityDelegate {
       // Calls back later, because the code that called `update` may be in the middle of a change.
       setImmediate(atRest);
     }
+    // The creation of the workflow instance reports to the worker itself.
+    if (!workflow.code) return;
     const hasBodies = attempts.count > 0;
     const isDelivering = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening || this.queued.length > 0;
     if (gate.isLive && !hasBodies && !isDelivering && (timers.size > 0 || events.waits > 0)) {
@@ -112,7 +117,8 @@ export class PassActivity implements ActivityDelegate {
       port.idle(Math.min(timers.next(), end ?? Number.POSITIVE_INFINITY));
       return;
     }
-    const activity = hasBodies || !isDelivering ? 'code' : 'results';
+    // A held pass and a replay wait for the worker and for the history, not for the code.
+    const activity = hasBodies || (!isDelivering && gate.isOpen) ? 'code' : 'results';
     if (activity === this.reported) return;
     this.reported = activity;
     port.working(activity);

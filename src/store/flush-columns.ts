@@ -156,13 +156,14 @@ const CHANGES = [
 export function changeRow({ runId, epoch, change, historyBytes }: TransitionOf<'change'>): Row<typeof CHANGES> {
   const ended = 'output' in change;
   const suspended = 'wakeCount' in change;
+  const dueSince = 'dueSince' in change ? change.dueSince : undefined;
   return [
     runId,
     epoch,
     change.status,
     ended ? change.output : null,
     ended ? change.error : null,
-    suspended ? change.wakeAt : null,
+    suspended ? change.wakeAt : (dueSince ?? null),
     suspended ? change.wakeCount : null,
     'blockedFor' in change ? change.blockedFor : null,
     historyBytes,

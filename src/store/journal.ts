@@ -33,8 +33,6 @@ export class Journal {
   private flushes = 0;
   private readonly inFlight = new Set<string>();
   private scheduled = false;
-  /** Number of transitions in the last flush. */
-  private lastSize = 0;
 
   constructor(
     database: Database,
@@ -122,14 +120,10 @@ export class Journal {
     const isWorthIt = this.flushes === 0 ? waiting > 0 : this.flushes < MAX_FLUSHES && waiting >= secondFrom;
     if (!isWorthIt || this.scheduled) return;
     this.scheduled = true;
-    const begin = (): void => {
+    setImmediate(() => {
       this.scheduled = false;
       if (this.flushes < MAX_FLUSHES) void this.flushNext();
-    };
-    // A busy process waits for the next phase of the event loop, so that more transitions share the
-    // flush. With one run at a time nothing else would come, and the wait would only add latency.
-    if (this.lastSize === 1 && this.flushes === 0) process.nextTick(begin);
-    else setImmediate(begin);
+    });
   }
 
   private async flushNext(): Promise<void> {
@@ -139,7 +133,6 @@ export class Journal {
     if (entries.length === 0) return this.queue.progressed();
     const runIds = new Set(entries.map((entry) => entry.transition.runId));
     for (const runId of runIds) this.inFlight.add(runId);
-    this.lastSize = entries.length;
     this.flushes++;
     await this.writer.write(entries);
     this.flushes--;

@@ -12,7 +12,7 @@ function message(type: string, body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(type), length, body]);
 }
 
-/** Server that accepts each connection and ends it in the same packet, as in a restart under load. */
+/** Server that accepts each connection and ends it in the same packet. */
 function farewellServer(): Server {
   const accepted = message('R', Buffer.alloc(4));
   const ready = message('Z', Buffer.from('I'));

@@ -65,9 +65,9 @@ export class OwnClient extends pg.Client {
       ...(password === undefined ? {} : { password: typeof password === 'function' ? named(password) : password }),
       types: OWN_TYPES,
     });
-    // An error event without a handler would end the process. A pool removes its handler before its
-    // caller can add one, and the server may end the connection in between. Ignoring the event hides
-    // nothing: the query that uses the connection rejects with the error.
+    // An error event without a handler would end the process. A pool removes its handler before
+    // its caller can add one, and the server may end the connection in between. Ignoring the event
+    // hides nothing: the query that uses the connection rejects with the error.
     this.on('error', ignore);
     this.refusals = settings.refusals;
     this.openClients = settings.openClients;

@@ -19,7 +19,8 @@ import { RunEffects } from './run-effects.js';
 import { RunLog } from './run-log.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
-import { Slots, type RunSlot } from './slots.js';
+import { Slots } from './slots.js';
+import type { RunSlot } from './run-slot.js';
 import { UnstartedRuns } from './unstarted-runs.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
@@ -50,8 +51,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   readonly log: RunLog;
   private readonly services: ExecutionServices;
   private readonly executions = new Map<string, Execution>();
-  /** Functions to call when a run leaves this process, by the run's id. */
   private queueTimer: NodeJS.Timeout | undefined;
+  /** Functions to call when a run leaves this process, by the run's id. */
   private readonly departures = new Map<string, (() => void)[]>();
 
   constructor(
@@ -188,6 +189,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   handBackAll(reason: unknown): void {
+    this.slots.dequeueAll();
     for (const execution of this.executions.values()) execution.handBack(reason);
   }
 
@@ -196,8 +198,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
    * database has lost commits.
    */
   abandonAll(reason: unknown): void {
-    // No run may get the slot of another one: its body would begin before it is abandoned.
-    for (const { slot } of this.executions.values()) if (slot.isQueued) slot.release();
+    this.slots.dequeueAll();
     for (const execution of this.executions.values()) {
       execution.abandon(reason);
       this.forget(execution);
@@ -206,6 +207,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   clear(): void {
     clearTimeout(this.queueTimer);
+    this.slots.dequeueAll();
     for (const [id, execution] of this.executions) {
       execution.abandon(new ClosedError());
       this.remove(id);
@@ -242,6 +244,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
       (histories) => {
         if (this.executions.get(run.id) !== execution) return;
         execution.slot.release();
+        if (execution.known) this.histories.drop(execution.known);
+        this.executions.delete(run.id);
         this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!, 'atOnce', execution.slot);
       },
       (error: unknown) => this.giveBack(execution, error),
@@ -272,9 +276,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   private forget(execution: Execution): void {
     const { id } = execution.run;
     if (execution.known) this.histories.drop(execution.known);
-    if (this.executions.get(id) === execution) {
-      this.remove(id);
-    }
+    if (this.executions.get(id) === execution) this.remove(id);
     execution.slot.rest();
     if (this.executions.size === 0) this.delegate.emptied();
   }

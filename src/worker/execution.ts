@@ -9,7 +9,7 @@ import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
 import { failedByMismatch, inSameQueue } from './outcomes.js';
 import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
-import type { RunSlot } from './slots.js';
+import type { RunSlot } from './run-slot.js';
 import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 
 /** Minimum number of milliseconds before an idle run is checked again. */
@@ -87,7 +87,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   handBack(reason: unknown): void {
     if (this.hasLeft) return;
     this.abandon(reason);
-    this.changes.handBack();
+    // A run that has not begun here keeps its place in the order of claims.
+    this.changes.handBack(this.slot.hasBegun ? 'last' : 'as before');
   }
 
   /**
@@ -158,11 +159,11 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   faulted(fault: PassFault): void {
+    if (this.hasLeft) return;
     if (fault.kind === 'restart') {
       this.abandon(undefined);
       return this.owner.restart(this);
     }
-    if (this.hasLeft) return;
     const { onMismatch, engine } = this.services.options;
     if (onMismatch === 'block') return this.block(fault.error);
     this.abandon(undefined);

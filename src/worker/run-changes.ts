@@ -66,9 +66,16 @@ export class RunChanges {
     );
   }
 
-  /** Makes the run due at once, so that any worker may claim it. */
-  handBack(): void {
-    this.change({ status: 'pending' }, undefined);
+  /**
+   * Makes the run due at once, so that any worker may claim it.
+   *
+   * @param place place in the order of claims: behind all due runs, or the place that the run had
+   *   when this process claimed it
+   */
+  handBack(place: 'last' | 'as before'): void {
+    const { readyAt } = this.run;
+    const keeps = place === 'as before' && readyAt !== undefined;
+    this.change(keeps ? { status: 'pending', dueSince: Date.parse(readyAt) } : { status: 'pending' }, undefined);
   }
 
   /** Blocks the run until another deployment claims it, or an operator resumes it. */

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 
-import { Slots, type RunSlot } from './slots.js';
+import { Slots } from './slots.js';
+import type { RunSlot } from './run-slot.js';
 
 const SIZE = 10;
 
@@ -150,6 +151,42 @@ describe('Slots', () => {
     expect(granted).not.toHaveBeenCalled();
     runs[2]!.rest();
     expect(granted).toHaveBeenCalledTimes(1);
+  });
+
+  it('let no body begin in a run whose active code holds one more slot than there are', () => {
+    const { slots, begin } = slotsOf();
+    const [extra, ...holders] = Array.from({ length: SIZE + 1 }, begin);
+    for (const run of holders) run.take();
+    extra!.hold();
+    expect(extra!.take()).toBe(false);
+    const granted = jest.fn();
+    extra!.wait(granted);
+    holders[0]!.rest();
+    expect(granted).toHaveBeenCalledTimes(1);
+    expect(extra!.take()).toBe(true);
+    expect(slots.free).toBe(0);
+  });
+
+  it('go through any number of runs that cannot use theirs', () => {
+    const { slots, begin } = slotsOf();
+    const holders = Array.from({ length: SIZE }, begin);
+    for (const run of holders) run.take();
+    const refused = Array.from({ length: 20_000 }, begin);
+    for (const run of refused) run.wait(() => run.lend());
+    holders[0]!.rest();
+    expect(refused.every((run) => !run.isQueued)).toBe(true);
+    expect(slots.free).toBe(1);
+  });
+
+  it('are not passed on among runs that are about to be stopped', () => {
+    const { slots, begin } = slotsOf();
+    const holders = Array.from({ length: SIZE }, begin);
+    for (const run of holders) run.take();
+    const granted = jest.fn();
+    begin().wait(granted);
+    slots.dequeueAll();
+    for (const run of holders) run.rest();
+    expect(granted).not.toHaveBeenCalled();
   });
 
   it('let no run wait when they are only counted', () => {

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { BodySlot } from '../engine/body-slot.js';
+import { RunSlot, type SlotPool } from './run-slot.js';
 
 /**
  * Milliseconds without a free slot after which a warning names the workflows that hold the slots.
@@ -23,13 +23,6 @@ const SAMPLES_KEPT = 1_024;
  */
 const MAX_BETWEEN_MS = 1_000;
 
-/**
- * Maximum number of milliseconds that a run waits for a slot. After that, the run is handed back,
- * because another worker may have a free slot. A run that has held a slot is next in line, and a
- * hand-back would put it behind all due runs, so it waits longer.
- */
-const MAX_QUEUED_MS = { beginning: 1_000, continuing: 10_000 };
-
 /** Notified of changes of the slots. */
 export interface SlotsDelegate {
   /** Called when a run may be admitted that could not be admitted before. */
@@ -48,7 +41,7 @@ export interface SlotsDelegate {
  * then ten times as many runs as slots keep all slots busy. With long bodies the worker admits as
  * many runs as it has slots, and leaves other runs to other workers.
  */
-export class Slots {
+export class Slots implements SlotPool {
   private taken = 0;
   private admitted = 0;
   /**
@@ -63,6 +56,7 @@ export class Slots {
   private heldMs = 0;
   private betweenMs = 0;
   private samples = 0;
+  private isGranting = false;
 
   /**
    * @param kind `counted` never lets a run wait: every delivery of a transport executes its run
@@ -127,6 +121,14 @@ export class Slots {
     return Math.min(most, Math.floor((this.size * (held + this.betweenMs)) / Math.max(held, 0.001)));
   }
 
+  /**
+   * Lets no run wait for a slot any more. Called before runs are stopped: otherwise a run could get
+   * the slot of another one, and begin a body before the run itself is stopped.
+   */
+  dequeueAll(): void {
+    for (const slot of [...this.queues.continuing, ...this.queues.beginning]) slot.release();
+  }
+
   /** @internal */
   entered(slot: RunSlot, now: number): void {
     this.taken++;
@@ -164,112 +166,24 @@ export class Slots {
     this.queues.beginning.delete(slot);
   }
 
+  /** Gives free slots to the runs that wait for them. */
   private grant(): void {
-    if (this.taken >= this.size) return;
-    const [next = this.queues.beginning.values().next().value] = this.queues.continuing;
-    if (next) next.grant();
-    else this.delegate.slotFreed();
-  }
-}
-
-/**
- * Slot of one run.
- *
- * | State      | The run                                                        |
- * | ---------- | -------------------------------------------------------------- |
- * | `admitted` | holds no slot: its code was not called yet, or a result of the |
- * |            | run is being written                                           |
- * | `queued`   | waits for a slot, to begin a body                              |
- * | `held`     | holds a slot                                                   |
- * | `resting`  | only waits, or has left this process; does not count           |
- */
-export class RunSlot implements BodySlot {
-  private state: 'admitted' | 'queued' | 'held' | 'resting' = 'admitted';
-  private granted: (() => void) | undefined;
-  /** True once the run has held a slot in this process. */
-  hasBegun = false;
-  /** Time of the last change of the state, by performance.now(). */
-  private since = performance.now();
-
-  constructor(private readonly slots: Slots) {}
-
-  get isHeld(): boolean {
-    return this.state === 'held';
-  }
-
-  /** Takes a slot for a body, if one is free and no other run waits for it. */
-  take(): boolean {
-    if (this.state === 'held') return true;
-    if (!this.slots.isOpen) return false;
-    this.hold();
-    return true;
-  }
-
-  /** Calls `granted` once the run has got a slot. */
-  wait(granted: () => void): void {
-    this.granted = granted;
-    if (this.state === 'queued') return;
-    this.enter('queued');
-    this.slots.enqueue(this);
-  }
-
-  /** @internal Gives the run a slot that was freed. */
-  grant(): void {
-    const { granted } = this;
-    this.granted = undefined;
-    this.hold();
-    granted?.();
-  }
-
-  /** Takes a slot, even if none is free: the code is already active. */
-  hold(): void {
-    if (this.state === 'held') return;
-    const now = this.enter('held');
-    this.hasBegun = true;
-    this.slots.entered(this, now);
-  }
-
-  /** Gives the slot back while a result is written. The run stays admitted. */
-  lend(): void {
-    if (this.state === 'held' || this.state === 'resting') this.enter('admitted');
-  }
-
-  /**
-   * Gives the slot back, or stops waiting for one, because the run's code has been stopped. The run
-   * stays admitted until it has left this process.
-   */
-  release(): void {
-    if (this.state !== 'admitted') this.enter('admitted');
-  }
-
-  get isQueued(): boolean {
-    return this.state === 'queued';
-  }
-
-  /** True when the run has waited for so long that another worker should get it. */
-  isOverdue(now: number): boolean {
-    return this.isQueued && now - this.since >= (this.hasBegun ? MAX_QUEUED_MS.continuing : MAX_QUEUED_MS.beginning);
-  }
-
-  /** Gives the slot back, and makes room for another run. */
-  rest(): void {
-    if (this.state === 'resting') return;
-    this.enter('resting');
-  }
-
-  private enter(state: RunSlot['state']): number {
-    const now = performance.now();
-    const { state: from, since, slots } = this;
-    this.state = state;
-    this.since = now;
-    if (from === 'resting') slots.admit();
-    if (from === 'queued' && state !== 'held') {
-      this.granted = undefined;
-      slots.dequeue(this);
+    // A run that cannot use its slot gives it back at once, which calls this method again.
+    if (this.isGranting) return;
+    this.isGranting = true;
+    try {
+      while (this.taken < this.size && this.isQueueing) this.next().grant();
+    } finally {
+      this.isGranting = false;
     }
-    if (from === 'admitted') slots.spentBetween(now - since);
-    if (state === 'resting') slots.dismiss();
-    if (from === 'held') slots.left(since, now);
-    return now;
+    if (this.taken < this.size) this.delegate.slotFreed();
+  }
+
+  /** Returns the run that gets the next free slot. */
+  private next(): RunSlot {
+    const { continuing, beginning } = this.queues;
+    for (const slot of continuing) return slot;
+    for (const slot of beginning) return slot;
+    throw new Error('no run waits for a slot');
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Scope } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
@@ -44,13 +45,24 @@ class PlainIo {
   }
 }
 
+@Workflow({ name: 'io-before' })
+class IoBefore {
+  async run(name: string, ctx: WorkflowContext): Promise<void> {
+    await sleep(20);
+    await ctx.step('first', () => body(`${name}/first`));
+  }
+}
+
+@Workflow({ name: 'own-instances', scope: Scope.REQUEST })
+class OwnInstances extends TwoBodies {}
+
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   return client;
 }
 
-const WORKFLOWS = [TwoBodies, QuickSteps, PlainIo];
+const WORKFLOWS = [TwoBodies, QuickSteps, PlainIo, IoBefore, OwnInstances];
 
 describe('the slots of a worker', () => {
   let database: TestDatabase;
@@ -158,9 +170,52 @@ describe('the slots of a worker', () => {
     await waitFor(async () => (await client.health()).worker.runs === 3, { message: 'three runs in this process' });
     await waitFor(async () => (await client.count({ name: 'two-bodies', status: 'pending' })) === 2, { message: 'two runs to be pending' });
     expect(begun).toHaveLength(1);
+    // The runs keep their places in the order of claims.
+    const late = await database.query(`SELECT id FROM durable.workflow_runs WHERE ready_at > created_at + interval '500 milliseconds'`);
+    expect(late).toEqual([]);
     gates.add('all');
     await Promise.all(handles.map((handle) => handle.result()));
     expect(begun.toSorted()).toEqual(names.flatMap((name) => [`${name}/first`, `${name}/second`]));
+  });
+
+  it.each(['two-bodies', 'own-instances'])('limit the bodies of runs that read messages before they begin (%s)', async (name) => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 50);
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    const handles = await Promise.all(names.map((input) => client.start(name, input, { delay: 500 })));
+    await database.query('UPDATE durable.workflow_runs SET wake_count = 1 WHERE finished_at IS NULL');
+    await waitFor(() => begun.length === 1, { message: 'the first body' });
+    await waitFor(async () => (await client.health()).worker.runs > 1, { message: 'more than one run in this process' });
+    await sleep(100);
+    expect(active).toBe(1);
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
+    expect(mostActive).toBe(1);
+    expect(begun).toHaveLength(2 * names.length);
+  });
+
+  it('are given to runs whose instances wait for one while their messages are read', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 500);
+    const handles = await Promise.all(['a', 'b', 'c'].map((input) => client.start(OwnInstances, input, { delay: 100 })));
+    await database.query('UPDATE durable.workflow_runs SET wake_count = 1 WHERE finished_at IS NULL');
+    const holder = await client.start(TwoBodies, 'holder');
+    await waitFor(async () => (await client.health()).worker.runs === 4, { message: 'four runs in this process' });
+    gates.add('all');
+    await Promise.all([holder, ...handles].map((handle) => handle.result({ timeout: '10s' })));
+    expect((await client.health()).worker).toMatchObject({ runs: 0, freeSlots: 1 });
+  });
+
+  it('limit the bodies of runs that await I/O outside of steps before', async () => {
+    const { client } = await startApplication(database.url, WORKFLOWS, { worker: { concurrency: 1, eagerStart: false } });
+    await client.execute(QuickSteps, 50);
+    const handles = await client.startMany(IoBefore, ['a', 'b', 'c', 'd']);
+    await waitFor(() => begun.length > 0, { message: 'a body' });
+    await sleep(100);
+    expect(active).toBe(1);
+    gates.add('all');
+    await Promise.all(handles.map((handle) => handle.result()));
+    expect(mostActive).toBe(1);
   });
 
   it('are given to no queued run when the session is lost', async () => {
