@@ -28,8 +28,8 @@ export interface ClientDependencies extends RunNotices {
   readonly hookSchemas: HookSchemas;
   readonly currentTransaction: AmbientManager | undefined;
   /**
-   * Reserves a slot of this process's worker for a run that is about to be created. Returns
-   * undefined when there is no worker or no free slot.
+   * Admits a run that is about to be created to this process's worker. Returns undefined when there
+   * is no worker, or when the worker admits no further run.
    */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
   /** Notifies runs of messages in their inboxes. */

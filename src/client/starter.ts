@@ -53,29 +53,29 @@ export class Starter {
     this.transactional = new TransactionalStarter(dependencies.database);
   }
 
-  /** Starts a run. Executes it in this process at once when the worker has a free slot. */
+  /** Starts a run. Executes it in this process at once when the worker admits another run. */
   async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
     const { journal } = this.dependencies;
     if (journal.isFull) await journal.ready();
     const immediate = run.delayMs === null && run.startAt === null;
-    const slot = immediate ? this.dependencies.reserve(run) : undefined;
+    const reservation = immediate ? this.dependencies.reserve(run) : undefined;
     let committed: Committed;
     try {
-      committed = await this.submit({ kind: 'start', runId: run.id, run, owned: slot !== undefined });
+      committed = await this.submit({ kind: 'start', runId: run.id, run, owned: reservation !== undefined });
     } catch (error) {
-      slot?.release();
-      // The worker lost its session after it reserved the slot, so the run was not created. Start
-      // the run again, without the slot of the lost session.
+      reservation?.release();
+      // The worker lost its session after it admitted the run, so the run was not created. Start
+      // the run again, without the reservation of the lost session.
       if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
       throw error;
     }
     if (committed.outcome !== 'done') {
-      slot?.release();
+      reservation?.release();
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
       return this.handles(run.id, false, undefined);
     }
     const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
-    if (slot) {
+    if (reservation) {
       const { id, name, version, queue, input } = run;
       const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
       const fresh = {
@@ -89,7 +89,7 @@ export class Starter {
         generation: 0,
         seedId: id,
       };
-      slot.execute({ id, name, version, queue, input, ...fresh });
+      reservation.execute({ id, name, version, queue, input, ...fresh });
     } else {
       await this.announce([run]);
     }

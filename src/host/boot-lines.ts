@@ -12,7 +12,7 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
   const from = `${queues.length === 1 ? 'queue' : 'queues'} ${queues.map((queue) => `"${queue}"`).join(', ')}`;
   const { transport, worker, schema } = settings;
   const driven = transport === 'poll' ? '' : transport === 'qstash' ? ', driven by QStash' : ', by polling and driven by QStash';
-  return `worker: executes ${names} from ${from}${driven}, up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
+  return `worker: executes ${names} from ${from}${driven}, step bodies of up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
 }
 
 /**

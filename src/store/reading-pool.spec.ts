@@ -68,9 +68,11 @@ describe('the reading pool', () => {
   it('leaves plans to the planner, unlike the connections of the hot statements', async () => {
     const database = new Database({ connectionString: admin.url }, { poolSize: 1 });
     try {
-      const show = { name: 'show', text: () => 'SHOW enable_seqscan' };
-      expect(await database.query(show, [])).toEqual([['off']]);
+      const hot = (setting: string): Promise<unknown> => database.query({ name: setting, text: () => `SHOW ${setting}` }, []);
+      expect(await hot('enable_seqscan')).toEqual([['off']]);
+      expect(await hot('plan_cache_mode')).toEqual([['force_generic_plan']]);
       expect(await database.read('SHOW enable_seqscan', [])).toEqual([['on']]);
+      expect(await database.read('SHOW plan_cache_mode', [])).toEqual([['auto']]);
       expect(await database.read('SHOW jit', [])).toEqual([['off']]);
     } finally {
       await database.close();

@@ -48,7 +48,7 @@ export class ClaimedRuns {
   }
 
   /**
-   * Loads the histories of claimed runs and begins the runs. Takes a slot for each run.
+   * Loads the histories of claimed runs and begins the runs. Admits each run.
    *
    * @returns an error when some runs were handed back, otherwise undefined
    */

@@ -18,7 +18,7 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 /** Maximum number of worker deaths for claims that exclude no run. No run reaches this number. */
 const ANY_LOSSES = 1_000_000;
 
-/** Fills free slots with due runs that the worker claims and runs that this process starts. */
+/** Admits due runs that the worker claims, and runs that this process starts. */
 export class RunClaimer {
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
@@ -99,7 +99,7 @@ export class RunClaimer {
     return [...this.claimed.ownedRuns, ...ownedStates(this.quarantine.held)];
   }
 
-  /** Claims due runs, if a slot is free. */
+  /** Claims due runs, if the worker has room for more runs. */
   wake(): void {
     if (!this.isOpen || this.options.takes === 'named') return;
     if (this.claiming) this.claimAgain = true;
@@ -126,8 +126,8 @@ export class RunClaimer {
   }
 
   /**
-   * Reserves a slot for a run that is about to be started here. Returns undefined when no slot is
-   * free, or older runs are waiting for a slot.
+   * Admits a run that is about to be started here. Returns undefined when there is no room for
+   * another run, or when older runs wait for room.
    */
   reserve(key: DispatchKey): Reservation | undefined {
     const { fence } = this.session;

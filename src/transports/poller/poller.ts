@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from '../../core/timers.js';
 
 /** Methods of a worker that the poller calls. */
 export interface Pollable {
-  /** Claims due runs if the worker has free slots. */
+  /** Claims due runs if the worker has room for more runs. */
   wake(): void;
   /**
    * Compares the active runs with their rows in the database, to find changes that no notification

@@ -10,8 +10,8 @@ import { throughputInstalled } from './throughput-installed.js';
 /** Runs that the worker executes at a time. */
 export const CONCURRENCY = 500;
 /**
- * Slots with eager start: enough for all runs that the producer has under way. A run without a free
- * slot would go through the poller.
+ * Slots with eager start: enough for all runs that the producer has under way. A run that the
+ * worker does not admit would go through the poller.
  */
 const LOCAL_CONCURRENCY = 2_500;
 /** Runs that the producer has under way at a time. */
