@@ -25,7 +25,7 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
-  testTimeout: 60_000,
+  testTimeout: 120_000,
   // Most tests wait for something most of the time: more workers than processors.
   maxWorkers: 6,
 };

@@ -242,7 +242,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const { run } = execution;
     void loadHistories(this.database, [run.id]).then(
       (histories) => {
-        if (this.executions.get(run.id) !== execution) return;
+        if (this.executions.get(run.id) !== execution) return execution.slot.rest();
         execution.slot.release();
         if (execution.known) this.histories.drop(execution.known);
         this.executions.delete(run.id);

@@ -28,6 +28,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** Time and error of the first refusal, while the database refuses every change of the row. */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
+  private isHandedBack = false;
   /** Request to continue the run in another process. Kept until the run leaves this process. */
   private handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
@@ -87,6 +88,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   handBack(reason: unknown): void {
     if (this.hasLeft) return;
     this.abandon(reason);
+    this.isHandedBack = true;
     // A run that has not begun here keeps its place in the order of claims.
     this.changes.handBack(this.slot.hasBegun ? 'last' : 'as before');
   }
@@ -128,10 +130,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     else if (this.state.name === 'pausing') this.continue();
   }
 
-  /**
-   * Called when a wait has no message in memory, or when a message was taken. Reads the messages
-   * that were left in the table because the run held too many.
-   */
+  /** Reads further messages, which were left in the table because the run held too many. */
   missing(): void {
     if (this.inbox.hasMore && !this.hasLeft) this.services.inboxes.readMore(this);
   }
@@ -159,11 +158,13 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   faulted(fault: PassFault): void {
-    if (this.hasLeft) return;
     if (fault.kind === 'restart') {
+      // A run that has ended restarts too: its end was refused together with the result.
+      if (this.isHandedBack) return;
       this.abandon(undefined);
       return this.owner.restart(this);
     }
+    if (this.hasLeft) return;
     const { onMismatch, engine } = this.services.options;
     if (onMismatch === 'block') return this.block(fault.error);
     this.abandon(undefined);

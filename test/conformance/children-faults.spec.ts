@@ -70,7 +70,7 @@ describe('children of a parent whose workers are killed', () => {
       await scene.start('poisoned', undefined, ['poisoned']);
       const supervisor = supervise();
       try {
-        const result = await scene.application.client.getHandle('poisoned').result({ timeout: '60s' });
+        const result = await scene.application.client.getHandle('poisoned').result({ timeout: '100s' });
         expect(result).toBe('WorkflowFailedError: WorkerLostError');
       } finally {
         over.abort();
@@ -78,6 +78,6 @@ describe('children of a parent whose workers are killed', () => {
         await supervisor;
       }
     }),
-    90_000,
+    150_000,
   );
 });

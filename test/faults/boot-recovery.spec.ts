@@ -31,10 +31,11 @@ describe('an application that boots on a hot standby', () => {
     await pair.caughtUp();
     await refused();
 
-    const { outcome, warned } = bootAt(pair.standby.url, 60_000);
+    const { outcome, warned } = bootAt(pair.standby.url, 120_000);
     await warned(/^database: unreachable: the server is a standby/);
     await pair.failOver();
-    const module = (await outcome) as TestingModule;
+    const module = (await outcome) as TestingModule | Error;
+    if (module instanceof Error) throw module;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
   });
 });

@@ -217,11 +217,11 @@ describe('an application that QStash drives', () => {
       }
     }
     const short = await startPushed(database.url, [Endless], {
-      options: { qstash: { deliveryTimeout: '3s', timeBudget: 100, namespace: 'short' } },
+      options: { qstash: { deliveryTimeout: '6s', timeBudget: 100, namespace: 'short' } },
     });
     const failure = await (await short.client.start(Endless)).result({ timeout: '20s' }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(WorkflowFailedError);
-    expect(String((failure as Error).cause)).toContain('750 ms');
+    expect(String((failure as Error).cause)).toContain('3000 ms');
     expect(bodies).toBe(2);
     await short.close();
   });
