@@ -34,7 +34,7 @@ describe('an application that boots on a hot standby', () => {
     const { outcome, warned } = bootAt(pair.standby.url, 120_000);
     await warned(/^database: unreachable: the server is a standby/);
     await pair.failOver();
-    const module = (await outcome) as TestingModule | Error;
+    const module = await outcome;
     if (module instanceof Error) throw module;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
   });
