@@ -178,6 +178,9 @@ export interface OwnedRun extends DispatchKey {
    * a run, the id of the original run.
    */
   readonly seedId: string;
-  /** Time at which the claimed run became due, as PostgreSQL prints it. Absent for eager starts. */
-  readonly readyAt?: string;
+  /**
+   * Time at which the claimed run became due, in milliseconds since the epoch. Absent for eager
+   * starts.
+   */
+  readonly dueSince?: number;
 }

@@ -65,9 +65,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     private readonly events: WorkerEvents,
     private readonly delegate: ActiveRunsDelegate,
   ) {
-    const kind = options.takes === 'named' ? 'counted' : 'limited';
     const slotsDelegate = { slotFreed: () => delegate.slotFreed(), slotQueued: () => this.watchQueue() };
-    this.slots = new Slots(options.concurrency, kind, slotsDelegate);
+    this.slots = new Slots(options.concurrency, options.takes === 'named' ? 'counted' : 'limited', slotsDelegate);
     this.unstarted = new UnstartedRuns(journal, events, options);
     const unread = (error: unknown): void => events.log('warn', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
@@ -168,7 +167,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
    */
   handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
     const execution = this.executions.get(runId);
-    if (when === 'now') execution?.handBack(reason);
+    if (when === 'now' && !execution?.hasLeft) execution?.handBack(reason);
     else execution?.handOver(reason);
   }
 
@@ -243,10 +242,12 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     void loadHistories(this.database, [run.id]).then(
       (histories) => {
         if (this.executions.get(run.id) !== execution) return execution.slot.rest();
+        if (this.services.options.engine.isClosing()) return this.giveBack(execution, new ClosedError());
         execution.slot.release();
         if (execution.known) this.histories.drop(execution.known);
         this.executions.delete(run.id);
         this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!, 'atOnce', execution.slot);
+        if (execution.handover) this.executions.get(run.id)?.handOver(execution.handover.reason);
       },
       (error: unknown) => this.giveBack(execution, error),
     );

@@ -30,7 +30,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   private state: ExecutionState = RUNNING;
   private isHandedBack = false;
   /** Request to continue the run in another process. Kept until the run leaves this process. */
-  private handover: { readonly reason: unknown } | undefined;
+  handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   /** Sequence number of the last result that was durable when this execution began. */
   private readonly firstSeq: number;
@@ -90,7 +90,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.abandon(reason);
     this.isHandedBack = true;
     // A run that has not begun here keeps its place in the order of claims.
-    this.changes.handBack(this.slot.hasBegun ? 'last' : 'as before');
+    this.changes.handBack(this.slot.hasBegun || this.pass.durableSeq > this.firstSeq ? 'last' : 'as before');
   }
 
   /**
@@ -98,8 +98,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
    * active. The recorded result guarantees progress, however often the run is handed over.
    */
   handOver(reason: unknown): void {
-    if (this.hasLeft) return;
     this.handover = { reason };
+    if (this.hasLeft) return;
     const { name } = this.state;
     if (name === 'listening' || name === 'running' || name === 'idle') this.handOverAfterProgress();
   }

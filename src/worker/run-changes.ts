@@ -73,9 +73,9 @@ export class RunChanges {
    *   when this process claimed it
    */
   handBack(place: 'last' | 'as before'): void {
-    const { readyAt } = this.run;
-    const keeps = place === 'as before' && readyAt !== undefined;
-    this.change(keeps ? { status: 'pending', dueSince: Date.parse(readyAt) } : { status: 'pending' }, undefined);
+    const { dueSince } = this.run;
+    const keeps = place === 'as before' && dueSince !== undefined;
+    this.change(keeps ? { status: 'pending', dueSince } : { status: 'pending' }, undefined);
   }
 
   /** Blocks the run until another deployment claims it, or an operator resumes it. */

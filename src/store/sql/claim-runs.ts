@@ -156,6 +156,7 @@ function claimedColumns(alias: string): string {
     `${alias}.worker_losses`,
     'due.priority',
     'due.ready_at::text',
+    'extract(epoch FROM due.ready_at)::float8 * 1000',
     `${alias}.parent_run_id`,
     `${alias}.parent_step_key`,
     `extract(epoch FROM ${alias}.deadline_at)::float8 * 1000`,
@@ -166,12 +167,12 @@ function claimedColumns(alias: string): string {
 
 type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
-  ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string],
+  ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
-  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, ...rest] = row;
+  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
   const [parentRunId, parentStepKey, deadlineAt, generation, seedId] = rest;
   return {
     id,
@@ -187,6 +188,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     hasHistory: epoch > 1,
     priority,
     readyAt,
+    dueSince,
     parent: parentRunId === null || parentStepKey === null ? null : { runId: parentRunId, stepKey: parentStepKey },
     deadlineAt,
     generation,
