@@ -207,7 +207,7 @@ describe('a history of 10,000 steps', () => {
       const first = await startApplication(database.url, [Long], { worker: { suspendAfter: 20 } });
       const began = performance.now();
       const handle = await first.client.start(Long, STEPS);
-      await waitFor(async () => (await handle.status()) === 'waiting', { timeoutMs: 55_000, message: 'the steps to be recorded' });
+      await waitFor(async () => (await handle.status()) === 'waiting', { timeoutMs: 100_000, message: 'the steps to be recorded' });
       const recorded = performance.now() - began;
       const heapBefore = process.memoryUsage().heapUsed;
       const replayed = performance.now();
