@@ -85,7 +85,7 @@ export class WorkflowClient extends RunQueries {
   /**
    * Starts a run for each input. Checks all inputs before it starts the first run. The starts are
    * atomic only in a caller's transaction. Otherwise some runs may have been started when this
-   * method rejects. Give the runs ids and call it again: no run is started twice.
+   * method rejects. With ids, the call can be repeated: no run is started twice.
    *
    * @param options options of every run, or a function that returns the options for one input
    *   (default: see each option)

@@ -18,8 +18,8 @@ import { TransactionalStarter } from './transactions/transactional-starter.js';
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /**
- * Maximum number of starts of one `startMany` in flight. More would not be faster, and the promises
- * and transitions of 100,000 starts would take 100 MB.
+ * Maximum number of starts of one `startMany` in flight. It is ten times what one flush takes. The
+ * promises and transitions of 100,000 starts in flight took about 70 MB more.
  */
 const MAX_STARTING = 5_000;
 

@@ -23,7 +23,7 @@ export interface WorkerHealth {
    * Number of runs that the worker holds, including runs that only wait and are not suspended yet.
    */
   runs: number;
-  /** Maximum number of runs that the worker executes at the same time. */
+  /** Number of runs that may execute step bodies at the same time. `runs` may be higher. */
   slots: number;
   /** Number of slots in which no step body is executed. */
   freeSlots: number;
