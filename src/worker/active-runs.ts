@@ -14,7 +14,7 @@ import type { ExecutionDelegate, ExecutionServices } from './execution-services.
 import { HistoryCache } from './history-cache.js';
 import type { OwnedRunState } from './failover-check.js';
 import type { Body } from './loop-watch.js';
-import { InboxReader } from './inbox-reader.js';
+import { InboxReader, UNREAD } from './inbox-reader.js';
 import { RunEffects } from './run-effects.js';
 import { RunLog } from './run-log.js';
 import type { WorkflowRegistry } from './registry.js';
@@ -119,9 +119,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
     if (former) {
-      this.events.log('warn', `worker: run "${runId}" was deleted while it was executed here, and a new run has its id`, undefined, {
-        runId,
-      });
+      const message = `worker: run "${runId}" was deleted while it was executed here, and a new run has its id`;
+      this.events.log('warn', message, undefined, { runId });
       former.abandon(new FencedError(`run "${runId}" has been deleted`));
       this.forget(former);
     }
@@ -136,8 +135,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   /** Begins executing a run that was admitted. */
   begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce', slot: RunSlot = this.slots.open()): void {
-    // Do not wait for the changes of the deleted run: the flush that stored the new run has also
-    // written all changes of the deleted run that were pending.
+    // No need to wait: the flush that stored the new run wrote the deleted run's pending changes.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const former = this.executions.get(run.id);
@@ -246,7 +244,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
         execution.slot.release();
         if (execution.known) this.histories.drop(execution.known);
         this.executions.delete(run.id);
-        this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!, 'atOnce', execution.slot);
+        // The former pass may have read messages that it did not take.
+        this.begin({ ...run, wakeCount: UNREAD }, histories.get(run.id)!, 'inboxFirst', execution.slot);
+        this.inboxes.checkSoon(run.id);
         if (execution.handover) this.executions.get(run.id)?.handOver(execution.handover.reason);
       },
       (error: unknown) => this.giveBack(execution, error),

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { Workflow, type WorkflowContext } from '../../../src/index.js';
+import { DataSource } from 'typeorm';
+
+import { defineSignal, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
@@ -18,6 +20,18 @@ class NamedWorkflow {
     } catch (error) {
       return (error as Error).message;
     }
+  }
+}
+
+const go = defineSignal<string>('go');
+
+/** Takes one signal, records a step that the database may refuse, and takes another signal. */
+@Workflow({ name: 'listener' })
+class ListenerWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<string[]> {
+    const first = await ctx.waitForSignal(go);
+    const refused = await ctx.step('cursed', () => 'recorded').catch(() => 'refused');
+    return [first, refused, await ctx.waitForSignal(go)];
   }
 }
 
@@ -89,6 +103,27 @@ describe('a step that the database refuses to record', () => {
     await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
     expect(await handle.result({ timeout: '10s' })).toBe('Step "cursed" failed after 1 attempt: not in my table');
     expect(bodies).toEqual(['cursed']);
+  });
+
+  it('leaves its run every signal that had been read before', async () => {
+    database = await createTestDatabase();
+    const { client } = await startApplication(database.url, [ListenerWorkflow], { worker: { suspendAfter: 60_000 } });
+    const caller = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not in my table'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'cursed' AND NEW.status = 'completed')
+  EXECUTE FUNCTION refuse()`);
+    const handle = await client.start(ListenerWorkflow, undefined, { id: 'listening' });
+    await waitFor(async () => (await client.describe('listening')).waitingFor.length > 0);
+    // One transaction, so that one read of the inbox finds both.
+    await caller.transaction(async (manager) => {
+      for (const each of ['one', 'two']) await client.signal('listening', go, each, { manager });
+    });
+    const result = await handle.result({ timeout: '10s' });
+    expect(result[1]).toBe('refused');
+    await caller.destroy();
+    // The sweep of overlooked messages raises the counter too, seconds later.
+    expect(await database.query(`SELECT wake_count FROM durable.workflow_runs WHERE id = 'listening'`)).toEqual([{ wake_count: 1 }]);
+    expect([result[0], result[2]]).toEqual(['one', 'two']);
   });
 });
 
