@@ -3,7 +3,6 @@ import type { OpenWait, StepRecord } from '../core/step.js';
 import { CleanupGrace, type CleanupGraceDelegate } from './cleanup-grace.js';
 import { CANCEL_KEY } from '../core/step-key-format.js';
 import type { DurabilityGate } from './durability-gate.js';
-import type { PassActivity } from './pass-activity.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
@@ -17,7 +16,7 @@ interface Parts {
   readonly state: PassState;
   readonly alarms: Timers;
   readonly gate: DurabilityGate;
-  readonly activity: PassActivity;
+  readonly activity: { clearQueued(): void };
   readonly queue: ResultQueue;
   readonly records: PassRecords;
   readonly calls: { rejectAll(reason: StopReason): void };
