@@ -68,8 +68,13 @@ export async function whenHome(
 
 /** Returns the log line with the reason and with what the operator can do. */
 export function foreignHomeLine(reason: string, schema: string): string {
+  return `worker: executes no run here: ${reason}. ${foreignHomeRemedy(schema)}`;
+}
+
+/** Returns the sentences that say what the operator of a copy can do. */
+export function foreignHomeRemedy(schema: string): string {
   return (
-    `worker: executes no run here: ${reason}. If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +
+    `If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +
     'See docs/operations.md, "Copies of a database"'
   );
 }

@@ -121,7 +121,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
         {
           settings,
           now: () => this.clock.now(),
-          idleBecause: () => (this.workers.polling?.known.keys ? undefined : this.workers.idleBecause),
+          idle: () => (this.workers.polling?.known.keys ? undefined : this.workers.idle),
         },
         process.env,
       ),

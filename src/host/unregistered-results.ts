@@ -12,13 +12,22 @@ const MAX_EXAMINED = 20;
 /** Maximum depth of child runs below an awaited run that a search examines. */
 const MAX_DEPTH = 5;
 
+/** Reason why a process executes no runs, as a clause for a sentence, and what changes that. */
+export interface IdleReason {
+  readonly because: string;
+  readonly remedy: string;
+}
+
+/** Remedy for a test whose application has not started its worker. */
+export const START_WORKER = 'A test module says WorkflowModule.forRoot({ worker: {} }) and awaits module.init()';
+
 /** Parts of the process that the search uses. */
 export interface UnregisteredResultsOptions {
   readonly settings: ModuleSettings;
   /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
   /** Returns the reason why this process executes nothing; undefined while it executes runs. */
-  readonly idleBecause: () => string | undefined;
+  readonly idle: () => IdleReason | undefined;
 }
 
 /**
@@ -33,7 +42,7 @@ export interface UnregisteredResultsOptions {
  */
 export function unregisteredResults(
   database: Database,
-  { settings, now, idleBecause }: UnregisteredResultsOptions,
+  { settings, now, idle: findIdle }: UnregisteredResultsOptions,
   environment: NodeJS.ProcessEnv,
 ): ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined {
   const { workerStart, transport, worker } = settings;
@@ -55,7 +64,7 @@ export function unregisteredResults(
     const errors = new Map<string, Error>();
     for (const runId of runIds.slice(0, MAX_EXAMINED)) {
       const row = await findUnregistered(runId, 0);
-      const idle = idleBecause();
+      const idle = findIdle();
       if (row && (idle !== undefined || row.deadlineAt === null))
         errors.set(runId, new WorkflowConfigurationError(explain(runId, row, idle)));
     }
@@ -63,12 +72,12 @@ export function unregisteredResults(
   };
 }
 
-function explain(runId: string, row: RunDescriptionRow, idle: string | undefined): string {
+function explain(runId: string, row: RunDescriptionRow, idle: IdleReason | undefined): string {
   const who = row.id === runId ? `Run "${runId}"` : `Run "${runId}" waits for run "${row.id}", which`;
   const waits = `${who} waits for a process that executes ${dispatchLabel(row)}, and no live worker does`;
   const elsewhere = "Where another process executes it, say worker: false here, or worker: { onMismatch: 'block' }";
   if (idle !== undefined) {
-    return `${waits}: this process executes nothing, because ${idle}. A test module says WorkflowModule.forRoot({ worker: {} }) and awaits module.init(). ${elsewhere}`;
+    return `${waits}: this process executes nothing, because ${idle.because}. ${idle.remedy}. ${elsewhere}`;
   }
   const hint = servedHint(row, row.served);
   if (hint) return `${waits}: ${hint.reason}. ${hint.remedy}. ${elsewhere}`;

@@ -9,11 +9,12 @@ import { whileAway } from './boot-retry.js';
 import { failedBoot } from './connection-checks.js';
 import type { Deployment } from './deployment.js';
 import type { FoundWorkflow } from './found-workflow.js';
-import { findForeignHome, foreignHomeLine, whenHome } from './home-check.js';
+import { findForeignHome, foreignHomeLine, foreignHomeRemedy, whenHome } from './home-check.js';
 import type { HostDependencies } from './host-dependencies.js';
 import { PollingHost } from './polling-host.js';
 import { PushHost } from './push-host.js';
 import { describeUnregistered } from './unregistered-runs.js';
+import { START_WORKER, type IdleReason } from './unregistered-results.js';
 import type { UnregisteredWatch } from './unregistered-watch.js';
 
 /** Milliseconds between a failed start of a worker and the next attempt. */
@@ -37,6 +38,8 @@ export class WorkerHosts {
   push: PushHost | undefined;
   /** Reason why this process executes no runs yet. The boot updates it at each stage. */
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
+  /** Reason why the runs in the database do not belong to this process. */
+  private foreign: string | undefined;
   private isStopped = false;
 
   constructor(
@@ -44,6 +47,12 @@ export class WorkerHosts {
     /** Milliseconds that the boot waits for a database that does not answer. */
     private readonly patienceMs: number,
   ) {}
+
+  /** Reason why this process executes no runs yet, and what the reader of an error can do. */
+  get idle(): IdleReason {
+    if (this.foreign === undefined) return { because: this.idleBecause, remedy: START_WORKER };
+    return { because: this.foreign, remedy: foreignHomeRemedy(this.runtime.database.schema) };
+  }
 
   /** State of the worker in this process, and the workflows that it serves. */
   get known(): KnownWorker {
@@ -130,7 +139,10 @@ export class WorkerHosts {
   ): Promise<void> {
     const { database, logger } = this.runtime;
     const report = (reason: string): void => logger.error(foreignHomeLine(reason, database.schema));
-    if (await whenHome(findForeign, foreign, () => this.isStopped, report)) await this.startWhenPossible(workflows);
+    this.foreign = foreign;
+    if (!(await whenHome(findForeign, foreign, () => this.isStopped, report))) return;
+    this.foreign = undefined;
+    await this.startWhenPossible(workflows);
   }
 
   private async warnOfUnregistered({ known }: PollingHost): Promise<void> {

@@ -140,6 +140,8 @@ describe('a copy of a database', () => {
     await client.start(CopiedWorkflow, undefined, { id: 'new' });
     expect(await client.health()).toMatchObject({ worker: { state: 'stopped' }, sessions: [] });
     expect(bodies).toEqual([]);
+    const because = 'because the database is a copy of the one that its runs belong to';
+    await expect(client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).rejects.toThrow(because);
 
     const real = await boot(original.url);
     await real.client.signal('under-way', go, 'original');
@@ -148,6 +150,7 @@ describe('a copy of a database', () => {
     expect(bodies).toEqual(['original']);
 
     await onCopy(url, 'DELETE FROM durable.workflow_home');
+    await waitFor(async () => (await client.health()).worker.state === 'running');
     expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).toBe('copy');
   });
 

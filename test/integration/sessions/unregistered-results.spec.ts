@@ -104,7 +104,7 @@ describe('a test that waits for a run which nobody executes', () => {
     const watches = (options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): boolean =>
       unregisteredResults(
         {} as Database,
-        { settings: toSettings(options, environment), now: Date.now, idleBecause: () => undefined },
+        { settings: toSettings(options, environment), now: Date.now, idle: () => undefined },
         environment,
       ) !== undefined;
     const test = { NODE_ENV: 'test' };
