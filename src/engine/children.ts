@@ -41,10 +41,14 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     call.begin(pass.settings.now(), recorded);
     if (recorded) return pass.whenDurable(() => !call.settled && awaitChild(pass, call, recorded, options));
     const wakeAt = deadline();
-    start.withInput(given).then(
-      (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
-      (error: unknown) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }),
-    );
+    pass.childStarts.began();
+    void start
+      .withInput(given)
+      .then(
+        (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
+        (error: unknown) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }),
+      )
+      .finally(() => pass.childStarts.ended());
   };
   const resumed = (call: Call, { name }: OpenWait): void => cancelChildOnWithdraw(pass, call, name!, options);
   const deferred = (): void => {

@@ -54,6 +54,12 @@ export interface CallResults {
   settle(call: Call, settlement: Settlement): void;
 }
 
+/** Receives the begin and the outcome of each start of a child. */
+export interface ChildStartsObserver {
+  began(): void;
+  ended(): void;
+}
+
 /** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
   readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
@@ -85,6 +91,7 @@ export interface PassHandle {
   withSlot(now: () => void, later: () => void): void;
   /** Effects of the workflow outside its own run. */
   readonly effects: PassEffects;
+  readonly childStarts: ChildStartsObserver;
   /** Opens a wait for a child run and starts the child, in one transaction. */
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
   /** Returns true when the run uses the changed code that `ctx.patched` guards. */

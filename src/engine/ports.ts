@@ -154,10 +154,12 @@ export interface PassJournal extends PassEffects {
   record(result: StepResult, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /**
-   * Opens a wait for a child run and starts the child, in one transaction. `refused` is called when
-   * a run with the child's id already exists.
+   * Opens a wait for a child run and starts the child, in one transaction.
+   *
+   * @param known called with the outcome: undefined when the child was started, an error when the
+   * child was refused, for example because a run with its id already exists
    */
-  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
+  openChild(wait: OpenWait, child: NewRun, known: (refusal: Error | undefined) => void): void;
   /** Closes the wait of a step. */
   closeWait(stepKey: string): void;
   /**

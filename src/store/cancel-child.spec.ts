@@ -50,4 +50,13 @@ describe('a run that cancels a child', () => {
     expect(await fixture.admin.query(query)).toEqual([{ status: 'pending', wake_count: 0, cancel_requested_at: null }]);
     expect(await fixture.admin.query(`SELECT 1 FROM durable.workflow_inbox WHERE run_id = 'stranger'`)).toEqual([]);
   });
+
+  it('waits for no run that another run started, not even until it knows that the id is taken', async () => {
+    await open.submit(startOf('foreign', false));
+    const start = child('foreign') as Extract<Transition, { kind: 'wait' }>;
+    const wait = { ...start.wait, kind: 'child', name: 'foreign' } as const;
+    const given: Transition = { ...start, wait, child: { ...start.child!, hasGivenId: true } };
+    expect(await open.submit(given)).toMatchObject({ outcome: 'exists' });
+    expect(await fixture.admin.query(`SELECT 1 FROM durable.workflow_waits WHERE step_key = 'invoke:foreign'`)).toEqual([]);
+  });
 });

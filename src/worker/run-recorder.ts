@@ -92,16 +92,17 @@ export class RunRecorder implements PassJournal {
     this.services.journal.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
   }
 
-  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
+  openChild(wait: OpenWait, child: NewRun, known: (refusal: Error | undefined) => void): void {
     const { id, epoch } = this.run;
     this.services.journal.submit(
       { kind: 'wait', runId: id, epoch, wait, event: null, child },
       ({ outcome, ...existing }) => {
         this.known?.opened(wait);
-        if (outcome === 'exists') refused(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
-        else this.services.effects.started(child);
+        if (outcome === 'exists') return known(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
+        this.services.effects.started(child);
+        known(undefined);
       },
-      (error) => this.refused(error, refused),
+      (error) => this.refused(error, known),
     );
   }
 

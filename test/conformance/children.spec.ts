@@ -1,6 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { defineSignal, NonRetryableError, Workflow, type InvokeOptions, type WorkflowContext } from '../../src/index.js';
+import {
+  defineSignal,
+  NonRetryableError,
+  Workflow,
+  type InvokeOptions,
+  type StandardSchema,
+  type WorkflowContext,
+} from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -62,13 +71,29 @@ class Detaching {
   }
 }
 
+const slowlyChecked: StandardSchema<string> = {
+  '~standard': { version: 1, vendor: 'test', validate: async (value) => ({ value: (await sleep(300), value as string) }) },
+};
+
+@Workflow({ name: 'checked', input: slowlyChecked })
+class Checked {
+  async run(_input: string): Promise<void> {}
+}
+
+@Workflow({ name: 'sleepy' })
+class Sleepy {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await Promise.all([ctx.sleep('1 day'), ctx.invoke(Checked, 'input')]);
+  }
+}
+
 describe('children', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
     const worker = { suspendAfter: 50, queues: ['default'] };
-    app = await startApplication(database.url, [Failing, Patient, Unserved, Asking, Detaching], { worker });
+    app = await startApplication(database.url, [Failing, Patient, Unserved, Asking, Detaching, Checked, Sleepy], { worker });
   });
   afterAll(async () => {
     await app.close();
@@ -168,6 +193,20 @@ describe('children', () => {
       'RunAlreadyExistsError',
       expect.stringContaining('taken'),
     ]);
+  });
+
+  it('throw when another run has their id, also when their start takes longer than suspendAfter', async () => {
+    await app.client.start(Unserved, undefined, { id: 'taken slowly' });
+    await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$;
+      CREATE TRIGGER slow BEFORE INSERT ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'taken slowly') EXECUTE FUNCTION slow()`);
+    const handle = await ask({ of: 'failing', options: { id: 'taken slowly' } }, 'slow');
+    expect(await handle.result({ timeout: '20s' })).toEqual(['RunAlreadyExistsError', expect.stringContaining('taken slowly')]);
+    await database.query('DROP TRIGGER slow ON durable.workflow_runs; DROP FUNCTION slow()');
+  });
+
+  it('start although the check of their input takes longer than suspendAfter, beside another wait', async () => {
+    await app.client.start(Sleepy, undefined, { id: 'sleepy' });
+    await waitFor(async () => (await app.client.describe('sleepy')).children.length === 1, { message: 'the child to start' });
   });
 
   it('outlive their parent when ctx.start starts them', async () => {

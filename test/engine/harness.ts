@@ -273,7 +273,7 @@ export class TestRun {
         openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
         closeWait: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
         setState: (key, value) => this.states.set(key, value),
-        openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
+        openChild: (wait, _child, known) => submit({ kind: 'wait', wait, event: null, done: () => known(undefined), failed: done }),
         dropMessage: (messageId, event) => {
           this.stored.inbox.delete(messageId);
           this.dropped.push(event?.stepKey ?? '');

@@ -1,3 +1,4 @@
+import { childAddressSql } from '../../core/step-key-format.js';
 import { COLUMNS } from '../flush-columns.js';
 import { columnList, fromMs, owned, valueList, withoutEpoch, type Section } from './flush-section.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
@@ -18,10 +19,14 @@ const isDropShown = (schema: string): string =>
   `(x.data IS NOT NULL AND (SELECT count(*) FROM (
     SELECT 1 FROM ${schema}.workflow_run_log d WHERE d.run_id = x.run_id AND d.kind = 'payload_dropped' LIMIT ${DROPS_SHOWN}) AS shown) < ${DROPS_SHOWN})`;
 
-/** Omits a wait for a child that was not started, because such a wait would never end. */
+/**
+ * Omits a wait for a child that this call has not started, because such a wait would never end. The
+ * child's id may belong to a run that does not report to this call.
+ */
 const childIsThere = (schema: string): string => `
   WHERE x.kind <> 'child' OR (SELECT true FROM starts_by_runs WHERE id = x.name LIMIT 1)
-    OR (SELECT true FROM ${schema}.workflow_runs WHERE id = x.name LIMIT 1)`;
+    OR (SELECT r.parent_run_id = x.run_id AND r.parent_step_key = ${childAddressSql('x.step_key', 'x.attempts')}
+      FROM ${schema}.workflow_runs r WHERE r.id = x.name LIMIT 1)`;
 
 /**
  * Sections of the flush statement, in the order in which it contains them. PostgreSQL executes the
