@@ -200,7 +200,7 @@ describe('children', () => {
     await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$;
       CREATE TRIGGER slow BEFORE INSERT ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'taken slowly') EXECUTE FUNCTION slow()`);
     const handle = await ask({ of: 'failing', options: { id: 'taken slowly' } }, 'slow');
-    expect(await handle.result({ timeout: '20s' })).toEqual(['RunAlreadyExistsError', expect.stringContaining('taken slowly')]);
+    expect(await handle.result({ timeout: '45s' })).toEqual(['RunAlreadyExistsError', expect.stringContaining('taken slowly')]);
     await database.query('DROP TRIGGER slow ON durable.workflow_runs; DROP FUNCTION slow()');
   });
 

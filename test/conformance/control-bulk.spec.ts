@@ -68,7 +68,7 @@ describe('a bulk operation', () => {
         const status = await app.client.bulk.status(token);
         return status.state === 'completed' ? status : undefined;
       },
-      { timeoutMs: 30_000, message: 'the operation to be completed' },
+      { timeoutMs: 90_000, message: 'the operation to be completed' },
     );
 
   it('counts its runs, and changes no run before its token is used', async () => {

@@ -118,7 +118,7 @@ describe('the timeout of a run', () => {
 
   it('comes from the class that executes the run when the run is started by name', async () => {
     const handle = await app.client.start('short', {});
-    await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject(isTimeout);
+    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject(isTimeout);
     await app.client.start('plain', undefined, { id: 'plain by name' });
     await waitFor(async () => (await app.client.describe('plain by name')).startedAt);
     expect(await secondsFromStart('plain by name')).toBe(3_600);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { LoggerService } from '@nestjs/common';
 
-import { Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../src/index.js';
+import { Workflow, WorkflowClient, WorkflowModule, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
 import { bootApplication, closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { onScene } from '../support/faults/fault-workers.js';
@@ -62,7 +62,10 @@ describe('versions of a workflow', () => {
       const old = await startApplication(database.url, [OrderV1], { worker });
       const before = await old.client.start(OrderV1, 400);
       const byNameBefore = await old.client.start('order', 400);
-      await waitFor(async () => (await byNameBefore.status()) === 'waiting' && (await before.status()) === 'waiting');
+      // On a slow machine a run may have slept and ended before the other sleeps.
+      const hasSlept = async (handle: WorkflowHandle<unknown>): Promise<boolean> =>
+        ['waiting', 'completed'].includes(await handle.status());
+      await waitFor(async () => (await hasSlept(byNameBefore)) && (await hasSlept(before)));
       const both = await startApplication(database.url, [OrderV1, OrderV2], { worker });
       await old.close();
       const { client } = both;
@@ -183,7 +186,7 @@ describe('a change of the code behind ctx.patched', () => {
       const deployed = scene.ready({ program, worker, variant: 'new', deploymentId: 'new' });
       old.kill('SIGKILL');
       await Promise.all([old.exited, deployed]);
-      await Promise.all(['past', 'before'].map((id) => client.getHandle(id).result({ timeout: '20s' })));
+      await Promise.all(['past', 'before'].map((id) => client.getHandle(id).result({ timeout: '45s' })));
       const keys = async (id: string): Promise<string[]> => (await client.steps(id)).map(({ stepKey }) => stepKey);
       expect(await keys('past')).toEqual(['reserve', 'sleep', 'ship', 'sleep#2', 'bill']);
       expect(await keys('before')).toEqual(['reserve', 'sleep', '$patch:check stock first', 'check', 'ship', 'sleep#2', 'bill']);
@@ -193,7 +196,7 @@ describe('a change of the code behind ctx.patched', () => {
       const next = scene.ready({ program, worker, variant: 'new', deploymentId: 'newer' });
       (await deployed).kill('SIGKILL');
       await next;
-      expect(await client.getHandle('fresh').result({ timeout: '20s' })).toBe('billed by newer');
+      expect(await client.getHandle('fresh').result({ timeout: '45s' })).toBe('billed by newer');
     }),
     60_000,
   );

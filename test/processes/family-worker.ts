@@ -72,7 +72,8 @@ class Poisoned {
 class Patched {
   async run(_input: unknown, ctx: WorkflowContext): Promise<string> {
     await ctx.step('reserve', count);
-    await ctx.sleep(400);
+    // Long enough for the test to kill the old worker before the change is reached.
+    await ctx.sleep(2_000);
     if (settings.variant === 'new' && ctx.patched('check stock first')) await ctx.step('check', count);
     await ctx.step('ship', count);
     await ctx.sleep(400);

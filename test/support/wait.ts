@@ -1,7 +1,7 @@
 const POLL_INTERVAL = 10;
 
 export interface WaitOptions {
-  /** Default 10 seconds. */
+  /** Default 30 seconds. */
   timeoutMs?: number;
   /** The missing event, for the error. */
   message?: string | (() => string);
@@ -12,7 +12,7 @@ export interface WaitOptions {
  * counts as "not yet".
  */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<NonNullable<T>> {
-  const { timeoutMs = 10_000, message = 'the condition' } = options;
+  const { timeoutMs = 30_000, message = 'the condition' } = options;
   const deadline = Date.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {

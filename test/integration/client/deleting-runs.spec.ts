@@ -71,7 +71,7 @@ describe('the documented SQL that deletes runs', () => {
     await app.client.signal(id, go, 1);
     await app.client
       .getHandle(id)
-      .result({ timeout: '20s' })
+      .result({ timeout: '45s' })
       .catch(() => undefined);
   };
 
@@ -94,7 +94,7 @@ describe('the documented SQL that deletes runs', () => {
     expect(await rowsOf('young')).toContain('workflow_steps');
     await app.client.start(Busy, 'completes', { id: 'old' });
     await app.client.signal('old', go, 2);
-    await expect(app.client.getHandle('old').result({ timeout: '20s' })).resolves.toBe('completes');
+    await expect(app.client.getHandle('old').result({ timeout: '45s' })).resolves.toBe('completes');
   });
 
   it('keeps a parent run until its child has ended', async () => {
@@ -103,7 +103,7 @@ describe('the documented SQL that deletes runs', () => {
     await deleteOld();
     expect(await app.client.status('parent')).toBe('completed');
     await app.client.signal(child, go, 1);
-    await app.client.getHandle(child).result({ timeout: '20s' });
+    await app.client.getHandle(child).result({ timeout: '45s' });
     await age();
     await deleteOld();
     await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });

@@ -71,7 +71,7 @@ describe('the history of a run', () => {
     jest.restoreAllMocks();
     await database.query(`UPDATE durable.workflow_runs SET status = 'pending', ready_at = now(), is_blocked = false, blocked_deployments = NULL
       WHERE id = 'large' AND status = 'waiting' AND is_blocked`);
-    expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: '20s' })).toBe(5 * MIB);
+    expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: '45s' })).toBe(5 * MIB);
   });
 
   it('is measured before it is loaded when the run was lost with its worker', async () => {
@@ -99,6 +99,6 @@ describe('the history of a run', () => {
     expect((await runOf('second')).is_blocked).toBe(false);
     expect((await runOf('first')).status).toBe('running');
     openGate();
-    for (const id of ['first', 'second']) expect(await client.getHandle(HoarderWorkflow, id).result({ timeout: '20s' })).toBe(3 * MIB);
+    for (const id of ['first', 'second']) expect(await client.getHandle(HoarderWorkflow, id).result({ timeout: '45s' })).toBe(3 * MIB);
   });
 });

@@ -236,7 +236,7 @@ describe('terminate of a locked run', () => {
     const beside = await client.bulk.signal({ filter: { tags: { set: 'two' } }, signal: go, payload: 7, dryRun: true });
     await client.bulk.signal({ token: beside.token });
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 4);
-    expect(await client.getHandle(Waits, 'bulk-beside').result({ timeout: '20s' })).toBe(7);
+    expect(await client.getHandle(Waits, 'bulk-beside').result({ timeout: '45s' })).toBe(7);
     await holder.query('ROLLBACK');
     await holder.end();
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 5);

@@ -75,7 +75,7 @@ describe('execute', () => {
     const { runId } = error as ResultTimeoutError;
     expect(await client.status(runId)).toBe('pending');
     await startApplication(database.url, [Quick]);
-    await expect(client.getHandle(runId).result({ timeout: '20s' })).resolves.toBe(7);
+    await expect(client.getHandle(runId).result({ timeout: '45s' })).resolves.toBe(7);
   });
 
   it.each([-1, 'soon', null, Number.NaN])('starts nothing when resultTimeout is %p', async (resultTimeout) => {

@@ -71,7 +71,7 @@ describe('a start with a manager', () => {
       await expect(started.result()).rejects.toBeInstanceOf(RunNotCommittedError);
       return started;
     });
-    await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello Ada');
+    await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     await expect(handle.describe()).resolves.toMatchObject({ tags: { order: '1' }, status: 'completed' });
   });

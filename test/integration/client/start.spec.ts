@@ -215,7 +215,7 @@ describe('the client', () => {
     expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000);
     const invalid = handle.result({ timeout: new Date(Number.NaN) });
     await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });
-    const waiting = handle.result({ timeout: '20s' });
+    const waiting = handle.result({ timeout: '45s' });
     await handle.cancel();
     await expect(waiting).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
   });

@@ -87,7 +87,7 @@ describe('a promise from a callback that must be synchronous', () => {
     ]);
     await closeApplications();
     const { client: coded } = await app({ encode: () => undefined, decode: isAway as never });
-    await expect(coded.getHandle(runId).result({ timeout: '10s' })).rejects.toMatchObject({
+    await expect(coded.getHandle(runId).result({ timeout: '30s' })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/decode.*promise.*synchronous/),
     });
@@ -112,7 +112,7 @@ describe('a promise from a callback that must be synchronous', () => {
       runId,
       '{"$durable":"type","name":"async-callbacks.Revived","value":1}',
     ]);
-    await expect(client.getHandle(runId).result({ timeout: '10s' })).rejects.toMatchObject({
+    await expect(client.getHandle(runId).result({ timeout: '30s' })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/deserialize.*promise.*synchronous/),
     });

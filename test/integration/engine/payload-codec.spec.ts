@@ -202,7 +202,7 @@ describe('a payload codec', () => {
     await blind.close();
 
     const { client } = await boot(after, 'seeing');
-    await expect(client.getHandle(id).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(id).result({ timeout: '45s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('with a wrong key blocks a suspended run, and a deployment with the right key completes the run', async () => {
@@ -218,7 +218,7 @@ describe('a payload codec', () => {
     );
     await blind.close();
     const { client } = await boot(before, 'seeing');
-    await expect(client.getHandle(handle.runId).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(handle.runId).result({ timeout: '45s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('refuses a start when it cannot encode the input, and writes nothing', async () => {

@@ -221,6 +221,6 @@ describe('payloads stored in the database', () => {
       deserialize: (degrees: number) => new Kelvin(degrees),
     });
     await startApplication(database.url, workflows, { deploymentId: 'two' });
-    await expect(handle.result({ timeout: '20s' })).resolves.toStrictEqual(new Kelvin(30));
+    await expect(handle.result({ timeout: '45s' })).resolves.toStrictEqual(new Kelvin(30));
   });
 });

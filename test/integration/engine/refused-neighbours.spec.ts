@@ -42,7 +42,7 @@ const startAll = async (kind: string): Promise<void> => {
   for (const id of IDS) await client.start(Neighbour, kind, { id });
 };
 const results = (ids: readonly string[]): Promise<unknown[]> =>
-  Promise.all(ids.map((id) => client.getHandle(Neighbour, id).result({ timeout: '20s' })));
+  Promise.all(ids.map((id) => client.getHandle(Neighbour, id).result({ timeout: '45s' })));
 const allWait = (): Promise<unknown> =>
   waitFor(async () => (await database.query(`SELECT 1 FROM durable.workflow_runs WHERE status = 'waiting'`)).length === IDS.length);
 

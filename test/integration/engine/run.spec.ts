@@ -44,7 +44,7 @@ describe('a run', () => {
   it('executes its steps and returns its result', async () => {
     const { client } = await startApplication(database.url, [OrderWorkflow, PaymentService]);
     const handle = await client.start(OrderWorkflow, { amount: 7 });
-    await expect(handle.result({ timeout: '10s' })).resolves.toEqual({ charge: 'charged 7', shipped: new Date(0) });
+    await expect(handle.result({ timeout: '30s' })).resolves.toEqual({ charge: 'charged 7', shipped: new Date(0) });
     const steps = await handle.steps();
     expect(steps.map((step) => step.stepKey).sort()).toEqual(['PaymentService.charge', 'mail', 'ship', 'sleep']);
     expect(await handle.status()).toBe('completed');

@@ -79,7 +79,7 @@ describe('a listing of runs', () => {
     for (const kind of [...kinds, 'invoice']) {
       await client
         .getHandle(kind)
-        .result({ timeout: '10s' })
+        .result({ timeout: '30s' })
         .catch(() => undefined);
     }
     await waitFor(async () => (await client.status('sleeps')) === 'waiting');
@@ -215,7 +215,7 @@ describe('a listing of runs', () => {
         return row.n > 0;
       });
       const handles = await Promise.all(Array.from({ length: 20 }, () => client.start(InvoiceWorkflow)));
-      await Promise.all(handles.map((handle) => handle.result({ timeout: '10s' })));
+      await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' })));
       expect(answered).toBe(0);
       await locker.query('COMMIT');
       expect((await Promise.all(listings)).map(({ runs }) => runs.length)).toEqual(Array(8).fill(9));

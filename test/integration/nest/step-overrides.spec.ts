@@ -58,7 +58,7 @@ const boot = async (providers: Provider[]): Promise<WorkflowClient> => {
 };
 const pay = async (client: WorkflowClient): Promise<{ output: string[]; keys: string[] }> => {
   const handle = await client.start(PayWorkflow, undefined);
-  const output = await handle.result({ timeout: '20s' });
+  const output = await handle.result({ timeout: '45s' });
   const steps = (await client.steps(handle.runId)).filter(({ kind }) => kind === 'step');
   return { output, keys: steps.map(({ stepKey }) => stepKey) };
 };
@@ -79,7 +79,7 @@ describe('an override of a step', () => {
     }
     const client = await boot([PayWorkflow, { provide: Payments, useClass: Stripe }]);
     const handle = await client.start(PayWorkflow, undefined);
-    await expect(handle.result({ timeout: '20s' })).rejects.toThrow();
+    await expect(handle.result({ timeout: '45s' })).rejects.toThrow();
     expect(bodies).toEqual(['stripe Stripe.charge', 'base', ...Array<string>(3).fill('stripe payments.refund')]);
   });
 

@@ -85,7 +85,7 @@ describe('a role with few rights', () => {
       expect(error).toMatchObject({ argument: 'options.manager', message: expect.stringMatching(/rights.*permission denied/) });
       await database.query(`GRANT USAGE ON SCHEMA started TO ${role}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA started TO ${role}`);
       const handle = await start();
-      await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello Ada');
+      await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
     } finally {
       await dataSource.destroy();
     }

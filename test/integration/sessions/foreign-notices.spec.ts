@@ -46,7 +46,7 @@ it('a worker survives malformed notices from a role without rights, and executes
       await stranger.query('SELECT pg_notify($1, $2)', [channelOf('durable'), payload]);
     }
     const handles = await Promise.all(Array.from({ length: 5 }, () => client.start(Plain)));
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '10s' })))).toEqual(Array(5).fill('done'));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' })))).toEqual(Array(5).fill('done'));
     expect(thrown).toEqual([]);
   } finally {
     process.off('uncaughtExceptionMonitor', note);

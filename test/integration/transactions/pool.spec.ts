@@ -112,7 +112,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
       const handle = await client.start(ChildWorkflow, 'x', { delay: '1h' });
       await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting' });
       await client.cancel(handle.runId);
-      await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+      await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     } finally {
       for (const runner of runners) {
         await runner.rollbackTransaction();

@@ -54,7 +54,7 @@ it('starts join the current transaction of typeorm-transactional', async () => {
     expect(await exists('kept')).toBe(false);
     return started;
   });
-  await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello kept');
+  await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello kept');
 
   const undone = runInTransaction(async () => {
     await client.start(GreetWorkflow, 'undone', { id: 'undone' });
