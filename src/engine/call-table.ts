@@ -9,7 +9,7 @@ import type { MessageHandler } from './mailbox.js';
 import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
 import type { OperatorResults } from './operator-results.js';
 import type { PassActivity } from './pass-activity.js';
-import type { Abortable, CallRequest, CallResults, ChildStartsObserver, PassHandle } from './pass-handle.js';
+import type { Abortable, CallRequest, CallResults, StartsObserver, PassHandle } from './pass-handle.js';
 import { Patches } from './patches.js';
 import type { PassObserver } from './pass-observer.js';
 import type {
@@ -54,7 +54,7 @@ interface Parts {
   readonly records: PassRecords;
   readonly events: ExternalEvents;
   readonly activity: PassActivity;
-  readonly childStarts: ChildStartsObserver;
+  readonly pendingStarts: StartsObserver;
   readonly workflow: Pick<PassHandle, 'code' | 'logicalNow'>;
   readonly end: { returned(outcome: PassOutcome): void };
 }
@@ -70,7 +70,7 @@ export class CallTable implements PassHandle {
   readonly settings: EngineSettings;
   readonly timers: Timers;
   readonly results: CallResults;
-  readonly childStarts: ChildStartsObserver;
+  readonly pendingStarts: StartsObserver;
   /** Absent until an operator sets the result of a step. */
   operatorResults: OperatorResults | undefined;
   /** Decides which calls may begin after a stop; absent until a stop has reached the code. */
@@ -89,7 +89,7 @@ export class CallTable implements PassHandle {
     this.settings = parts.settings;
     this.timers = parts.timers;
     this.results = parts.records;
-    this.childStarts = parts.childStarts;
+    this.pendingStarts = parts.pendingStarts;
   }
 
   get code(): WorkflowCode | undefined {
@@ -236,10 +236,10 @@ export class CallTable implements PassHandle {
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
     call.noteWait();
     this.hasWaits = true;
-    this.childStarts.began();
+    this.pendingStarts.began();
     this.parts.port.journal.openChild(wait, child, (refusal) => {
       if (refusal) refused(refusal);
-      this.childStarts.ended();
+      this.pendingStarts.ended();
     });
   }
 

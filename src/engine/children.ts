@@ -41,14 +41,14 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     call.begin(pass.settings.now(), recorded);
     if (recorded) return pass.whenDurable(() => !call.settled && awaitChild(pass, call, recorded, options));
     const wakeAt = deadline();
-    pass.childStarts.began();
+    pass.pendingStarts.began();
     void start
       .withInput(given)
       .then(
         (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
         (error: unknown) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }),
       )
-      .finally(() => pass.childStarts.ended());
+      .finally(() => pass.pendingStarts.ended());
   };
   const resumed = (call: Call, { name }: OpenWait): void => cancelChildOnWithdraw(pass, call, name!, options);
   const deferred = (): void => {
@@ -136,7 +136,9 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
   // A race branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
-  const next = await pass.settings.starts.check(workflow, {}).withInput(input);
+  const start = pass.settings.starts.check(workflow, {});
+  pass.pendingStarts.began();
+  const next = await start.withInput(input).finally(() => pass.pendingStarts.ended());
   outer?.signal?.throwIfAborted();
   pass.continueAs(next);
   return new Promise<never>(() => undefined);

@@ -1,7 +1,7 @@
 import { setImmediate } from '../core/timers.js';
 import type { Attempts } from './attempts.js';
 import type { Cancellation } from './cancellation.js';
-import type { ChildStarts } from './child-starts.js';
+import type { PendingStarts } from './pending-starts.js';
 import type { DurabilityGate } from './durability-gate.js';
 import type { ExternalEvents } from './external-events.js';
 import type { ActivityDelegate } from './pass-handle.js';
@@ -23,7 +23,7 @@ interface Parts {
   readonly records: PassRecords;
   readonly events: ExternalEvents;
   readonly cancellation: Cancellation;
-  readonly childStarts: ChildStarts;
+  readonly pendingStarts: PendingStarts;
   readonly workflow: { readonly code: WorkflowCode | undefined };
 }
 
@@ -100,7 +100,7 @@ export class PassActivity implements ActivityDelegate {
    * may make the pass idle or active.
    */
   update(): void {
-    const { run, port, state, timers, attempts, gate, queue, events, cancellation, childStarts, workflow } = this.parts;
+    const { run, port, state, timers, attempts, gate, queue, events, cancellation, pendingStarts, workflow } = this.parts;
     if (state.isClosed) return;
     const { isWorking } = this;
     if (this.atRest && !isWorking) {
@@ -113,7 +113,7 @@ export class PassActivity implements ActivityDelegate {
     if (!workflow.code) return;
     const hasBodies = attempts.count > 0;
     const isDelivering = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening || this.queued.length > 0;
-    const isBusy = hasBodies || isDelivering || childStarts.areActive;
+    const isBusy = hasBodies || isDelivering || pendingStarts.areActive;
     if (gate.isLive && !isBusy && (timers.size > 0 || events.waits > 0)) {
       this.reported = 'idle';
       const end = state.stopReason ? cancellation.graceEnd : run.deadlineAt;

@@ -54,8 +54,8 @@ export interface CallResults {
   settle(call: Call, settlement: Settlement): void;
 }
 
-/** Receives the begin and the outcome of each start of a child. */
-export interface ChildStartsObserver {
+/** Receives the begin and the outcome of each start of another run. */
+export interface StartsObserver {
   began(): void;
   ended(): void;
 }
@@ -91,7 +91,7 @@ export interface PassHandle {
   withSlot(now: () => void, later: () => void): void;
   /** Effects of the workflow outside its own run. */
   readonly effects: PassEffects;
-  readonly childStarts: ChildStartsObserver;
+  readonly pendingStarts: StartsObserver;
   /** Opens a wait for a child run and starts the child, in one transaction. */
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
   /** Returns true when the run uses the changed code that `ctx.patched` guards. */

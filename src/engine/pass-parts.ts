@@ -2,7 +2,7 @@ import type { History } from '../core/step.js';
 import { Attempts } from './attempts.js';
 import { CallTable } from './call-table.js';
 import { Cancellation } from './cancellation.js';
-import { ChildStarts } from './child-starts.js';
+import { PendingStarts } from './pending-starts.js';
 import { PassContext } from './context.js';
 import { DurabilityGate } from './durability-gate.js';
 import { ExternalEvents } from './external-events.js';
@@ -35,7 +35,7 @@ export class PassParts {
   readonly queue: ResultQueue;
   readonly records: PassRecords;
   readonly events: ExternalEvents;
-  readonly childStarts: ChildStarts;
+  readonly pendingStarts: PendingStarts;
   readonly calls: CallTable;
   readonly context: PassContext;
   readonly cancellation: Cancellation;
@@ -60,7 +60,7 @@ export class PassParts {
     this.queue = new ResultQueue([...history.steps], this.replay, this.alarms, settings.replayStallMs, this.workflow);
     this.records = new PassRecords(this, lastSeq);
     this.events = new ExternalEvents(this);
-    this.childStarts = new ChildStarts(this);
+    this.pendingStarts = new PendingStarts(this);
     this.calls = new CallTable(this, history.waits.length > 0);
     this.context = new PassContext(this.calls);
     this.cancellation = new Cancellation(this, history.waits);

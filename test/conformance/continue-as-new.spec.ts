@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
+import { defineSignal, Workflow, type StandardSchema, type WorkflowContext } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -65,6 +67,26 @@ class HookedLoop {
   }
 }
 
+const slowlyChecked: StandardSchema<string> = {
+  '~standard': { version: 1, vendor: 'test', validate: async (value) => ({ value: (await sleep(300), value as string) }) },
+};
+
+@Workflow({ name: 'slowly checked', input: slowlyChecked })
+class SlowlyChecked {
+  async run(input: string): Promise<string> {
+    return input;
+  }
+}
+
+/** Continues as new beside a wait that is still open. */
+@Workflow({ name: 'impatient' })
+class Impatient {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    await Promise.race([ctx.sleep('1 day'), ctx.step('quick', () => 'done')]);
+    return ctx.continueAsNew(SlowlyChecked, 'continued');
+  }
+}
+
 /** Continues as new without end. */
 @Workflow({ name: 'endless' })
 class Endless {
@@ -112,7 +134,7 @@ describe('a run that is continued as new', () => {
     database = await createTestDatabase();
     app = await startApplication(
       database.url,
-      [Looping, Begins, Ends, Outer, CollectsOneByOne, HookedLoop, Endless, ParentOfEndless, LosingBranch],
+      [Looping, Begins, Ends, Outer, CollectsOneByOne, HookedLoop, Endless, ParentOfEndless, LosingBranch, SlowlyChecked, Impatient],
       {
         worker: { suspendAfter: 30, queues: ['default', 'other'] },
       },
@@ -136,6 +158,11 @@ describe('a run that is continued as new', () => {
     const handle = await app.client.start(CollectsOneByOne, []);
     for (const name of ['a', 'b', 'c']) await handle.signal(item, name);
     expect(await handle.result({ timeout: '45s' })).toEqual(['a', 'b', 'c']);
+  });
+
+  it('is continued although the check of the input takes longer than suspendAfter, beside another wait', async () => {
+    const handle = await app.client.start(Impatient);
+    expect(await handle.result({ timeout: '30s' })).toBe('continued');
   });
 
   it('keeps the order of its waiting signals', async () => {
