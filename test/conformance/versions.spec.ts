@@ -63,8 +63,7 @@ describe('versions of a workflow', () => {
       const before = await old.client.start(OrderV1, 400);
       const byNameBefore = await old.client.start('order', 400);
       // On a slow machine a run may have slept and ended before the other sleeps.
-      const hasSlept = async (handle: WorkflowHandle<unknown>): Promise<boolean> =>
-        ['waiting', 'completed'].includes(await handle.status());
+      const hasSlept = async (handle: WorkflowHandle): Promise<boolean> => ['waiting', 'completed'].includes(await handle.status());
       await waitFor(async () => (await hasSlept(byNameBefore)) && (await hasSlept(before)));
       const both = await startApplication(database.url, [OrderV1, OrderV2], { worker });
       await old.close();
