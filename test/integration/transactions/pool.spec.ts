@@ -88,14 +88,14 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
         dataSource.transaction('REPEATABLE READ', (manager) => client.start(ChildWorkflow, id, { id: `snapshot ${id}`, manager })),
       );
     const parents = await client.startMany(ParentWorkflow, ids, (id) => ({ id }));
-    await Promise.all(parents.map((handle) => handle.result({ timeout: '30s' })));
+    await Promise.all(parents.map((handle) => handle.result({ timeout: '90s' })));
     await Promise.all(requests);
     const children = [
       ...(await Promise.all(snapshots)),
       ...ids.flatMap((id) => [`${id}:place`, `${id} a`, `${id} b`].map((child) => client.getHandle(child))),
     ];
-    await Promise.all(children.map((handle) => handle.result({ timeout: '30s' })));
-    await client.getHandle('of all').result({ timeout: '30s' });
+    await Promise.all(children.map((handle) => handle.result({ timeout: '90s' })));
+    await client.getHandle('of all').result({ timeout: '90s' });
     expect([await count('placed'), await count('notes')]).toEqual([RUNS, 3 * RUNS + snapshots.length + 1]);
     expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
   });
