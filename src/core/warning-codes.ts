@@ -32,6 +32,8 @@ export const WARNING_CODES = [
   'no-notifications',
   'notice-failed',
   'notify-failed',
+  'replica-refused',
+  'replica-unavailable',
   'results-query-failed',
   // Workers
   'claim-answer-lost',

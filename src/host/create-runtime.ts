@@ -47,6 +47,8 @@ export async function createRuntime(
     const applied = await whileAway(watched, connection.patienceMs, (message) =>
       runtime.logger.line('warn', message, { code: 'database-unreachable' }),
     );
+    // A replica that cannot be used is reported at boot, and not with the first query.
+    void runtime.replica?.check();
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {

@@ -16,6 +16,7 @@ import { within } from '../core/async.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
+import type { ReadReplica } from '../store/read-replica.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
@@ -24,6 +25,7 @@ import type { Notice } from '../store/notifications.js';
 
 import type { ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
+import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
@@ -73,6 +75,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
   readonly direct: DirectConnection | undefined;
+  readonly replica: ReadReplica | undefined;
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
   /** The module's workers in this process. */
@@ -133,6 +136,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     });
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
+    this.replica = createReadReplica(this);
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();
@@ -146,6 +150,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     });
     const dependencies: ClientDependencies = {
       database: forCallers(database),
+      replica: this.replica,
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,
@@ -270,7 +275,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());
-    const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
+    const connections = [this.direct?.stop(), this.replica?.close(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);
     this.outages.close();

@@ -10,7 +10,7 @@ import { resolveSettings, settingsPast, type ConnectionSettings } from './connec
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
-import { ReadingPool } from './reading-pool.js';
+import { ReadingPool, type ReadingPoolOptions } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
 import { RowLockQueues } from './row-lock-queues.js';
@@ -225,8 +225,16 @@ export class Database {
    * and closes it.
    */
   directClient(url?: string): pg.Client {
-    const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
+    const settings = url === undefined ? this.settings : this.settingsAt(url);
     return new OwnClient({ ...settings, query_timeout: 5_000 });
+  }
+
+  /**
+   * Creates a pool for queries on another server, such as a read replica. Parts that the URL leaves
+   * out, such as the user, are those of the module's own connection. The caller closes the pool.
+   */
+  readingPool(url: string, options: ReadingPoolOptions): ReadingPool {
+    return new ReadingPool({ application_name: 'nestjs-durable', ...this.settingsAt(url) }, this.pooler, options);
   }
 
   /**
@@ -239,6 +247,10 @@ export class Database {
     const reservedEnded = this.reservedPool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
     await Promise.all([ended, reservedEnded, this.reading.close()]);
+  }
+
+  private settingsAt(url: string): OwnClientSettings {
+    return { ...settingsPast(this.settings, url), refusals: new Refusals() };
   }
 
   private makePool(max: number): pg.Pool {
