@@ -125,7 +125,7 @@ export class WorkerHosts {
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn('unknown-build', UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
     runtime.watch.note();
-    runtime.logger.log(executingLine(workflows, deployment.id, settings));
+    runtime.logger.log(executingLine(runtime, workflows, deployment.id));
   }
 
   /**

@@ -173,8 +173,8 @@ export class WorkflowModule
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.workers.idleBecause = reason;
-      if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
-      else runtime.warn('starts-only', startingOnlyLine(reason));
+      if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(runtime, reason));
+      else runtime.warn('starts-only', startingOnlyLine(runtime, reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();

@@ -7,6 +7,7 @@ import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';
 import type { Pooler } from '../core/pooler.js';
 import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
+import type { DatabaseAddress } from './database-label.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
@@ -113,6 +114,12 @@ export class Database {
     this.reservedPool = this.makePool(MAX_RESERVED);
     this.reading = new ReadingPool(this.settings, options.pooler);
     this.deliveries = new Limiter(Math.max(1, Math.min(MAX_DELIVERING, options.poolSize - 1)));
+  }
+
+  /** Address of the database that the pool's connections lead to. */
+  get address(): DatabaseAddress {
+    const { host, port, database } = this.settings;
+    return { host, port, database };
   }
 
   /**
