@@ -28,6 +28,7 @@ export { WorkflowHandle } from './client/handle.js';
 export type {
   BlockedHealth,
   DueHealth,
+  ReplicaHealth,
   SessionHealth,
   SuspectHealth,
   UnwritableHealth,

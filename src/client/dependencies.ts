@@ -3,6 +3,7 @@ import type { RunNotices } from '../core/run-notices.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
+import type { ReadReplica } from '../store/read-replica.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import type { AmbientManager } from './transactions/caller-transactions.js';
@@ -13,6 +14,8 @@ import type { ResultHub } from './result-hub.js';
 /** Parts of the module that a client uses. */
 export interface ClientDependencies extends RunNotices {
   readonly database: Database;
+  /** Hot standby that answers queries. Undefined when the module has none. */
+  readonly replica: ReadReplica | undefined;
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly payloads: Payloads;

@@ -1,3 +1,5 @@
+import type { WarningCode } from './warning-codes.js';
+
 /** Log level of Nest's loggers. */
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
 
@@ -17,8 +19,13 @@ export interface LogFields {
   readonly count?: number;
 }
 
-/** Writes a warning, with the error that caused it and with fields. */
-export type Warn = (message: string, error?: unknown, fields?: LogFields) => void;
+/** Fields of a warning or an error. The code tells the reader what to look up. */
+export interface CodedFields extends LogFields {
+  readonly code: WarningCode;
+}
+
+/** Writes a warning with its code, the error that caused it, and fields. */
+export type Warn = (code: WarningCode, message: string, error?: unknown, fields?: LogFields) => void;
 
 /** Methods of Nest's `LoggerService`. */
 export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };

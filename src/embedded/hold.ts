@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { emitProcessWarning } from '../core/process-warning.js';
 import { askSupervisor, currentLock, type Lock } from './supervisor-client.js';
 import { startSupervisor } from './supervisor-process.js';
 import type { SupervisorSettings } from './supervisor-types.js';
@@ -149,7 +150,7 @@ export class Hold {
       const { socket } = await attach(this.directory, true);
       this.keep(socket);
     } catch (error) {
-      if (!this.released) process.emitWarning(`The embedded PostgreSQL has ended: ${(error as Error).message}`);
+      if (!this.released) emitProcessWarning('embedded-ended', `The embedded PostgreSQL has ended: ${(error as Error).message}`);
     }
   }
 }

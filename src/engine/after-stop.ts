@@ -1,5 +1,6 @@
 import { WorkflowTimeoutError } from '../core/errors/index.js';
 import type { StepKind } from '../core/step.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { Call } from './call.js';
 import type { StopReason } from './pass-state.js';
 import { warnOnce } from './warn-once.js';
@@ -75,13 +76,14 @@ export class AfterStop {
  * each workflow and call name.
  */
 export function refusalOf(
-  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  pass: { readonly definition: { readonly name: string }; warn(code: WarningCode, message: string): void },
   name: string,
   stop: StopReason,
 ): StopReason {
   const how = stop instanceof WorkflowTimeoutError ? 'timed out' : 'was cancelled';
   warnOnce(`stopped\n${pass.definition.name}\n${name}`, () =>
     pass.warn(
+      'call-after-stop',
       `"${name}" was called again after the run ${how}, and does not begin: it rejects with ${stop.name}. Let a catch in a loop rethrow while ` +
         'ctx.abortSignal.aborted, and give clean-up steps of its own (docs/operations.md)',
     ),

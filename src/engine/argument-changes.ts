@@ -30,8 +30,11 @@ export function findChange(
   const error = new ArgumentChangedError(call.stepKey, change.index, classOf(used[change.index]), thrown);
   if (isDevelopment && change.was === 'the original') return error;
   const place = `${pass.definition.name}\n${call.name}\n${change.index}\n${change.was}`;
-  if (change.was === 'the original') warnOnce(place, () => pass.warn(error.message));
-  else warnOnce(place, () => pass.warn(`${error.what}. The step had a copy: run() does not see the change. Return what the step makes`));
+  if (change.was === 'the original') warnOnce(place, () => pass.warn('argument-changed', error.message));
+  else
+    warnOnce(place, () =>
+      pass.warn('argument-changed', `${error.what}. The step had a copy: run() does not see the change. Return what the step makes`),
+    );
   return undefined;
 }
 

@@ -2,6 +2,7 @@ import { NestedStepError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import { AfterStop, refusalOf } from './after-stop.js';
 import { Call } from './call.js';
 import { executionScope } from './current.js';
@@ -209,8 +210,8 @@ export class CallTable implements PassHandle {
     this.parts.activity.withSlot(now, later);
   }
 
-  warn(message: string): void {
-    this.parts.port.warn(message);
+  warn(code: WarningCode, message: string): void {
+    this.parts.port.warn(code, message);
   }
 
   attemptFailed(failure: AttemptFailure): void {
@@ -264,7 +265,7 @@ export class CallTable implements PassHandle {
     port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
     // Logs no reason, because a reason may quote the payload. A payload comes from outside, and
     // must not reach the logs. The history has the reason.
-    port.warn(`step "${stepKey}" dropped a payload that does not fit the schema of its hook`);
+    port.warn('hook-payload-dropped', `step "${stepKey}" dropped a payload that does not fit the schema of its hook`);
   }
 
   isPatched(id: string): boolean {

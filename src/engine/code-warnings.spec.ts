@@ -17,6 +17,6 @@ it.each([
 ])('the warning about a forgotten await names %s and what is lost', (name, keys, expected) => {
   const warnings: string[] = [];
   const calls = keys.map((stepKey) => ({ stepKey, kind: 'step', settled: false }) as Call);
-  warnOfOpenSteps({ name }, calls, (message) => warnings.push(message));
+  warnOfOpenSteps({ name }, calls, (code, message) => warnings.push(`${code}: ${message}`));
   expect(warnings).toEqual([expect.stringContaining(expected)]);
 });

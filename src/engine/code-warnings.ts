@@ -1,4 +1,5 @@
 import type { Call } from './call.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import { precedingKey } from '../core/step-key-format.js';
 import { warnOnce } from './warn-once.js';
 
@@ -6,7 +7,11 @@ import { warnOnce } from './warn-once.js';
  * Warns of steps that had no result when `run` ended. The results of these steps are dropped, and
  * the code after them is never executed.
  */
-export function warnOfOpenSteps(definition: { readonly name: string }, calls: Iterable<Call>, warn: (message: string) => void): void {
+export function warnOfOpenSteps(
+  definition: { readonly name: string },
+  calls: Iterable<Call>,
+  warn: (code: WarningCode, message: string) => void,
+): void {
   let open: string[] | undefined;
   for (const { settled, kind, stepKey } of calls) {
     // Leaves out waits. An open wait does no harm: most likely it has lost a Promise.race.
@@ -20,6 +25,7 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
     open.length === 1 ? ['step', 'Its result', 'code after it'] : ['steps', 'Their results', 'code after them'];
   warnOnce(`open\n${definition.name}\n${first}`, () =>
     warn(
+      'open-steps',
       `run() ended while ${steps} ${shown.join(', ')}${more} had no result. ${results} will not be recorded, and ${after} will not be ` +
         'executed. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
     ),
@@ -31,13 +37,16 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
  * executed.
  */
 export function warnOfLateCall(
-  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  pass: { readonly definition: { readonly name: string }; warn(code: WarningCode, message: string): void },
   kind: Call['kind'],
   name: string,
 ): void {
   if (kind !== 'step' && kind !== 'start' && kind !== 'child') return;
   warnOnce(`late\n${pass.definition.name}\n${name}`, () =>
-    pass.warn(`"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`),
+    pass.warn(
+      'late-call',
+      `"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`,
+    ),
   );
 }
 
@@ -46,7 +55,7 @@ export function warnOfLateCall(
  * the I/O may end in another order. Each call would then get the record of the other call.
  */
 export function warnOfRivals(
-  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  pass: { readonly definition: { readonly name: string }; warn(code: WarningCode, message: string): void },
   calls: ReadonlyMap<string, Call>,
   { stepKey, name }: Call,
 ): void {
@@ -54,6 +63,7 @@ export function warnOfRivals(
   if (rival === undefined || calls.get(rival)?.settled !== false) return;
   warnOnce(`${pass.definition.name}\n${name}`, () =>
     pass.warn(
+      'same-name-at-once',
       `"${name}" is called several times at once by branches that also do ordinary I/O: they may come in another order in the next pass. Give each call a key`,
     ),
   );

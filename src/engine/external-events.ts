@@ -136,6 +136,7 @@ export class ExternalEvents {
       // Names the step, not the channel. A hook's channel contains its token, and anyone who reads
       // the token in a log could resume the run.
       this.parts.port.warn(
+        'abandoned-wait',
         `"${call.stepKey}" took a message although ${others} later waits are open for it: was the first wait abandoned in a Promise.race?`,
       );
     });

@@ -78,7 +78,7 @@ export class PassEnd {
     const uncalled = replay.findUncalled();
     if (uncalled) return state.reject(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
     if (state.stopReason) return this.stopped(state.stopReason);
-    if (settings.isDevelopment) warnOfOpenSteps(definition, calls.byKey.values(), (message) => port.warn(message));
+    if (settings.isDevelopment) warnOfOpenSteps(definition, calls.byKey.values(), (code, message) => port.warn(code, message));
     if (!this.check || !this.endedInTurn || !this.check.isPossible) {
       state.end();
       return this.report(outcome);

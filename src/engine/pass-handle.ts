@@ -1,6 +1,7 @@
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { Call } from './call.js';
 import type { MessageHandler } from './mailbox.js';
 import type { Settlement } from './message.js';
@@ -101,7 +102,7 @@ export interface PassHandle {
   /** Publishes a value for readers of the run. */
   setState(key: string, value: unknown): void;
   /** Logs a warning for the developer. */
-  warn(message: string): void;
+  warn(code: WarningCode, message: string): void;
   attemptFailed(failure: AttemptFailure): void;
   /** True while the code repeats what an earlier pass did. */
   readonly isReplaying: boolean;

@@ -6,6 +6,7 @@ import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
 import type { WorkflowContext } from './workflow-context.js';
@@ -120,7 +121,7 @@ export interface PassPort {
   readonly journal: PassJournal;
   readonly slot: BodySlot;
   /** Logs a warning for the developer. */
-  warn(message: string): void;
+  warn(code: WarningCode, message: string): void;
   /** Reports a failed attempt of a step. */
   attemptFailed(failure: AttemptFailure): void;
   /**

@@ -1,26 +1,43 @@
-import type { ModuleSettings } from './settings.js';
-import type { FoundWorkflow } from './found-workflow.js';
+import { databaseLabel } from '../store/database-label.js';
 import { queuesOf } from './create-worker.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import type { HostDependencies } from './host-dependencies.js';
+
+type BootedModule = Pick<HostDependencies, 'settings' | 'database' | 'direct'>;
 
 /**
- * Returns the log line that names the workflows that this process executes, their queues, and the
- * deployment id.
+ * Returns the log line that says what this process executes and where: workflows, queues,
+ * transport, database, deployment id, and the state of the direct connection.
  */
-export function executingLine(workflows: readonly FoundWorkflow[], deploymentId: string, settings: ModuleSettings): string {
-  const queues = queuesOf(settings, { queues: workflows.map(({ definition }) => definition.queue) });
+export function executingLine(module: BootedModule, workflows: readonly FoundWorkflow[], deploymentId: string): string {
+  const { transport, worker } = module.settings;
+  const queues = queuesOf(module.settings, { queues: workflows.map(({ definition }) => definition.queue) });
   const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
   const from = `${queues.length === 1 ? 'queue' : 'queues'} ${queues.map((queue) => `"${queue}"`).join(', ')}`;
-  const { transport, worker, schema } = settings;
-  const driven = transport === 'poll' ? '' : transport === 'qstash' ? ', driven by QStash' : ', by polling and driven by QStash';
-  return `worker: executes ${names} from ${from}${driven}, step bodies of up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
+  const driven = { poll: 'by polling', qstash: 'driven by QStash', both: 'by polling and driven by QStash' }[transport];
+  const slots = transport === 'qstash' ? '' : `, step bodies of up to ${worker.concurrency} runs at a time`;
+  return `worker: executes ${names} from ${from}, ${driven}${slots}; ${placeOf(module)}, deployment ${deploymentId}; ${notificationsOf(module)}`;
 }
 
 /**
  * Returns the log line of a process that only starts runs, while other processes execute them. The
  * caller logs the line as a warning, unless the application has set `worker: false`.
  */
-export function startingOnlyLine(reason: string): string {
-  return `worker: this process starts runs and executes none: ${reason}`;
+export function startingOnlyLine(module: BootedModule, reason: string): string {
+  return `worker: this process starts runs and executes none: ${reason}; ${placeOf(module)}`;
+}
+
+/** Names the database of the module, without the user and the password. */
+function placeOf({ settings, database }: BootedModule): string {
+  const { schema, environment, readReplica } = settings;
+  const named = environment === undefined ? '' : `, environment "${environment}"`;
+  const replica = readReplica === undefined ? '' : ', with a read replica';
+  return `${databaseLabel(database.address)}, schema "${schema}"${named}${replica}`;
+}
+
+function notificationsOf({ direct }: BootedModule): string {
+  if (!direct) return 'without notifications (listen: false)';
+  return direct.isConnected ? 'with notifications' : 'without notifications until the direct connection opens';
 }
 
 /** Warning about a deployment id that stays the same when the application is built again. */

@@ -31,7 +31,7 @@ export async function createRuntime(
   const openClients: OpenClients = new Set();
   const orm = createOrm(connection.settings, schema, pooler, openClients);
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
-  const warn: Warn = (message, error, fields) => runtime.warn(message, error, fields);
+  const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
   const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, qstash);
   const prepare = async (): Promise<string[]> => {
@@ -44,7 +44,11 @@ export async function createRuntime(
   };
   try {
     const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
-    const applied = await whileAway(watched, connection.patienceMs, (message) => runtime.logger.warn(message));
+    const applied = await whileAway(watched, connection.patienceMs, (message) =>
+      runtime.logger.line('warn', message, { code: 'database-unreachable' }),
+    );
+    // A replica that cannot be used is reported at boot, and not with the first query.
+    void runtime.replica?.check();
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {

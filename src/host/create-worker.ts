@@ -1,4 +1,5 @@
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import { verifyReplay } from '../engine/verify-replay.js';
 import type { WorkerEvents } from '../worker/worker-types.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -45,15 +46,15 @@ export function createWorker(
   const environment = process.env['NODE_ENV'];
   const isDevelopment = environment !== 'production';
   const verify = options.verifyReplay === 'always' || (options.verifyReplay === 'auto' && isDevelopment);
-  const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+  const failed = (code: WarningCode, what: string) => (error: unknown) => runtime.warn(code, what, error);
   const queues = queuesOf(settings, registry);
   const session = new Session(database, clock, runtime.direct, {
     ttlMs: options.sessionTtlMs,
     deploymentId,
     serves: registry.keys(queues),
     lost: (id) => void worker.fenced(id),
-    moved: () => void worker.serverMoved().catch(failed('session: could not compare runs with the new server')),
-    failed: failed('session: could not renew the session'),
+    moved: () => void worker.serverMoved().catch(failed('failover-check-failed', 'session: could not compare runs with the new server')),
+    failed: failed('session-renewal-failed', 'session: could not renew the session'),
   });
   const worker: Worker = new Worker(
     database,

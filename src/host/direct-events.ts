@@ -18,7 +18,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       host()?.noticed(notice);
     },
     lost: async () => host()?.directLost(),
-    failed: (error) => runtime.warn('listen: could not handle a notification', error),
+    failed: (error) => runtime.warn('notice-failed', 'listen: could not handle a notification', error),
     connected: () => {
       if (isMissing) runtime.logger.log('listen: the direct connection is open');
       isMissing = false;
@@ -28,6 +28,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
     unreachable: (error) => {
       isMissing = true;
       runtime.warn(
+        'direct-connection-down',
         `listen: could not open the direct connection${typeof listen === 'object' ? ' to the url of "listen"' : ''}. ` +
           'Until the connection opens, this process learns of due runs by polling, and other processes detect its death only after sessionTtl',
         error,
@@ -35,6 +36,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
     },
     receivesNothing: () =>
       runtime.warn(
+        'no-notifications',
         `listen: no notifications arrive on the direct connection: ${address} leads through a pooler, or to another database. ` +
           `Name the server's own address: listen: { url }. Until the address is right, this process polls`,
       ),

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-import type { LogFields, LogLevel } from '../core/log-fields.js';
+import type { CodedFields, LogFields } from '../core/log-fields.js';
 import type { AttemptFailure } from '../engine/ports.js';
 import { describeError } from './connection-checks.js';
 
@@ -17,7 +17,7 @@ export interface FailedRun {
   readonly name: string;
 }
 
-type Write = (level: LogLevel, message: string, fields: LogFields) => void;
+type Write = (level: 'warn' | 'error', message: string, fields: CodedFields) => void;
 
 /** Logs one line for each failed attempt, step and run. */
 export class FailureLog {
@@ -38,14 +38,22 @@ export class FailureLog {
     const tries = `attempt ${attempt} of ${maxAttempts}`;
     const next = nextAttemptAt === undefined ? undefined : new Date(nextAttemptAt).toISOString();
     const how = next === undefined ? `failed for good, ${tries}` : `failed, ${tries}, next at ${next}`;
-    const fields = { ...fieldsOf(run), step: stepKey, attempt, maxAttempts, ...(next === undefined ? {} : { nextAttemptAt: next }) };
+    const code = next === undefined ? 'step-failed' : 'step-attempt-failed';
+    const fields: CodedFields = {
+      code,
+      ...fieldsOf(run),
+      step: stepKey,
+      attempt,
+      maxAttempts,
+      ...(next === undefined ? {} : { nextAttemptAt: next }),
+    };
     this.write('warn', `run "${run.id}" (${run.name}): step "${stepKey}" ${how}${this.shown(error)}`, fields);
   }
 
   runFailed(run: FailedRun, code: string, step: string | null, error: unknown): void {
     if (!this.isRoom()) return;
     const where = step === null ? '' : ` at step "${step}"`;
-    const fields = { ...fieldsOf(run), errorCode: code, ...(step === null ? {} : { step }) };
+    const fields: CodedFields = { code: 'run-failed', ...fieldsOf(run), errorCode: code, ...(step === null ? {} : { step }) };
     this.write('error', `run "${run.id}" (${run.name}) failed with ${code}${where}${this.shown(error)}`, fields);
   }
 
@@ -60,7 +68,11 @@ export class FailureLog {
     const now = performance.now();
     if (now >= this.windowEnd) {
       const left = this.lines - MAX_LINES_PER_WINDOW;
-      if (left > 0) this.write('warn', `worker: left out ${left} more lines about failed attempts, steps and runs`, { count: left });
+      if (left > 0)
+        this.write('warn', `worker: left out ${left} more lines about failed attempts, steps and runs`, {
+          code: 'failure-lines-left-out',
+          count: left,
+        });
       this.windowEnd = now + WINDOW_MS;
       this.lines = 0;
     }

@@ -3,6 +3,7 @@ import type { DatabaseClock } from '../core/clock.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
@@ -27,7 +28,8 @@ export interface HostDependencies extends RunNotices {
   readonly logger: HostLogger;
   /** Logs failed attempts, steps and runs. */
   readonly failures: FailureLog;
-  warn(message: string, error?: unknown, fields?: LogFields): void;
+  warn(code: WarningCode, message: string, error?: unknown, fields?: LogFields): void;
+  error(code: WarningCode, message: string, error: unknown, fields?: LogFields): void;
   /**
    * Announces to QStash the runs that are due again and that no process owns. Does nothing in a
    * module without QStash.

@@ -5,7 +5,7 @@ import { OutageLog } from './outage-log.js';
 
 describe('OutageLog', () => {
   const lines: string[] = [];
-  const log = new OutageLog((level, line) => lines.push(`${level}: ${line}`), 50);
+  const log = new OutageLog((...[level, line]) => void lines.push(`${level}: ${line}`), 50);
   afterEach(() => {
     log.close();
     lines.length = 0;

@@ -1,11 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
-import type { LogFields } from '../core/log-fields.js';
 import { clearInterval, setInterval } from '../core/timers.js';
 import { describeError } from './connection-checks.js';
+import type { HostLine } from './host-logger.js';
 
 /** Milliseconds between two log lines during an outage. */
 const EVERY_MS = 15_000;
+
+const CODE = 'database-unreachable';
 
 /** Maximum number of causes that the log shows without a delay during one outage. */
 const MAX_CAUSES = 5;
@@ -26,7 +28,7 @@ export class OutageLog {
   private readonly causes = new Set<string>();
 
   constructor(
-    private readonly write: (level: 'warn' | 'log', line: string, fields?: LogFields) => void,
+    private readonly write: (...line: HostLine) => void,
     private readonly everyMs = EVERY_MS,
   ) {}
 
@@ -41,13 +43,13 @@ export class OutageLog {
     this.latest = error;
     const isNew = this.isNewCause(error);
     if (this.timer) {
-      if (isNew) this.write('warn', `database: unreachable for another reason: ${describeError(error)} (${work})`);
+      if (isNew) this.write('warn', `database: unreachable for another reason: ${describeError(error)} (${work})`, { code: CODE });
       return;
     }
     this.began = this.last;
     this.failures = 0;
     this.timer = setInterval(() => this.report(), this.everyMs).unref();
-    this.write('warn', `database: unreachable; trying again: ${describeError(error)} (${work})`);
+    this.write('warn', `database: unreachable; trying again: ${describeError(error)} (${work})`, { code: CODE });
   }
 
   close(): void {
@@ -81,6 +83,7 @@ export class OutageLog {
       'warn',
       `database: unreachable for ${seconds} s (${tries} since the last line); trying again: ${describeError(this.latest)}`,
       {
+        code: CODE,
         count,
       },
     );

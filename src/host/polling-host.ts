@@ -1,5 +1,6 @@
 import type { KnownWorker } from '../client/queries/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
+import type { Warn } from '../core/log-fields.js';
 import { within } from '../core/async.js';
 import type { BackgroundService } from '../maintenance/background-service.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
@@ -41,7 +42,7 @@ export class PollingHost {
   ) {
     const { settings, database, clock } = runtime;
     const { worker } = settings;
-    const failed = (message: string, error: unknown): void => runtime.warn(message, error);
+    const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const parts = createWorker(runtime, this.registry, deploymentId, 'due', workerEvents(runtime));
     this.session = parts.session;
@@ -49,12 +50,12 @@ export class PollingHost {
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
-      failed: (error) => failed('poller: could not compare active runs with the database', error),
+      failed: (error) => warn('reconcile-failed', 'poller: could not compare active runs with the database', error),
     });
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
       woke: () => this.poller.pollNow(),
-      failed: (error) => failed('timers: could not wake due runs', error),
+      failed: (error) => warn('timers-failed', 'timers: could not wake due runs', error),
     });
     const sweeps = createSweeps({
       database,
@@ -66,10 +67,9 @@ export class PollingHost {
       ownSession: () => this.session.id,
       served: () => this.worker.dispatchKeys,
       returned: async () => this.poller.pollNow(),
-      log: (message, fields) => runtime.logger.line('warn', message, fields),
-      failed,
+      warn,
     });
-    this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, failed))];
+    this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, warn))];
   }
 
   /** State of the worker, for health checks. */
@@ -136,6 +136,7 @@ export class PollingHost {
     this.warned.add(name);
     const workflow = `"${name}"${version === ANY_VERSION ? '' : ` version ${version}`}`;
     this.runtime.warn(
+      'unregistered-start',
       `worker: this process started a run of ${workflow}, which is not among its providers: the run waits for a process that has it`,
       undefined,
       { workflow: name },
@@ -152,7 +153,9 @@ export class PollingHost {
 
   messaged(runIds: readonly string[]): void {
     if (!this.running) return;
-    this.worker.checkMessages(runIds).catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
+    this.worker
+      .checkMessages(runIds)
+      .catch((error: unknown) => this.runtime.warn('messages-not-read', 'worker: could not read messages', error));
   }
 
   noticed(notice: Notice): void {

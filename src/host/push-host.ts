@@ -55,8 +55,8 @@ export class PushHost {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
-    this.deliveries = new Deliveries(database, create, publisher, settings, (message, error, fields) =>
-      runtime.warn(message, error, fields),
+    this.deliveries = new Deliveries(database, create, publisher, settings, (code, message, error, fields) =>
+      runtime.warn(code, message, error, fields),
     );
     this.sweeps = this.createSweeps();
   }
@@ -77,8 +77,7 @@ export class PushHost {
       ownSession: () => undefined,
       served: () => this.registry.keys(this.queues),
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
-      log: (message, fields) => runtime.logger.line('warn', message, fields),
-      failed: (message, error) => runtime.warn(message, error),
+      warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });
     return [deadSessions, { run: () => this.sendWakeUps() }, ...others];
   }
@@ -112,7 +111,7 @@ export class PushHost {
   /** Delivers new messages to the given runs. Ignores runs that this process does not execute. */
   messaged(runIds: readonly string[]): void {
     const checked = this.deliveries.current?.checkMessages(runIds);
-    checked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
+    checked?.catch((error: unknown) => this.runtime.warn('messages-not-read', 'worker: could not read messages', error));
   }
 
   /**

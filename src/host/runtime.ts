@@ -8,6 +8,7 @@ import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseClock } from '../core/clock.js';
 import { HookSchemas } from '../core/hook-schemas.js';
 import type { LogFields } from '../core/log-fields.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError } from '../core/errors/index.js';
@@ -15,6 +16,7 @@ import { within } from '../core/async.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
+import type { ReadReplica } from '../store/read-replica.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
@@ -23,6 +25,7 @@ import type { Notice } from '../store/notifications.js';
 
 import type { ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
+import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
@@ -72,14 +75,15 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
   readonly direct: DirectConnection | undefined;
+  readonly replica: ReadReplica | undefined;
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
   /** The module's workers in this process. */
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
-  private readonly warnings = new WarningLimiter((line, fields) => this.logger.line('warn', line, fields));
+  private readonly warnings = new WarningLimiter((line, level, fields, ...cause) => this.logger.line(level, line, fields, ...cause));
 
-  private readonly outages = new OutageLog((level, line, fields) => this.logger.line(level, line, fields));
+  private readonly outages = new OutageLog((...line) => this.logger.line(...line));
 
   constructor(
     { name, http, logger }: RuntimeParts,
@@ -94,27 +98,31 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.logger = logger;
     const shown = settings.logFailures ? (settings.codec ? 'codes' : 'messages') : 'nothing';
     this.workers = new WorkerHosts(this, connection.patienceMs);
-    this.failures = new FailureLog((level, message, fields) => this.logger.line(level, message, fields), shown);
+    this.failures = new FailureLog((...line) => this.logger.line(...line), shown);
     this.journal = new Journal(
       database,
       this.clock,
       {
         fenced: (sessionId) => void Promise.all([this.workers.polling?.fenced(sessionId), this.workers.push?.fenced(sessionId)]),
         moved: async () => void (await Promise.all([this.workers.polling?.moved(), this.workers.push?.moved()])),
-        trouble: (error, fields) => this.warn('journal: the database does not take writes; trying again', error, fields),
+        trouble: (error, fields) => this.warn('journal-blocked', 'journal: the database does not take writes; trying again', error, fields),
       },
       DEFAULT_JOURNAL_LIMITS,
     );
-    this.notifier = new RunNotifier(database, this, (error) => this.warn('notifier: could not notify runs of messages yet', error));
+    this.notifier = new RunNotifier(database, this, (error) =>
+      this.warn('notify-failed', 'notifier: could not notify runs of messages yet', error),
+    );
     database.unwritable.report = (runId, error) =>
-      this.warn(`database: the server refuses to change run "${runId}"; other runs continue without it`, error, { runId });
+      this.warn('run-unwritable', `database: the server refuses to change run "${runId}"; other runs continue without it`, error, {
+        runId,
+      });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
       payloads: this.payloads,
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
       receivesNotices: () => this.direct?.isConnected ?? false,
-      failed: (error) => this.warn('results: could not query results', error),
+      failed: (error) => this.warn('results-query-failed', 'results: could not query results', error),
       now: () => this.clock.now(),
       findUnregistered: unregisteredResults(
         database,
@@ -128,6 +136,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     });
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
+    this.replica = createReadReplica(this);
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();
@@ -141,6 +150,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     });
     const dependencies: ClientDependencies = {
       database: forCallers(database),
+      replica: this.replica,
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,
@@ -164,7 +174,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.watch = new UnregisteredWatch(database, {
       worker: () => dependencies.worker(),
       now,
-      warn: (message, error, fields) => this.warn(message, error, fields),
+      warn: (code, message, error, fields) => this.warn(code, message, error, fields),
     });
     this.client = new WorkflowClient(dependencies);
     this.hookIntake = new HookIntake(dependencies);
@@ -190,14 +200,22 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
    * Logs a warning. Repeated warnings are logged at intervals, even if each is about another run.
    * During an outage of the database all failures are logged as one warning.
    */
-  warn(message: string, error?: unknown, fields?: LogFields): void {
+  warn(code: WarningCode, message: string, error?: unknown, fields?: LogFields): void {
     if (isOutage(error)) return this.outages.failed(message, error);
-    this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', fields);
+    this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', { ...fields, code });
+  }
+
+  /**
+   * Logs an error about a run, with its stack. Like warnings, errors of one kind are logged at
+   * intervals.
+   */
+  error(code: WarningCode, message: string, error: unknown, fields?: LogFields): void {
+    this.warnings.error(message, error, { ...fields, code });
   }
 
   /** Warns about a problem that a request has caused. */
-  warnOfRequest(message: string, error?: unknown): void {
-    this.warnings.warn(message, error, 'once a minute');
+  warnOfRequest(code: WarningCode, message: string, error?: unknown): void {
+    this.warnings.warn(message, error, 'once a minute', { code });
   }
 
   async due(runs: readonly DueRun[]): Promise<void> {
@@ -249,7 +267,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   /** Closes everything, even if one part fails to close. */
   private async closeAll(): Promise<void> {
     const watched = this.watch.stop();
-    const failed = (error: unknown): void => this.warn('module: could not close one of its parts', error);
+    const failed = (error: unknown): void => this.warn('close-failed', 'module: could not close one of its parts', error);
     await this.workers.stop().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);
@@ -257,7 +275,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());
-    const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
+    const connections = [this.direct?.stop(), this.replica?.close(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);
     this.outages.close();

@@ -68,6 +68,7 @@ export interface ModuleSettings {
   readonly qstash: QStashSettings | undefined;
   readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
+  readonly readReplica: { readonly url: string } | undefined;
   readonly enhancers: readonly StepEnhancer[];
   readonly currentTransaction: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;

@@ -6,23 +6,35 @@ import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.
 
 const MAX_SHOWN_KINDS = 10;
 
+/** Warning about runs that this process cannot continue. */
+export interface UnregisteredLine {
+  readonly code: 'unregistered-due' | 'unregistered-waiting';
+  readonly message: string;
+}
+
 /**
  * Describes the runs that no workflow class of this process can continue, by workflow, version and
  * queue. Their class is probably missing among the providers, but another process may have the
  * class.
  *
- * @returns lines for the log
+ * @returns warnings for the log
  */
-export async function describeUnregistered(database: Database, keys: readonly DispatchKey[]): Promise<string[]> {
+export async function describeUnregistered(database: Database, keys: readonly DispatchKey[]): Promise<UnregisteredLine[]> {
   const due = unregisteredOf(await findDueRuns(database), keys).map(
     (each) => `${each.due}${each.due < DUE_COUNTED ? '' : ' or more'} of ${dispatchLabel(each)}`,
   );
   const waiting = unregisteredOf(await findWaitingKinds(database), keys).map(dispatchLabel);
-  const lines: string[] = [];
+  const lines: UnregisteredLine[] = [];
   if (due.length > 0)
-    lines.push(`worker: no workflow of this process can continue these due runs: ${listOf(due)}; client.health() lists them`);
+    lines.push({
+      code: 'unregistered-due',
+      message: `worker: no workflow of this process can continue these due runs: ${listOf(due)}; client.health() lists them`,
+    });
   if (waiting.length > 0)
-    lines.push(`worker: no workflow of this process could continue these waiting runs: ${listOf(waiting)}; client.health() lists them`);
+    lines.push({
+      code: 'unregistered-waiting',
+      message: `worker: no workflow of this process could continue these waiting runs: ${listOf(waiting)}; client.health() lists them`,
+    });
   return lines;
 }
 

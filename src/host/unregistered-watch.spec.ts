@@ -28,7 +28,7 @@ describe('the watch for runs that no worker executes', () => {
       queries++;
       return { health: STOPPED, keys };
     };
-    const warn = (message: string): void => void warnings.push(message);
+    const warn = (_code: string, message: string): void => void warnings.push(message);
     watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, checkAfterMs: 20, checkSoonMs: 20 });
     watch.note();
   };
@@ -102,7 +102,7 @@ describe('the watch for runs that no worker executes', () => {
       checks++;
       return { health: STOPPED, keys: keys.length > 0 ? keys : undefined };
     };
-    const warn = (message: string): void => void warnings.push(message);
+    const warn = (_code: string, message: string): void => void warnings.push(message);
     await noSessions();
     await open.submit(startOf('one', false));
     watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, checkAfterMs: 600_000, checkSoonMs: 20 });

@@ -94,7 +94,7 @@ export class UnregisteredWatch {
     try {
       await this.warnOfUnregistered(overdueMs);
     } catch (error) {
-      if (!this.stopped) this.options.warn('worker: could not look up due runs', error);
+      if (!this.stopped) this.options.warn('due-lookup-failed', 'worker: could not look up due runs', error);
     }
     if (this.options.worker().keys) this.note();
   }
@@ -113,7 +113,7 @@ export class UnregisteredWatch {
       const key = dispatchKeyText(kind);
       if (this.warned.has(key) || this.warned.size >= MAX_WARNED) continue;
       this.warned.add(key);
-      this.options.warn(unregisteredLine(kind, served), undefined, { workflow: kind.name, count: kind.due });
+      this.options.warn('unregistered-due', unregisteredLine(kind, served), undefined, { workflow: kind.name, count: kind.due });
     }
   }
 
@@ -127,6 +127,7 @@ export class UnregisteredWatch {
     const more = overdue.length > MAX_NAMED ? ` and ${overdue.length - MAX_NAMED} more workflows` : '';
     const runs = overdue.slice(0, MAX_NAMED).map(dueLabel).join(', ');
     this.options.warn(
+      'no-worker',
       `worker: no process executes runs: is the worker off (\`worker: false\` or DURABLE_WORKER=off)? ${runs}${more}. client.health() lists such runs`,
     );
   }

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
-import type { LogFields } from '../core/log-fields.js';
+import type { CodedFields } from '../core/log-fields.js';
 import { describeError } from './connection-checks.js';
 
 /**
@@ -13,6 +13,15 @@ const MAX_KINDS = 500;
 /** Milliseconds for which further warnings of one kind are not logged. */
 const WINDOW_MS = { 'every 5 s': 5_000, 'once a minute': 60_000 };
 
+/** Line to write, and what it has in common with others of its kind. */
+interface Entry {
+  readonly kind: string;
+  readonly level: 'warn' | 'error';
+  readonly line: string;
+  readonly fields: CodedFields;
+  readonly cause?: unknown;
+}
+
 interface Kind {
   leftOut: number;
   readonly timer: NodeJS.Timeout;
@@ -22,10 +31,14 @@ interface Kind {
  * Returns the text that all warnings of one kind have in common. A warning about a run keeps the
  * names of the workflow and of steps, because different steps have different problems. Run ids,
  * keys of steps and counts are removed. They differ from run to run, so each run would otherwise be
- * a kind of its own. Any other warning loses only the number in its field `count`.
+ * a kind of its own. Any other warning loses only the ids of runs and the number in its field
+ * `count`.
  */
 function kindOf(message: string, count: number | undefined): string {
-  if (!message.startsWith('run "')) return count === undefined ? message : message.replace(`${count}`, '0');
+  if (!message.startsWith('run "')) {
+    const uncounted = count === undefined ? message : message.replace(`${count}`, '0');
+    return uncounted.replaceAll(/\brun "[^"]*"/g, 'run ""');
+  }
   return message
     .replace(/"[^"]*"/, '""')
     .replaceAll(/"([^":#]*)[^"]*"/g, '"$1"')
@@ -41,7 +54,8 @@ export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();
   private closed = false;
 
-  constructor(private readonly write: (line: string, fields: LogFields | undefined) => void) {}
+  /** @param write writes a line; `cause` is the error of an error line */
+  constructor(private readonly write: (line: string, level: 'warn' | 'error', fields: CodedFields, cause?: unknown) => void) {}
 
   /**
    * Writes a warning, unless one of the same kind was written shortly before.
@@ -50,13 +64,18 @@ export class WarningLimiter {
    *   differ
    * @param error cause of the warning, if there is one
    */
-  warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields?: LogFields): void {
-    this.limit(
-      kindOf(message, fields?.count),
-      error === undefined ? message : `${message}: ${describeError(error)}`,
-      WINDOW_MS[how],
-      fields,
-    );
+  warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields: CodedFields): void {
+    const line = error === undefined ? message : `${message}: ${describeError(error)}`;
+    this.limit({ kind: kindOf(message, fields.count), level: 'warn', line, fields }, WINDOW_MS[how]);
+  }
+
+  /**
+   * Writes an error about a run with its cause, unless one of the same kind and workflow was
+   * written shortly before. A deployment can block thousands of runs at once.
+   */
+  error(message: string, cause: unknown, fields: CodedFields): void {
+    const kind = `${fields.code}\n${fields.workflow}\n${kindOf(message, fields.count)}`;
+    this.limit({ kind, level: 'error', line: message, fields, cause }, WINDOW_MS['every 5 s']);
   }
 
   /**
@@ -64,7 +83,8 @@ export class WarningLimiter {
    *
    * @param windowMs milliseconds for which further lines of this kind are left out
    */
-  limit(kind: string, line: string, windowMs: number, fields?: LogFields): void {
+  limit(entry: Entry, windowMs: number): void {
+    const { kind } = entry;
     if (this.closed) return;
     const key = this.kinds.has(kind) || this.kinds.size < MAX_KINDS ? kind : '';
     const known = this.kinds.get(key);
@@ -73,9 +93,9 @@ export class WarningLimiter {
       return;
     }
     const began = performance.now();
-    const timer = setTimeout(() => this.ended(key, line, began, fields), windowMs).unref();
+    const timer = setTimeout(() => this.ended(key, entry, began), windowMs).unref();
     this.kinds.set(key, { leftOut: 0, timer });
-    this.write(line, fields);
+    this.writeEntry(entry, entry.line);
   }
 
   /**
@@ -88,10 +108,15 @@ export class WarningLimiter {
     this.kinds.clear();
   }
 
-  private ended(key: string, line: string, began: number, fields: LogFields | undefined): void {
+  private ended(key: string, entry: Entry, began: number): void {
     const { leftOut } = this.kinds.get(key)!;
     this.kinds.delete(key);
     const seconds = Math.round((performance.now() - began) / 1_000);
-    if (leftOut > 0) this.write(`${line} (${leftOut} more like this in the last ${seconds} s)`, fields);
+    if (leftOut > 0) this.writeEntry(entry, `${entry.line} (${leftOut} more like this in the last ${seconds} s)`);
+  }
+
+  private writeEntry({ level, fields, cause }: Entry, line: string): void {
+    if (cause === undefined) this.write(line, level, fields);
+    else this.write(line, level, fields, cause);
   }
 }

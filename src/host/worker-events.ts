@@ -23,7 +23,7 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
     messaged: (runIds) => runtime.messaged(runIds),
     attemptFailed: (run, failure) => runtime.failures.attemptFailed(run, failure),
-    log: (level, message, error, fields) =>
-      level === 'error' ? runtime.logger.line('error', message, fields, error) : runtime.warn(message, error, fields),
+    log: (level, code, message, error, fields) =>
+      level === 'error' ? runtime.error(code, message, error, fields) : runtime.warn(code, message, error, fields),
   };
 }

@@ -75,7 +75,7 @@ export class WorkerHosts {
       }
     };
     try {
-      await whileAway(start, this.patienceMs, (message) => logger.warn(message));
+      await whileAway(start, this.patienceMs, (message) => logger.line('warn', message, { code: 'database-unreachable' }));
     } catch (error) {
       throw error instanceof WorkflowError ? error : failedBoot('start its worker', settings, error);
     }
@@ -90,7 +90,7 @@ export class WorkerHosts {
       try {
         return await this.start(workflows);
       } catch (error) {
-        this.runtime.warn('worker: could not start; trying again', error);
+        this.runtime.warn('worker-not-started', 'worker: could not start; trying again', error);
         await sleep(START_AGAIN_MS);
       }
     }
@@ -122,10 +122,10 @@ export class WorkerHosts {
       this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling);
       qstash.ensureSchedule();
     }
-    if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn(UNKNOWN_BUILD);
+    if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn('unknown-build', UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
     runtime.watch.note();
-    runtime.logger.log(executingLine(workflows, deployment.id, settings));
+    runtime.logger.log(executingLine(runtime, workflows, deployment.id));
   }
 
   /**
@@ -138,7 +138,7 @@ export class WorkerHosts {
     findForeign: () => Promise<string | undefined>,
   ): Promise<void> {
     const { database, logger } = this.runtime;
-    const report = (reason: string): void => logger.error(foreignHomeLine(reason, database.schema));
+    const report = (reason: string): void => logger.line('error', foreignHomeLine(reason, database.schema), { code: 'foreign-home' });
     this.foreign = foreign;
     if (!(await whenHome(findForeign, foreign, () => this.isStopped, report))) return;
     this.foreign = undefined;
@@ -148,9 +148,9 @@ export class WorkerHosts {
   private async warnOfUnregistered({ known }: PollingHost): Promise<void> {
     const { runtime } = this;
     try {
-      for (const line of await describeUnregistered(runtime.database, known.keys ?? [])) runtime.warn(line);
+      for (const { code, message } of await describeUnregistered(runtime.database, known.keys ?? [])) runtime.warn(code, message);
     } catch (error) {
-      if (!this.isStopped) runtime.warn('worker: could not look up due runs', error);
+      if (!this.isStopped) runtime.warn('due-lookup-failed', 'worker: could not look up due runs', error);
     }
   }
 }

@@ -60,10 +60,10 @@ export class DeadSessionsSweep implements Sweep {
 
   private async takeOver(ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<void> {
     if (ids.length === 0) return;
-    const { database, notices, notifier, returned, log } = this.dependencies;
+    const { database, notices, notifier, returned, warn } = this.dependencies;
     const runs = await takeOver(database, ids, evidence);
     if (runs.length === 0) return;
-    log(`sweep: took over ${counted(runs.length, 'run')} of a worker that died`, { count: runs.length });
+    warn('worker-died', `sweep: took over ${counted(runs.length, 'run')} of a worker that died`, undefined, { count: runs.length });
     const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
     notices.endedElsewhere(failed);
     const pending = runs.filter(({ status }) => status === 'pending').map(({ id }) => id);

@@ -1,3 +1,4 @@
+import type { Warn } from '../core/log-fields.js';
 import { BackgroundService } from './background-service.js';
 import type { Sweep } from './sweep.js';
 
@@ -10,7 +11,7 @@ export class PeriodicSweep extends BackgroundService {
 
   constructor(
     private readonly sweep: Sweep,
-    private readonly failed: (message: string, error: unknown) => void,
+    private readonly warn: Warn,
   ) {
     super();
   }
@@ -25,7 +26,7 @@ export class PeriodicSweep extends BackgroundService {
     try {
       dueInMs = await this.sweep.run(this.stopping.signal);
     } catch (error) {
-      this.failed(this.sweep.failure, error);
+      this.warn('sweep-failed', this.sweep.failure, error);
     }
     return Math.min(Math.max(dueInMs ?? Number.POSITIVE_INFINITY, 1), this.sweep.everyMs) * (0.9 + Math.random() * 0.2);
   }

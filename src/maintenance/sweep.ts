@@ -1,4 +1,4 @@
-import type { LogFields } from '../core/log-fields.js';
+import type { Warn } from '../core/log-fields.js';
 import type { Payloads } from '../core/payloads.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
@@ -37,6 +37,5 @@ export interface SweepDependencies {
   readonly served: () => readonly DispatchKey[];
   /** Called with runs that a sweep has made due. No other process has been notified of them. */
   readonly returned: (runIds: readonly string[]) => Promise<void>;
-  readonly log: (message: string, fields: LogFields) => void;
-  readonly failed: (message: string, error: unknown) => void;
+  readonly warn: Warn;
 }

@@ -18,7 +18,7 @@ const OWNERLESS_EVERY_MS = 10_000;
  * that it makes due.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
-  const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;
+  const { database, payloads, notifier, notices, deploymentId, served, returned, warn } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
     failure: 'sweep: could not read the inbox',
@@ -57,7 +57,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
   const bulkOperations = new BulkOperationsSweep(database, payloads, notifier, {
     due: (runs) => void notices.due(runs),
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
-    failed: (error) => failed('sweep: could not continue bulk operations', error),
+    failed: (error) => warn('sweep-failed', 'sweep: could not continue bulk operations', error),
   });
   return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations];
 }

@@ -83,7 +83,10 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     }
     const pause = Math.min(MIN_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
     const { name, type } = this.workflow;
-    this.warn(`run "${runId}" (${name}): could not create ${type.name}; retrying in ${pause / 1_000} s`, error, { workflow: name, runId });
+    this.warn('instance-not-created', `run "${runId}" (${name}): could not create ${type.name}; retrying in ${pause / 1_000} s`, error, {
+      workflow: name,
+      runId,
+    });
     return pause;
   }
 }

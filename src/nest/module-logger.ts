@@ -2,10 +2,10 @@ import { inspect } from 'node:util';
 
 import { Logger } from '@nestjs/common';
 
-import type { LogFields, LogLevel } from '../core/log-fields.js';
+import type { CodedFields } from '../core/log-fields.js';
 import { logStack, logText } from '../core/log-text.js';
 import type { RunLine } from '../engine/ports.js';
-import type { HostLogger } from '../host/host-logger.js';
+import type { HostLine, HostLogger } from '../host/host-logger.js';
 import { LogLine, takesFields } from './log-line.js';
 
 /**
@@ -15,11 +15,13 @@ import { LogLine, takesFields } from './log-line.js';
 export class ModuleLogger extends Logger implements HostLogger {
   /**
    * Writes a message with its fields if the application's logger supports fields; otherwise writes
-   * only the message.
+   * only the message, followed by its code.
    */
-  line(level: LogLevel, message: string, fields: LogFields = {}, ...rest: unknown[]): void {
+  line(...[level, message, fields = {}, ...rest]: HostLine): void {
+    const { code }: Partial<CodedFields> = fields;
+    const text = code === undefined ? message : `${message} [${code}]`;
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
-    this[level](isPlain ? message : new LogLine(logText(message), fields), ...rest);
+    this[level](isPlain ? text : new LogLine(logText(message), fields), ...rest);
   }
 
   runLine(workflow: string, runId: string, { level, message, params }: RunLine): void {

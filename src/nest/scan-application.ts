@@ -34,7 +34,7 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   const { name, settings } = runtime;
   const lookup = settings.enhancers.length === 0 ? undefined : new EnhancerLookup(contexts, modules, settings.enhancers);
   const enhancers = lookup && new StepEnhancers(contexts, lookup, undefined);
-  const warn: Warn = (message, error, fields) => runtime.warn(message, error, fields);
+  const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
   const runtimes = runtimesOf(discovery);
   // Warnings about the whole application are logged by its first module only.
   const isFirst = runtimes[0] === runtime;
@@ -45,11 +45,15 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   if (!isFirst) return workflows;
   const names = runtimes.map((module) => module.name);
   for (const { type, module } of findUnassignedWorkflows(discovery, names))
-    warn(`module: ${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`);
+    warn(
+      'module-not-imported',
+      `module: ${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`,
+    );
   // No warning in tests, because test modules often leave providers out and load more classes than
   // they use.
   if (uncallable.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
     warn(
+      'class-not-provided',
       `module: @Step() on ${listSome(uncallable)}: the class is not among the providers, so only instances created by hand have these steps`,
     );
   return workflows;

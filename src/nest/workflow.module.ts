@@ -173,8 +173,8 @@ export class WorkflowModule
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.workers.idleBecause = reason;
-      if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
-      else runtime.warn(startingOnlyLine(reason));
+      if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(runtime, reason));
+      else runtime.warn('starts-only', startingOnlyLine(runtime, reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
@@ -226,7 +226,7 @@ export class WorkflowModule
 
   private warnWhenIdle(why: string): void {
     clearTimeout(this.idleCheck);
-    this.idleCheck = setTimeout(() => this.runtime.warn(`worker: executes no run yet: ${why}`), IDLE_CHECK_MS).unref();
+    this.idleCheck = setTimeout(() => this.runtime.warn('worker-idle', `worker: executes no run yet: ${why}`), IDLE_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {
@@ -272,13 +272,18 @@ export class WorkflowModule
    */
   private exitOnSecondSignal(): void {
     this.unwatchSignals ??= watchSignals((signal) => {
-      this.runtime.logger.warn(`module: received ${signal} again; exiting at once, which aborts running step bodies`);
+      this.runtime.logger.line('warn', `module: received ${signal} again; exiting at once, which aborts running step bodies`, {
+        code: 'second-signal',
+      });
       exitBy(signal);
     });
   }
 
   private checkShutdownHooks(): void {
     if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
-    this.runtime.logger.warn('module: shutdown hooks are off: call app.enableShutdownHooks(), otherwise a deploy interrupts running steps');
+    this.runtime.warn(
+      'shutdown-hooks-off',
+      'module: shutdown hooks are off: call app.enableShutdownHooks(), otherwise a deploy interrupts running steps',
+    );
   }
 }

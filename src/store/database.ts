@@ -7,10 +7,11 @@ import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';
 import type { Pooler } from '../core/pooler.js';
 import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
+import type { DatabaseAddress } from './database-label.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
-import { ReadingPool } from './reading-pool.js';
+import { ReadingPool, type ReadingPoolOptions } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
 import { RowLockQueues } from './row-lock-queues.js';
@@ -113,6 +114,12 @@ export class Database {
     this.reservedPool = this.makePool(MAX_RESERVED);
     this.reading = new ReadingPool(this.settings, options.pooler);
     this.deliveries = new Limiter(Math.max(1, Math.min(MAX_DELIVERING, options.poolSize - 1)));
+  }
+
+  /** Address of the database that the pool's connections lead to. */
+  get address(): DatabaseAddress {
+    const { host, port, database } = this.settings;
+    return { host, port, database };
   }
 
   /**
@@ -225,8 +232,16 @@ export class Database {
    * and closes it.
    */
   directClient(url?: string): pg.Client {
-    const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
+    const settings = url === undefined ? this.settings : this.settingsAt(url);
     return new OwnClient({ ...settings, query_timeout: 5_000 });
+  }
+
+  /**
+   * Creates a pool for queries on another server, such as a read replica. Parts that the URL leaves
+   * out, such as the user, are those of the module's own connection. The caller closes the pool.
+   */
+  readingPool(url: string, options: ReadingPoolOptions): ReadingPool {
+    return new ReadingPool({ application_name: 'nestjs-durable', ...this.settingsAt(url) }, this.pooler, options);
   }
 
   /**
@@ -239,6 +254,10 @@ export class Database {
     const reservedEnded = this.reservedPool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
     await Promise.all([ended, reservedEnded, this.reading.close()]);
+  }
+
+  private settingsAt(url: string): OwnClientSettings {
+    return { ...settingsPast(this.settings, url), refusals: new Refusals() };
   }
 
   private makePool(max: number): pg.Pool {

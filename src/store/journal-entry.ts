@@ -1,3 +1,4 @@
+import { emitProcessWarning } from '../core/process-warning.js';
 import type { Committed, Transition } from '../core/transition.js';
 
 /**
@@ -62,6 +63,6 @@ export function reportOutcome(entry: JournalEntry, outcome: Committed | Error): 
   } catch (error) {
     // The outcome is final. An error of this callback must not prevent the other callbacks, and
     // must not cause a second write.
-    process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
+    emitProcessWarning('journal-callback-failed', error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
 }

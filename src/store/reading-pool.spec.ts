@@ -19,7 +19,11 @@ describe('the reading pool', () => {
     work: (pool: ReadingPool) => Promise<void>,
     pooler?: 'transaction',
   ): Promise<void> => {
-    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, pooler, timeoutMs);
+    const pool = new ReadingPool(
+      { connectionString: admin.url, application_name: 'questions' },
+      pooler,
+      timeoutMs === undefined ? {} : { timeoutMs },
+    );
     try {
       await work(pool);
     } finally {

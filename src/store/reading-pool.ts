@@ -6,8 +6,8 @@ import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
 
 /**
- * Number of connections. More connections would not speed up a query, and would take the server's
- * capacity from the workers.
+ * Default number of connections. More connections would not speed up a query, and would take the
+ * server's capacity from the workers.
  */
 const CONNECTIONS = 2;
 
@@ -16,6 +16,19 @@ const CONNECTIONS = 2;
  * snapshot prevents vacuum from removing dead rows.
  */
 const QUERY_TIMEOUT_MS = 15_000;
+
+/** Properties in which a reading pool may differ from the default one. */
+export interface ReadingPoolOptions {
+  /** Milliseconds that a query may take. (default: 15,000) */
+  readonly timeoutMs?: number;
+  /** Maximum number of connections. (default: 2) */
+  readonly connections?: number;
+  /**
+   * Checks each new connection before its first query. The pool closes a connection for which the
+   * check rejects, and the query rejects with the same error. (default: no check)
+   */
+  readonly verify?: (client: pg.PoolClient) => Promise<void>;
+}
 
 const ignore = (): void => undefined;
 
@@ -34,12 +47,11 @@ export class ReadingPool {
    * Statements that begin each transaction behind a pooler, where connections cannot keep settings.
    */
   private readonly preamble: string | undefined;
+  private readonly timeoutMs: number;
 
-  constructor(
-    given: OwnClientSettings,
-    pooler: 'transaction' | undefined,
-    private readonly timeoutMs = QUERY_TIMEOUT_MS,
-  ) {
+  constructor(given: OwnClientSettings, pooler: 'transaction' | undefined, options: ReadingPoolOptions = {}) {
+    const { timeoutMs = QUERY_TIMEOUT_MS, connections = CONNECTIONS, verify } = options;
+    this.timeoutMs = timeoutMs;
     const session = [
       `statement_timeout=${timeoutMs}`,
       // Makes one query use only one processor of the server.
@@ -49,11 +61,11 @@ export class ReadingPool {
     ];
     if (pooler) this.preamble = ['BEGIN READ ONLY', ...session.map((setting) => `SET LOCAL ${setting}`)].join('; ');
     const settings = resolveSettings(given);
-    const options = pooler ? undefined : withSettings(settings.options, [...session, ...FORMATS, 'default_transaction_read_only=on']);
+    const startup = pooler ? undefined : withSettings(settings.options, [...session, ...FORMATS, 'default_transaction_read_only=on']);
     const own: OwnClientSettings & pg.PoolConfig = {
       application_name: 'nestjs-durable',
       ...settings,
-      ...(options === undefined ? {} : { options }),
+      ...(startup === undefined ? {} : { options: startup }),
       ...(given.refusals === undefined ? {} : { refusals: given.refusals }),
       Client: OwnClient,
       // Lets a caller wait until one of the busy connections is free.
@@ -61,7 +73,8 @@ export class ReadingPool {
       // The server itself ends a query that takes too long. This limit is for a server that has
       // vanished.
       query_timeout: timeoutMs + 5_000,
-      max: CONNECTIONS,
+      max: connections,
+      ...(verify === undefined ? {} : { verify: (client, done) => void verify(client).then(() => done(), done) }),
       idleTimeoutMillis: 10_000,
       allowExitOnIdle: true,
     };

@@ -17,6 +17,7 @@ import type { Body } from './loop-watch.js';
 import { InboxReader, UNREAD } from './inbox-reader.js';
 import { RunEffects } from './run-effects.js';
 import { RunLog } from './run-log.js';
+import { WorkerLog } from './worker-log.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
 import { Slots } from './slots.js';
@@ -68,7 +69,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const slotsDelegate = { slotFreed: () => delegate.slotFreed(), slotQueued: () => this.watchQueue() };
     this.slots = new Slots(options.concurrency, options.takes === 'named' ? 'counted' : 'limited', slotsDelegate);
     this.unstarted = new UnstartedRuns(journal, events, options);
-    const unread = (error: unknown): void => events.log('warn', 'worker: could not read messages', error);
+    const unread = (error: unknown): void => events.log('warn', 'messages-not-read', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
     this.effects = new RunEffects(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
     this.log = new RunLog(events, options.deploymentId);
@@ -119,8 +120,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
     if (former) {
-      const message = `worker: run "${runId}" was deleted while it was executed here, and a new run has its id`;
-      this.events.log('warn', message, undefined, { runId });
+      this.log.deleted(runId);
       former.abandon(new FencedError(`run "${runId}" has been deleted`));
       this.forget(former);
     }
@@ -218,10 +218,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   warnWhenStuck(): void {
     const seconds = this.slots.stuckForSeconds();
     if (seconds === undefined) return;
-    const names = new Map<string, number>();
-    for (const { run, slot } of this.executions.values()) if (slot.isHeld) names.set(run.name, (names.get(run.name) ?? 0) + 1);
-    const holders = [...names].map(([name, count]) => `${count} of "${name}"`).join(', ');
-    this.events.log('warn', `worker: all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
+    const holders = [...this.executions.values()].filter(({ slot }) => slot.isHeld).map(({ run }) => run.name);
+    new WorkerLog(this.events).slotsTaken(this.slots.size, seconds, holders);
   }
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {

@@ -32,7 +32,7 @@ export class ClaimedRuns {
     this.loader = new HistoryLoader(database, runs, {
       block: (run, error) => {
         slots.dismiss();
-        log.blocked(run.id, error);
+        log.blocked(run, error);
         unstarted.block(run, error);
       },
       postpone: (run) => {
@@ -67,7 +67,7 @@ export class ClaimedRuns {
         continue;
       }
       failure = new Error('histories could not be loaded', { cause: error });
-      this.events.log('warn', 'worker: could not load histories; the runs are handed back', error);
+      this.events.log('warn', 'histories-not-loaded', 'worker: could not load histories; the runs are handed back', error);
       this.runs.slots.dismiss(runs.length);
       this.runs.unstarted.handBack(runs);
     }
@@ -111,7 +111,7 @@ export class ClaimedRuns {
     } catch (error) {
       // The next comparison with the runs that the session owns will find this run and hand it
       // back.
-      this.events.log('warn', `worker: could not hand back run "${run.id}" yet`, error, { runId: run.id });
+      this.events.log('warn', 'hand-back-failed', `worker: could not hand back run "${run.id}" yet`, error, { runId: run.id });
     }
   }
 }

@@ -139,8 +139,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (this.handover) this.handOver(this.handover.reason);
   }
 
-  warn(message: string): void {
-    this.services.log.warn(this.run, message);
+  warn(...warning: Parameters<PassPort['warn']>): void {
+    this.services.log.warn(this.run, ...warning);
   }
 
   attemptFailed(failure: AttemptFailure): void {
@@ -189,12 +189,12 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** Blocks the run until another deployment claims the run, or an operator resumes it. */
   block(error: Error): void {
     this.abandon(undefined);
-    this.services.log.blocked(this.run.id, error);
+    this.services.log.blocked(this.run, error);
     this.changes.block(this.services.options.deploymentId, error);
   }
 
   retriesLater(message: string): void {
-    this.warn(message);
+    this.warn('write-refused', message);
     this.slot.rest();
   }
 

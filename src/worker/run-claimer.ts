@@ -188,7 +188,7 @@ export class RunClaimer {
       if (this.claimAgain) this.backlog = true;
     } catch (error) {
       this.backlog = false;
-      if (this.isOpen) this.events.log('warn', 'worker: could not claim due runs; trying again at the next poll', error);
+      if (this.isOpen) this.events.log('warn', 'claim-failed', 'worker: could not claim due runs; trying again at the next poll', error);
     } finally {
       this.claiming = undefined;
       this.dueClaimSince = Number.POSITIVE_INFINITY;

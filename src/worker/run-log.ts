@@ -1,6 +1,7 @@
 import { RunNotRecordedError, StepNotRecordedError } from '../core/errors/index.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { OwnedRun } from '../core/run.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { WorkerEvents } from './worker-types.js';
 
 type NamedRun = Pick<OwnedRun, 'id' | 'name'>;
@@ -12,19 +13,30 @@ export class RunLog {
     private readonly deploymentId: string,
   ) {}
 
-  warn(run: NamedRun, message: string): void {
-    this.events.log('warn', `run "${run.id}" (${run.name}): ${message}`, undefined, fieldsOf(run));
+  warn(run: NamedRun, code: WarningCode, message: string): void {
+    this.events.log('warn', code, `run "${run.id}" (${run.name}): ${message}`, undefined, fieldsOf(run));
   }
 
   notContinued(run: NamedRun, error: unknown): void {
-    this.events.log('warn', `run "${run.id}" (${run.name}): this worker could not continue the run`, error, fieldsOf(run));
+    this.events.log(
+      'warn',
+      'run-not-continued',
+      `run "${run.id}" (${run.name}): this worker could not continue the run`,
+      error,
+      fieldsOf(run),
+    );
   }
 
-  blocked(runId: string, error: Error): void {
+  deleted(runId: string): void {
+    const what = `worker: run "${runId}" was deleted while it was executed here, and a new run has its id`;
+    this.events.log('warn', 'run-deleted', what, undefined, { runId });
+  }
+
+  blocked(run: NamedRun, error: Error): void {
     const here = `this one is "${this.deploymentId}"; if a new build has the same id, set DEPLOYMENT_ID`;
     const isRefused = error instanceof StepNotRecordedError || error instanceof RunNotRecordedError;
     const waits = isRefused ? 'until client.resume() is called' : `and waits for another deployment (${here})`;
-    this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
+    this.events.log('error', 'run-blocked', `run "${run.id}" is blocked ${waits}`, error, fieldsOf(run));
   }
 
   /**
@@ -33,7 +45,7 @@ export class RunLog {
    */
   unwritable(run: NamedRun, error: Error): void {
     const what = `run "${run.id}" (${run.name}): the database refuses every change, even the one that blocks the run; the worker tries again once a minute`;
-    this.events.log('error', what, error, fieldsOf(run));
+    this.events.log('error', 'run-unwritable', what, error, fieldsOf(run));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { LogFields } from '../core/log-fields.js';
+import type { WarningCode } from '../core/warning-codes.js';
 import type { AttemptFailure, EngineSettings, PassOutcome } from '../engine/ports.js';
 
 /** Settings of a worker. */
@@ -28,7 +29,7 @@ export interface WorkerEvents extends RunNotices {
   returned(runIds: readonly string[]): void;
   /** Called when an attempt of a step of this run has failed. */
   attemptFailed(run: OwnedRun, failure: AttemptFailure): void;
-  log(level: 'warn' | 'error', message: string, error?: unknown, fields?: LogFields): void;
+  log(level: 'warn' | 'error', code: WarningCode, message: string, error?: unknown, fields?: LogFields): void;
 }
 
 /** A slot that this process reserved for a run that it is about to create. */

@@ -2,7 +2,6 @@ import { performance } from 'node:perf_hooks';
 
 import { sleep } from '../core/timers.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
-import { counted } from '../core/log-text.js';
 import type { DispatchKey } from '../core/run.js';
 import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
@@ -20,6 +19,7 @@ import { ActiveRuns } from './active-runs.js';
 import type { Session } from './session.js';
 import { OrphanedClaims } from './orphaned-claims.js';
 import { listenForRejections } from './unhandled-rejections.js';
+import { WorkerLog } from './worker-log.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** Milliseconds that the last writes of a closing process may take. */
@@ -42,6 +42,7 @@ const GOODBYE_MS = 2_000;
  */
 export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
+  private readonly log: WorkerLog;
   private readonly runs: ActiveRuns;
   private readonly claimer: RunClaimer;
   private readonly orphanedClaims = new OrphanedClaims();
@@ -60,6 +61,7 @@ export class Worker {
     private readonly options: WorkerOptions,
     private readonly events: WorkerEvents,
   ) {
+    this.log = new WorkerLog(events);
     this.runs = new ActiveRuns(database, journal, notifier, registry, session, options, events, {
       slotFreed: () => this.claimer.slotFreed(),
       emptied: () => this.claimer.emptied(),
@@ -67,7 +69,7 @@ export class Worker {
     this.loopWatch = new LoopWatch(
       MIN_BLOCK_MS,
       () => this.runs.bodies(),
-      (message) => events.log('warn', message),
+      (message) => events.log('warn', 'event-loop-blocked', message),
     );
     this.bodiesShown = new BodiesShown(database, {
       sessionId: () => session.id,
@@ -95,7 +97,7 @@ export class Worker {
   async start(): Promise<void> {
     this.journal.useSession(await this.session.open());
     this.state = 'running';
-    this.stopListening = listenForRejections((message, error) => this.events.log('warn', message, error));
+    this.stopListening = listenForRejections((message, error) => this.events.log('warn', 'promise-not-awaited', message, error));
     this.loopWatch.start();
     this.bodiesShown.start();
     this.claimer.open();
@@ -178,12 +180,7 @@ export class Worker {
     const held = new Set([...this.runs.ownedRuns(), ...this.claimer.ownedRuns()].map(({ id }) => id));
     const missing = rows.filter((row) => !held.has(row.id));
     const orphaned = this.orphanedClaims.lost(missing, this.claimer.claimingSince);
-    if (orphaned.length > 0)
-      this.warn(
-        `worker: lost the answer to a claim of ${counted(orphaned.length, 'run')}; handing back what was claimed`,
-        sessionId,
-        orphaned.length,
-      );
+    if (orphaned.length > 0) this.log.claimAnswerLost(sessionId, orphaned.length);
     this.runs.unstarted.handBack(orphaned, 'this');
     await this.runs.deliverNew(rows);
   }
@@ -194,8 +191,7 @@ export class Worker {
    */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
-    const { size } = this.runs;
-    this.warn(`worker: another process took over the session, and continues its ${counted(size, 'run')}`, sessionId, size);
+    this.log.takenOver(sessionId, this.runs.size);
     // The takeover counted as one death of a worker for the run that was executed alone, and three
     // deaths fail the run. This worker is alive, so the count must be corrected.
     const alone = this.claimer.exclusiveRunId;
@@ -229,8 +225,7 @@ export class Worker {
       this.journal.useSession(this.session.moveTo(server));
       return this.wake();
     }
-    const what = `worker: the database failed over and lost commits of ${lacking} of ${counted(this.runs.size, 'active run')}`;
-    this.warn(`${what}; executing all of them again from their records`, fence.id, lacking);
+    this.log.commitsLost(fence.id, lacking, this.runs.size);
     const reason = new FencedError('a failover of the database has lost what was recorded');
     void this.startOver(reason, async () => this.events.returned(await closeSession(this.database, fence.id)));
   }
@@ -251,14 +246,10 @@ export class Worker {
         this.journal.useSession(await this.session.open());
         return this.wake();
       } catch (error) {
-        this.events.log('warn', 'worker: could not open a new session; trying again', error);
+        this.log.sessionNotOpened(error);
         await sleep(pause);
       }
     }
-  }
-
-  private warn(message: string, sessionId: string, count: number): void {
-    this.events.log('warn', message, undefined, { sessionId, count });
   }
 
   /** True once `stop` was called. */

@@ -284,7 +284,7 @@ export class TestRun {
         createHook: ({ token }) => Promise.resolve({ token }),
       },
       attemptFailed: () => undefined,
-      warn: (message) => this.warnings.push(message),
+      warn: (_code, message) => this.warnings.push(message),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {
         this.fault = fault;

@@ -121,7 +121,7 @@ describe('the publisher of messages to QStash', () => {
     const more = await pushed.client.startMany(Brief, [4, 5]);
     const told = logger.lines.filter((line) => line.includes('qstash: refused'));
     expect(told).toEqual([
-      `qstash: refused 3 wake-ups; retrying, then leaving them to the sweep: for example of run "${handles[0]!.runId}": internal server error`,
+      `qstash: refused 3 wake-ups; retrying, then leaving them to the sweep: for example of run "${handles[0]!.runId}": internal server error [qstash-wake-ups-refused]`,
     ]);
     qstash.setFaults({ failMember: 0 });
     // There is no sweep. The publisher sends refused messages again.

@@ -82,6 +82,29 @@ export interface SuspectHealth extends DispatchKey {
   exampleRunId: string;
 }
 
+/** State of the read replica, as this process sees it. */
+export type ReplicaHealth =
+  | {
+      /** True while queries use the replica. */
+      isInUse: true;
+      /**
+       * Bytes of WAL that the replica has not replayed. Undefined while the primary does not
+       * answer.
+       */
+      lagBytes: number | undefined;
+      /**
+       * Milliseconds since the last commit that the replica has replayed, by the clock of the
+       * primary; 0 when the replica has replayed everything. Undefined while the primary does not
+       * answer.
+       */
+      lagMs: number | undefined;
+    }
+  | {
+      isInUse: false;
+      /** Reason why the primary answers all queries: the replica is away, or is no replica. */
+      error: Error;
+    };
+
 /** Health of the module, as this process sees it. */
 export interface WorkflowHealth {
   /**
@@ -97,6 +120,8 @@ export interface WorkflowHealth {
    * after `sessionTtl`.
    */
   directConnection: { isConnected: true } | { isConnected: false; error: Error | undefined } | undefined;
+  /** State of the read replica. Undefined when `readReplica` is not set. */
+  readReplica: ReplicaHealth | undefined;
   /** Processes that execute runs. */
   sessions: SessionHealth[];
   /**
@@ -142,6 +167,11 @@ export interface KnownDirectConnection {
   readonly isConnected: boolean;
   /** Reason why the connection cannot be made, if known. */
   readonly error: Error | undefined;
+}
+
+/** Read replica of this process. */
+export interface KnownReplica {
+  state(): Promise<ReplicaHealth>;
 }
 
 /** Returns those kinds of runs that a worker with these keys does not claim. */

@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from '../../core/timers.js';
 import { dispatchKeyText } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessions, type DueRuns } from '../../store/sql/health.js';
-import type { DueHealth, KnownDirectConnection, KnownWorker, WorkflowHealth } from './health.js';
+import type { DueHealth, KnownDirectConnection, KnownReplica, KnownWorker, WorkflowHealth } from './health.js';
 
 /**
  * Milliseconds after which the report is returned without data from the database. Typical health
@@ -16,9 +16,11 @@ export async function healthOf(
   database: Database,
   { health: worker, keys }: KnownWorker,
   direct: KnownDirectConnection | undefined,
+  replica: KnownReplica | undefined,
 ): Promise<WorkflowHealth> {
   const directConnection =
     direct && (direct.isConnected ? { isConnected: true as const } : { isConnected: false as const, error: direct.error });
+  const replicaState = replica?.state();
   const since = performance.now();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -37,6 +39,7 @@ export async function healthOf(
       database: { isReachable: true, latencyMs },
       worker,
       directConnection,
+      readReplica: await replicaState,
       sessions: sessions.map(({ serves: _, ...each }) => ({
         ...each,
         startedAt: new Date(each.startedAt),
@@ -60,7 +63,7 @@ export async function healthOf(
       suspects: [],
       oldestDueAt: undefined,
     };
-    return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
+    return { database: { isReachable: false, error: known }, worker, directConnection, readReplica: await replicaState, ...nothing };
   } finally {
     clearTimeout(timer);
   }

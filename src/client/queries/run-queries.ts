@@ -1,6 +1,9 @@
+import { RunNotFoundError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
 import type { RunStatus, ShownStatus } from '../../core/run.js';
 import { countRuns } from '../../store/sql/list-runs.js';
+import type { Database } from '../../store/database.js';
+import { throughReplica } from '../../store/read-replica.js';
 import { describeRun, readShownStatus } from '../../store/sql/read-runs.js';
 import { toRunDescription, type RunDescription, type StepDescription } from './describe.js';
 import { checkFollow, type FollowOptions } from '../follow-options.js';
@@ -16,10 +19,27 @@ import type { ClientDependencies } from '../dependencies.js';
 /** Queries of the client. They change no run. */
 export class RunQueries {
   readonly #dependencies: ClientDependencies;
+  /** The database, or its read replica when the module has one. */
+  readonly #reader: Database;
 
   /** @internal */
   constructor(dependencies: ClientDependencies) {
     this.#dependencies = dependencies;
+    const { database, replica } = dependencies;
+    this.#reader = replica ? throughReplica(database, replica) : database;
+  }
+
+  /**
+   * Executes a query about one run. A replica that lags may not have the run yet, so a run that it
+   * does not have is looked up on the primary.
+   */
+  async #read<T>(work: (database: Database) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#reader);
+    } catch (error) {
+      if (!(error instanceof RunNotFoundError) || !this.#dependencies.replica) throw error;
+      return work(this.#dependencies.database);
+    }
   }
 
   /**
@@ -54,8 +74,12 @@ export class RunQueries {
    */
   async describe(runId: string, options: FollowOptions = {}): Promise<RunDescription> {
     const { follow } = checkFollow(options);
-    const row = await describeRun(this.#dependencies.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
-    if (!row) throw await runNotFound(this.#dependencies.database, runId);
+    const id = checkText(runId, 'runId');
+    const row = await this.#read(async (database) => {
+      const found = await describeRun(database, id, follow ? 'current' : 'own');
+      if (!found) throw await runNotFound(database, id);
+      return found;
+    });
     return toRunDescription(row, this.#dependencies.payloads);
   }
 
@@ -79,7 +103,7 @@ export class RunQueries {
    * }
    */
   async steps(runId: string, options: StepsOptions = {}): Promise<StepDescription[]> {
-    return stepsOf(this.#dependencies, runId, options);
+    return this.#read((database) => stepsOf({ database, payloads: this.#dependencies.payloads }, runId, options));
   }
 
   /**
@@ -99,8 +123,7 @@ export class RunQueries {
    * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
    */
   async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
-    const { database, payloads } = this.#dependencies;
-    return historyPage(database, payloads, runId, options);
+    return this.#read((database) => historyPage(database, this.#dependencies.payloads, runId, options));
   }
 
   /**
@@ -112,7 +135,8 @@ export class RunQueries {
    * const { database, unregistered, oldestDueAt } = await client.health();
    */
   async health(): Promise<WorkflowHealth> {
-    return healthOf(this.#dependencies.database, this.#dependencies.worker(), this.#dependencies.direct());
+    const dependencies = this.#dependencies;
+    return healthOf(dependencies.database, dependencies.worker(), dependencies.direct(), dependencies.replica);
   }
 
   /**
@@ -135,7 +159,7 @@ export class RunQueries {
    * } while (cursor);
    */
   async list(filter: ListOptions = {}): Promise<RunPage> {
-    return listPage(this.#dependencies.database, filter);
+    return listPage(this.#reader, filter);
   }
 
   /**
@@ -148,7 +172,7 @@ export class RunQueries {
    * const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
    */
   async count(filter: RunFilter = {}): Promise<number> {
-    return countRuns(this.#dependencies.database, checkRunFilter(filter, 'filter', 'left out'));
+    return countRuns(this.#reader, checkRunFilter(filter, 'filter', 'left out'));
   }
 
   /**
@@ -166,6 +190,6 @@ export class RunQueries {
    * for (const { count, workflow, errorCode } of groups) console.log(count, workflow, errorCode);
    */
   async failures(options: FailuresOptions): Promise<FailureGroup[]> {
-    return failureGroups(this.#dependencies.database, options, this.#dependencies.now());
+    return failureGroups(this.#reader, options, this.#dependencies.now());
   }
 }

@@ -33,7 +33,7 @@ const MAX_SEQ = 2_147_483_647;
  * @internal
  */
 export async function stepsOf(
-  { database, payloads }: ClientDependencies,
+  { database, payloads }: Pick<ClientDependencies, 'database' | 'payloads'>,
   runId: string,
   options: StepsOptions,
 ): Promise<StepDescription[]> {

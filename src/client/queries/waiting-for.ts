@@ -8,17 +8,21 @@ export interface WaitingFor {
   /**
    * Kind of the wait. Besides the kinds that `WaitDescription` explains:
    *
-   * `worker`: a process that executes the workflow must claim the run. `deployment`: a deployment
-   * whose code matches the run's history is needed. `resume`: an operator must resume the run. The
-   * run is then paused, or blocked by something other than its code. `step`: the body of a step has
-   * been executing for a second or two.
+   * `worker`: a process that executes the workflow must claim the run, or take it over from a dead
+   * process. `start`: the run was started with a delay. `deployment`: a deployment whose code
+   * matches the run's history is needed. `resume`: an operator must resume the run. The run is then
+   * paused, or blocked by something other than its code. `step`: the body of a step has been
+   * executing for a second or two. `code`: the run is executing, and no step or wait of it is
+   * known. It executes short steps, or awaits something that is not a step.
    */
-  kind: 'worker' | 'deployment' | 'resume' | 'step' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  kind: 'worker' | 'start' | 'deployment' | 'resume' | 'step' | 'code' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
   /**
    * Name of what the run waits for: a signal's name, a child's run id, the first characters of a
-   * hook's token, a step key, a workflow or a deployment.
+   * hook's token, a step key, a workflow, a deployment, or the operator who has paused the run.
    */
   name: string | undefined;
+  /** Queue from which a worker must claim the run. Undefined for all kinds but `worker`. */
+  queue: string | undefined;
   /** Moment at which the wait began, if known. */
   since: Date | undefined;
   /** Moment at which the wait ends even if its event does not happen. */
@@ -26,6 +30,9 @@ export interface WaitingFor {
   /** Description of the wait as a text, for people and logs. */
   text: string;
 }
+
+/** Maximum number of deployments that a text names. */
+const MAX_DEPLOYMENTS = 5;
 
 /** A step body that is executing. */
 export interface BodyDescription {
@@ -68,6 +75,12 @@ type Row = Pick<
   | 'isServed'
   | 'served'
   | 'readyAt'
+  | 'createdAt'
+  | 'startedAt'
+  | 'wakeAt'
+  | 'isOverdue'
+  | 'pausedAt'
+  | 'pausedBy'
   | 'isBlocked'
   | 'blockedAt'
   | 'blockedReason'
@@ -84,19 +97,23 @@ export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | un
 
 /** @internal */
 export function waitingForOf(row: Row): WaitingFor[] {
-  if (row.status === 'pending') return [workerOf(row)];
-  if (row.status !== 'waiting' && row.status !== 'running' && row.status !== 'paused') return [];
+  const { status, worker } = row;
+  if (status === 'pending') return [workerOf(row)];
+  if (status !== 'waiting' && status !== 'running' && status !== 'paused') return [];
   const bodies = bodiesOf(row);
   // A wait for the next attempt stays open while the attempt is executing. In this time the body is
   // listed instead of the wait.
   const open = row.waits.filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
   const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
-  if (row.isBlocked) return [unblockingOf(row), ...waits];
-  if (row.status !== 'paused') return waits;
-  return [
-    { kind: 'resume', name: undefined, since: undefined, until: undefined, text: 'for somebody to resume it: it is paused' },
-    ...waits,
+  const first = [
+    ...(status === 'paused' ? [resumeOf(row)] : []),
+    ...(row.isBlocked ? [unblockingOf(row)] : []),
+    ...(row.isOverdue && !row.isServed ? [wakingOf(row)] : []),
+    ...(status === 'running' && (!worker || worker.isExpired) ? [takeoverOf(row)] : []),
+    ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked ? [startOf(row)] : []),
   ];
+  const all = [...first, ...waits];
+  return all.length === 0 && status === 'running' && worker ? [codeOf(row, worker)] : all;
 }
 
 /** @internal */
@@ -109,17 +126,56 @@ export function bodiesOf({ id, worker }: Pick<RunDescriptionRow, 'id' | 'worker'
 
 function bodyWaitOf({ stepKey, attempt, since, host, pid }: BodyDescription): WaitingFor {
   const text = `for step "${stepKey}", which has been running since ${since.toISOString()} (attempt ${attempt}, host "${host}", process ${pid})`;
-  return { kind: 'step', name: stepKey, since, until: undefined, text };
+  return { kind: 'step', name: stepKey, queue: undefined, since, until: undefined, text };
 }
 
 function workerOf(row: Row): WaitingFor {
-  const { name, isServed, served, readyAt } = row;
-  const hint = isServed ? undefined : servedHint(row, served);
-  const nobody = served.length === 0 ? 'no worker is alive' : 'no live worker executes it';
+  const { name, queue, isServed, readyAt } = row;
   const text = isServed
     ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
-    : `for a process that executes ${dispatchLabel(row)}: ${nobody}${hint === undefined ? '' : `; ${hint.reason}`}`;
-  return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
+    : `for a process that executes ${nobodyServes(row)}`;
+  return { kind: 'worker', name, queue, since: toDate(readyAt), until: undefined, text };
+}
+
+/** Says that the time of a waiting run has come, and that no process is there to wake it. */
+function wakingOf(row: Row): WaitingFor {
+  const { name, queue, wakeAt } = row;
+  const text = `for a process that executes it, because its time has come: ${nobodyServes(row)}`;
+  return { kind: 'worker', name, queue, since: toDate(wakeAt), until: undefined, text };
+}
+
+/** Describes the lack of a worker: `"order" version 1 in queue "default": no worker is alive`. */
+function nobodyServes(row: Row): string {
+  const hint = servedHint(row, row.served);
+  const nobody = row.served.length === 0 ? 'no worker is alive' : 'no live worker executes it';
+  return `${dispatchLabel(row)}: ${nobody}${hint === undefined ? '' : `; ${hint.reason}`}`;
+}
+
+function takeoverOf({ name, queue, worker }: Row): WaitingFor {
+  const text = worker
+    ? `for its worker (host "${worker.host}", process ${worker.pid}), which sends no heartbeat, or for another one to take the run over`
+    : 'for a worker to take it over: the one that executed it is gone';
+  return { kind: 'worker', name, queue, since: undefined, until: undefined, text };
+}
+
+function startOf({ name, createdAt, wakeAt }: Row): WaitingFor {
+  const until = toDate(wakeAt);
+  const text = `for its start${until === undefined ? '' : ` at ${until.toISOString()}`}`;
+  return { kind: 'start', name, queue: undefined, since: toDate(createdAt), until, text };
+}
+
+function codeOf({ name }: Row, { host, pid }: { readonly host: string; readonly pid: number }): WaitingFor {
+  const text = `for its code, which host "${host}", process ${pid} executes: no wait is open, and no step body has been running for more than a second or two`;
+  return { kind: 'code', name, queue: undefined, since: undefined, until: undefined, text };
+}
+
+function resumeOf({ pausedAt, pausedBy }: Row): WaitingFor {
+  const { actor } = JSON.parse(pausedBy ?? '{}') as { actor?: unknown };
+  const since = toDate(pausedAt);
+  const name = typeof actor === 'string' ? actor : undefined;
+  const paused = name === undefined ? 'it is paused' : `"${name}" has paused it`;
+  const text = `for somebody to resume it: ${paused}${since === undefined ? '' : ` since ${since.toISOString()}`}`;
+  return { kind: 'resume', name, queue: undefined, since, until: undefined, text };
 }
 
 /**
@@ -137,13 +193,16 @@ function unblockingOf(row: Row): WaitingFor {
   const remedy = code === undefined ? undefined : REMEDIES[code];
   if (remedy === undefined) return deploymentOf(row);
   const text = `for somebody to resume it: it is blocked, because ${remedy}, then call resume(); describe().blocked says why`;
-  return { kind: 'resume', name: undefined, since: toDate(row.blockedAt), until: undefined, text };
+  return { kind: 'resume', name: undefined, queue: undefined, since: toDate(row.blockedAt), until: undefined, text };
 }
 
 function deploymentOf({ blockedDeployments, blockedAt }: Row): WaitingFor {
   const name = blockedDeployments.at(-1);
-  const text = `for another deployment: the code of deployment "${name}" does not fit the run's history; describe().blocked says why`;
-  return { kind: 'deployment', name, since: toDate(blockedAt), until: undefined, text };
+  const shown = blockedDeployments.slice(-MAX_DEPLOYMENTS).map((each) => `"${each}"`);
+  const others = blockedDeployments.length > shown.length ? ` and ${blockedDeployments.length - shown.length} earlier ones` : '';
+  const tried = shown.length === 1 ? `deployment ${shown[0]} does` : `deployments ${shown.join(', ')}${others} does`;
+  const text = `for another deployment: the code of ${tried} not fit the run's history; describe().blocked says why`;
+  return { kind: 'deployment', name, queue: undefined, since: toDate(blockedAt), until: undefined, text };
 }
 
 function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'][number]): WaitingFor {
@@ -161,6 +220,7 @@ function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'
   return {
     kind,
     name: (kind === 'sleep' || kind === 'retry' ? stepKey : shown) ?? undefined,
+    queue: undefined,
     since: toDate(openedAt),
     until,
     text: texts[kind],

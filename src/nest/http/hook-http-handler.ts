@@ -26,6 +26,7 @@ import {
   SerializationError,
   WorkflowConfigurationError,
 } from '../../core/errors/index.js';
+import type { WarningCode } from '../../core/warning-codes.js';
 import type { HookDescription } from '../../store/sql/hooks.js';
 import { readBody, type HookHttpRequest } from './hook-body.js';
 import { findVerifiers, type HookRequestVerifier } from './hook-verifiers.js';
@@ -47,9 +48,9 @@ export interface HookHttpHandlerDependencies {
   readonly hookIntake: HookIntake;
   readonly settings: { readonly maxPayloadBytes: number };
   readonly http: { readonly path: string };
-  warn(message: string, error?: unknown): void;
+  warn(code: WarningCode, message: string, error?: unknown): void;
   /** Warns about a problem that a request has caused, at most once a minute. */
-  warnOfRequest(message: string, error?: unknown): void;
+  warnOfRequest(code: WarningCode, message: string, error?: unknown): void;
 }
 
 /** Answers HTTP requests to hooks. */
@@ -73,6 +74,7 @@ export class HookHttpHandler implements OnModuleInit {
     if (this.verifiers.size === 0 || (await keepsRawBodies(this.httpHost.httpAdapter)) !== 'no') return;
     const names = [...this.verifiers.keys()].map((name) => `'${name}'`).join(', ');
     this.module.warn(
+      'hook-raw-body',
       `hooks: @HookVerifier ${names} cannot verify requests, which the endpoint answers with 500: the application keeps no raw bodies: ${RAW_BODY}`,
     );
   }
@@ -115,12 +117,16 @@ export class HookHttpHandler implements OnModuleInit {
     const verifier = this.verifiers.get(name);
     if (!verifier) {
       this.module.warnOfRequest(
+        'hook-verifier-missing',
         `hooks: refused a request: its hook requires verifier '${name}', but no provider has @HookVerifier('${name}')`,
       );
       throw new ServiceUnavailableException();
     }
     if (!rawBody) {
-      this.module.warnOfRequest(`hooks: verifier '${name}' cannot verify requests: the application keeps no raw bodies: ${RAW_BODY}`);
+      this.module.warnOfRequest(
+        'hook-raw-body',
+        `hooks: verifier '${name}' cannot verify requests: the application keeps no raw bodies: ${RAW_BODY}`,
+      );
       throw new InternalServerErrorException();
     }
     let isGenuine: unknown;
@@ -128,7 +134,7 @@ export class HookHttpHandler implements OnModuleInit {
       isGenuine = await verifier.verify({ token, rawBody, headers: pickHeaders(headers, Object.keys(headers)) });
     } catch (error) {
       if (error instanceof HttpException) throw error;
-      this.module.warnOfRequest(`hooks: @HookVerifier('${name}') threw`, error);
+      this.module.warnOfRequest('hook-verifier-threw', `hooks: @HookVerifier('${name}') threw`, error);
       throw new InternalServerErrorException();
     }
     if (isGenuine !== true) throw new UnauthorizedException();
@@ -147,11 +153,11 @@ export class HookHttpHandler implements OnModuleInit {
       return new UnprocessableEntityException({ statusCode: 422, message: 'the body does not fit', issues });
     }
     if (error instanceof InvalidInputError && error.cause !== undefined) {
-      this.module.warnOfRequest('hooks: the schema of a hook threw', error.cause);
+      this.module.warnOfRequest('hook-schema-threw', 'hooks: the schema of a hook threw', error.cause);
       return new InternalServerErrorException();
     }
     if (error instanceof InvalidInputError || error instanceof SerializationError) return new BadRequestException(error.message);
-    this.module.warnOfRequest('hooks: could not store a payload', error);
+    this.module.warnOfRequest('hook-payload-not-stored', 'hooks: could not store a payload', error);
     return new ServiceUnavailableException();
   }
 

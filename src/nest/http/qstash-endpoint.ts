@@ -6,6 +6,7 @@ import type { HttpAdapterHost } from '@nestjs/core';
 import { ClosedError, WorkflowConfigurationError } from '../../core/errors/index.js';
 import { within } from '../../core/async.js';
 import type { LogFields } from '../../core/log-fields.js';
+import type { WarningCode } from '../../core/warning-codes.js';
 import type { DeliveryOutcome } from '../../transports/qstash/deliveries.js';
 import { decodeMessage } from '../../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
@@ -32,7 +33,7 @@ export interface EndpointDependencies {
   readonly qstash: QStashTransport | undefined;
   /** Host that executes deliveries; undefined while the application boots or closes. */
   readonly push: PushHost | undefined;
-  warn(message: string, error?: unknown, fields?: LogFields): void;
+  warn(code: WarningCode, message: string, error?: unknown, fields?: LogFields): void;
 }
 
 interface Answer {
@@ -68,7 +69,7 @@ export function openEndpoint(adapter: Adapter, module: EndpointDependencies): vo
         for (const [name, value] of Object.entries(headers)) adapter.setHeader(response, name, value);
         return adapter.reply(response, body, status) as unknown;
       });
-      answered.catch((error: unknown) => module.warn('qstash: could not answer a request', error));
+      answered.catch((error: unknown) => module.warn('qstash-answer-failed', 'qstash: could not answer a request', error));
     });
   };
   open(`/${path}/qstash`, (request) => answer(module, request, 'delivery'));
@@ -86,9 +87,10 @@ function reserve(adapter: Adapter, what: string): void {
 async function warnOfMissingSettings(adapter: Adapter, module: EndpointDependencies): Promise<void> {
   if (!module.qstash?.settings.keys)
     module.warn(
+      'qstash-keys-missing',
       'qstash: the signing keys are missing: the endpoint answers every delivery with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
     );
-  if ((await keepsRawBodies(adapter)) === 'no') module.warn(`${ANSWERED_500}: ${NO_RAW_BODIES}`);
+  if ((await keepsRawBodies(adapter)) === 'no') module.warn('qstash-raw-body', `${ANSWERED_500}: ${NO_RAW_BODIES}`);
 }
 
 async function answer(module: EndpointDependencies, request: HookHttpRequest, kind: 'delivery' | 'sweep'): Promise<Answer> {
@@ -99,7 +101,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     if (!raw) {
       // Pass the text as an error, because a repeated error is not logged each time. Otherwise
       // anyone who knows the address could fill the log.
-      module.warn(ANSWERED_500, new Error(NO_RAW_BODIES));
+      module.warn('qstash-raw-body', ANSWERED_500, new Error(NO_RAW_BODIES));
       return { status: 500, body: { status: 'no raw body' } };
     }
     const { deliveryUrl, sweepUrl } = qstash.settings;
@@ -117,7 +119,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
   } catch (error) {
     if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
-    module.warn(`qstash: could not process a ${kind}; QStash repeats it`, error);
+    module.warn('qstash-request-failed', `qstash: could not process a ${kind}; QStash repeats it`, error);
     return RETRY_LATER;
   }
 }

@@ -154,6 +154,14 @@ export interface WorkflowModuleOptions {
    */
   listen?: boolean | { url: string };
   /**
+   * Hot standby of the database that answers queries in place of the primary: `list`, `count`,
+   * `failures`, `history`, `describe` and `steps` of the client. Their answers may lag a little.
+   * Starts, messages, results, `status` and the worker always use the primary. While the standby is
+   * away, the primary answers. Parts that the URL leaves out, such as the user, are those of the
+   * primary's address. (default: none; the primary answers all queries)
+   */
+  readReplica?: { url: string };
+  /**
    * Kinds of Nest enhancers that are applied to the bodies of methods with `@Step`. Enhancers may
    * stand on the method or its class, or be global. Global enhancers must expect the context type
    * `'workflow'`. (default: none)

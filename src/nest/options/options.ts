@@ -34,6 +34,7 @@ const KNOWN_OPTIONS = [
   'qstash',
   'pooler',
   'listen',
+  'readReplica',
   'enhancers',
   'currentTransaction',
   'defaults',
@@ -112,6 +113,7 @@ export function toSettings(
     transport,
     qstash,
     pooler,
+    readReplica: checkReadReplica(given.readReplica),
     listen: transport === 'qstash' && given.listen === undefined ? false : checkListen(given.listen, pooler),
     enhancers: checkEnhancers(given.enhancers),
     currentTransaction,
@@ -225,6 +227,13 @@ function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Pooler | u
   if (listen === undefined || typeof listen === 'boolean') return listen ?? pooler === undefined;
   const { url } = checkOptions(listen, 'listen', ['url']);
   readDatabaseUrl(url, 'listen.url');
+  return { url };
+}
+
+function checkReadReplica(replica: WorkflowModuleOptions['readReplica']): ModuleSettings['readReplica'] {
+  if (replica === undefined) return undefined;
+  const { url } = checkOptions(replica, 'readReplica', ['url']);
+  readDatabaseUrl(url, 'readReplica.url');
   return { url };
 }
 

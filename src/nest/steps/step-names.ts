@@ -1,6 +1,7 @@
 import type { DiscoveryService } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import type { Warn } from '../../core/log-fields.js';
 import { hasWorkflowMetadata } from '../../core/workflow-metadata.js';
 import { classOf, declarationsOf } from '../decorators/step-declarations.js';
 import { adoptOverrides, adoptSubstitute, fieldsInPlaceOfSteps } from '../decorators/step-overrides.js';
@@ -22,7 +23,7 @@ const HOW_TO_NAME = `Give each class a stable name: @StepsOf('...'), or @Step({ 
  *   that replace steps
  * @throws WorkflowConfigurationError
  */
-export function prepareSteps(discovery: DiscoveryService, warn: (message: string) => void): void {
+export function prepareSteps(discovery: DiscoveryService, warn: Warn): void {
   const owners = new Map<string, { readonly owner: object; readonly label: string }>();
   const renamed = new Set<string>();
   const fields: string[] = [];
@@ -52,12 +53,14 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
   }
   if (fields.length > 0) {
     warn(
+      'step-field',
       `module: ${fields.join(', ')}: each pass executes a field that replaces a step again, because its class is not a singleton. ` +
         'Make it a method',
     );
   }
   if (renamed.size === 0 || process.env['NODE_ENV'] === 'test') return;
   warn(
+    'minified-names',
     `module: the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may choose other names, and runs ` +
       `in progress could not continue. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
   );

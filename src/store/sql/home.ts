@@ -1,10 +1,5 @@
 import type { Database, Statement } from '../database.js';
-import { faultOf } from '../database-errors.js';
-
-const CLUSTER: Statement = {
-  name: 'durable_read_cluster',
-  text: () => 'SELECT system_identifier::text FROM pg_catalog.pg_control_system()',
-};
+import { readCluster } from './replica.js';
 
 const READ: Statement = {
   name: 'durable_read_home',
@@ -47,7 +42,7 @@ export interface RecordedHome extends Home {
 export async function readHome(database: Database): Promise<{ readonly here: Home; readonly recorded: RecordedHome | undefined }> {
   const [row] = await database.query<[string, string | null, string | null, string | null]>(READ, []);
   const [databaseOid, system, oid, environment] = row!;
-  const here = { systemIdentifier: await readCluster(database), databaseOid };
+  const here = { systemIdentifier: await readCluster((statement) => database.query(statement, [])), databaseOid };
   return { here, recorded: oid === null ? undefined : { systemIdentifier: system, databaseOid: oid, environment } };
 }
 
@@ -66,15 +61,4 @@ export async function recordHome(
 
 export async function hasUnfinishedRuns(database: Database): Promise<boolean> {
   return (await database.query<[boolean]>(UNFINISHED, [])).length > 0;
-}
-
-async function readCluster(database: Database): Promise<string | null> {
-  try {
-    const [row] = await database.query<[string]>(CLUSTER, []);
-    return row![0];
-  } catch (error) {
-    // Some providers do not allow roles to call pg_control_system().
-    if (faultOf(error) === 'refused') return null;
-    throw error;
-  }
 }

@@ -70,21 +70,33 @@ export interface RunDescriptionRow {
   readonly isServed: boolean;
   /**
    * Dispatch keys that living workers claim, as text. They show whether a worker claims a similar
-   * key, such as another version. Read only for pending runs, otherwise empty.
+   * key, such as another version. Read only for runs that a worker should claim or wake now,
+   * otherwise empty.
    */
   readonly served: readonly string[];
+  /** True when the run waits although its wake time has passed: no worker has woken it yet. */
+  readonly isOverdue: boolean;
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
   /** JSON text that says how the code did not fit the run's history. */
   readonly blockedReason: string | null;
+  /** Time at which the pause of a paused run was requested. */
+  readonly pausedAt: number | null;
+  /** JSON text with the actor and the reason of that request. */
+  readonly pausedBy: string | null;
   /** Published values as JSON texts, by key. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
   /**
    * Process that executes the run. `bodies` lists the step bodies that it is executing, for all its
-   * runs.
+   * runs. `isExpired` is true when its heartbeat is overdue.
    */
-  readonly worker: { readonly host: string; readonly pid: number; readonly bodies: readonly ShownBody[] | null } | null;
+  readonly worker: {
+    readonly host: string;
+    readonly pid: number;
+    readonly isExpired: boolean;
+    readonly bodies: readonly ShownBody[] | null;
+  } | null;
   readonly waits: readonly {
     readonly stepKey: string;
     readonly kind: OpenWait['kind'];
@@ -107,6 +119,10 @@ const MAX_SERVED = 10_000;
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
+/** Condition for a waiting run that a worker should have woken. */
+const OVERDUE = `(r.status = 'waiting' AND NOT r.is_blocked AND coalesce(r.wake_at <= now(), false))`;
+const DUE = `(r.status = 'pending' OR ${OVERDUE})`;
+
 const describeSql = (schema: string, id: string): string => `SELECT json_build_object(
   'id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'status', ${shownStatusSql('r')},
   'createdAt', ${milliseconds('r.created_at')}, 'startedAt', ${milliseconds('r.started_at')}, 'finishedAt', ${milliseconds('r.finished_at')},
@@ -117,14 +133,15 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s
     WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
   'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s
-    WHERE r.status = 'pending' AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
+    WHERE ${DUE} AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
+  'isOverdue', ${OVERDUE}, 'pausedAt', ${milliseconds('p.at')}, 'pausedBy', p.data::text,
   'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
     SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs
     WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
   'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
-  'worker', (SELECT json_build_object('host', o.host, 'pid', o.pid, 'bodies', o.bodies) FROM ${schema}.workflow_sessions o WHERE o.id = r.session_id),
+  'worker', (SELECT json_build_object('host', o.host, 'pid', o.pid, 'isExpired', o.expires_at < now(), 'bodies', o.bodies) FROM ${schema}.workflow_sessions o WHERE o.id = r.session_id),
   'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name,
     'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts, 'openedAt', ${milliseconds('w.opened_at')})
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
@@ -132,7 +149,10 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
 FROM ${schema}.workflow_runs r
 LEFT JOIN LATERAL (
   SELECT at, data FROM ${schema}.workflow_run_log WHERE r.is_blocked AND run_id = r.id AND kind = 'blocked' ORDER BY id DESC LIMIT 1
-) AS b ON true WHERE r.id = ${id}`;
+) AS b ON true
+LEFT JOIN LATERAL (
+  SELECT at, data FROM ${schema}.workflow_run_log WHERE r.status = 'paused' AND run_id = r.id AND kind = 'paused' ORDER BY id DESC LIMIT 1
+) AS p ON true WHERE r.id = ${id}`;
 
 const DESCRIBE: Statement = { name: 'durable_describe_run', text: (schema) => describeSql(schema, '$1') };
 

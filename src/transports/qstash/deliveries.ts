@@ -194,6 +194,7 @@ export class Deliveries {
   private cutOff(worker: Worker, { id, name }: Pick<ClaimedRun, 'id' | 'name'>): void {
     const limit = `${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout)`;
     this.warn(
+      'qstash-delivery-cut-off',
       `run "${id}" (${name}): the delivery reached its limit of ${limit} in the middle of a step; another delivery executes the step again`,
       undefined,
       { runId: id, workflow: name },
@@ -242,7 +243,7 @@ export class Deliveries {
       if (this.worker) return this.worker;
       const worker = this.createWorker();
       await worker.start();
-      const failed = (error: unknown): void => this.warn('qstash: could not check for messages to active runs', error);
+      const failed = (error: unknown): void => this.warn('reconcile-failed', 'qstash: could not check for messages to active runs', error);
       this.inboxTimer = setInterval(() => void worker.reconcile().catch(failed), INBOX_CHECK_EVERY_MS);
       return (this.worker = worker);
     });

@@ -181,10 +181,15 @@ export class Publisher {
     // All refusals of a batch share one log line, because QStash may refuse all wake-ups again and
     // again.
     const which = `for example of run "${one.runId}": ${one.reason}`;
-    this.warn(`qstash: refused ${counted(refused.length, 'wake-up')}; retrying, then leaving them to the sweep`, new Error(which), {
-      count: refused.length,
-      runId: one.runId,
-    });
+    this.warn(
+      'qstash-wake-ups-refused',
+      `qstash: refused ${counted(refused.length, 'wake-up')}; retrying, then leaving them to the sweep`,
+      new Error(which),
+      {
+        count: refused.length,
+        runId: one.runId,
+      },
+    );
     this.retryRefused(refused.map(({ runId }) => runId));
   }
 
@@ -226,7 +231,7 @@ export class Publisher {
   }
 
   private retryLater(error: unknown): void {
-    this.warn('qstash: could not announce due runs; retrying', error);
+    this.warn('qstash-announce-failed', 'qstash: could not announce due runs; retrying', error);
     if (this.isClosed) return;
     this.pauseMs = Math.min(Math.max(MIN_PAUSE_MS, this.pauseMs * 2), MAX_PAUSE_MS);
     const pause = Math.max(this.pauseMs, msUntilReset(error));

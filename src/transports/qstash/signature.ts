@@ -29,11 +29,11 @@ export async function isSigned({ qstash, signature, body, url }: SignedRequest, 
   if (isElsewhere) {
     const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, but expected ${url}`;
     const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be the address that QStash calls';
-    warn('qstash: answered a request of QStash with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
+    warn('qstash-wrong-address', 'qstash: answered a request of QStash with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
   } else {
     const why =
       'signed with other keys than qstash.currentSigningKey and nextSigningKey, or more than five minutes ago, or over another body';
-    warn('qstash: answered a request with 401', new Error(`${pathname}: ${why}`));
+    warn('qstash-wrong-signature', 'qstash: answered a request with 401', new Error(`${pathname}: ${why}`));
   }
   return false;
 }

@@ -43,7 +43,8 @@ export class QStashTransport {
    * failure causes a warning and does not prevent the boot.
    */
   ensureSchedule(): void {
-    const failed = (error: unknown): void => this.warn('qstash: could not create the schedule of the sweep', error);
+    const failed = (error: unknown): void =>
+      this.warn('qstash-schedule-failed', 'qstash: could not create the schedule of the sweep', error);
     this.scheduleUpdate = this.updateSchedule().catch(failed);
     this.settings.waitUntil?.(this.scheduleUpdate);
   }
@@ -53,6 +54,7 @@ export class QStashTransport {
     if (before === undefined) return;
     const { namespace, sweepUrl } = this.settings;
     this.warn(
+      'qstash-schedule-changed',
       `qstash: changed the schedule "${namespace}-sweep", which called ${before} and now calls ${sweepUrl}. Give every application or stage that shares this QStash account its own qstash.namespace`,
     );
   }
@@ -71,7 +73,11 @@ function withoutThrowing(waitUntil: WaitUntil, warn: Warn): WaitUntil {
     try {
       waitUntil(promise);
     } catch (error) {
-      warn('qstash: waitUntil failed; the publisher still announces due runs, unless the platform freezes the process first', error);
+      warn(
+        'qstash-wait-until-failed',
+        'qstash: waitUntil failed; the publisher still announces due runs, unless the platform freezes the process first',
+        error,
+      );
     }
   };
 }

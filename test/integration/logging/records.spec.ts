@@ -76,10 +76,10 @@ describe('the log', () => {
     await expect(client.execute(ChargingWorkflow, undefined, { id: 'text' })).rejects.toThrow();
     expect(failures().map(({ level, message }) => `${level} ${String(message)}`)).toEqual([
       expect.stringMatching(
-        /^warn run "text" \(charging\): step "charge" failed, attempt 1 of 2, next at 2\d{3}-\S+Z: the card service is away$/,
+        /^warn run "text" \(charging\): step "charge" failed, attempt 1 of 2, next at 2\d{3}-\S+Z: the card service is away \[step-attempt-failed\]$/,
       ),
-      'warn run "text" (charging): step "charge" failed for good, attempt 2 of 2: the card service is away',
-      expect.stringMatching(/^error run "text" \(charging\) failed with \w+ at step "charge": .*$/),
+      'warn run "text" (charging): step "charge" failed for good, attempt 2 of 2: the card service is away [step-failed]',
+      expect.stringMatching(/^error run "text" \(charging\) failed with \w+ at step "charge": .* \[run-failed\]$/),
     ]);
   });
 
@@ -88,9 +88,17 @@ describe('the log', () => {
     await expect(client.execute(ChargingWorkflow, undefined, { id: 'json' })).rejects.toThrow();
     const about = { workflow: 'charging', runId: 'json' };
     expect(failures().map(({ message }) => JSON.parse(JSON.stringify(message)) as unknown)).toMatchObject([
-      { ...about, step: 'charge', attempt: 1, maxAttempts: 2, nextAttemptAt: expect.any(String), message: expect.any(String) },
-      { ...about, step: 'charge', attempt: 2, maxAttempts: 2 },
-      { ...about, step: 'charge', errorCode: expect.any(String) },
+      {
+        ...about,
+        code: 'step-attempt-failed',
+        step: 'charge',
+        attempt: 1,
+        maxAttempts: 2,
+        nextAttemptAt: expect.any(String),
+        message: expect.any(String),
+      },
+      { ...about, code: 'step-failed', step: 'charge', attempt: 2, maxAttempts: 2 },
+      { ...about, code: 'run-failed', step: 'charge', errorCode: expect.any(String) },
     ]);
     // Pino takes the text from `msg`.
     expect(Object.keys(failures()[0]!.message as object)).toContain('msg');

@@ -282,7 +282,7 @@ describe('WorkflowModule', () => {
       closeLater(module);
       await module.init();
       expect(lines).toContain(
-        'module: InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported; this process does not execute it',
+        'module: InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported; this process does not execute it [module-not-imported]',
       );
       const orphans = lines.filter((line) => line.includes('not among the providers'));
       expect(orphans).toEqual([expect.stringMatching(/^module: @Step\(\) on (\w+\.\w+, ){4}\w+\.\w+ and \d+ more: /)]);

@@ -57,6 +57,7 @@ const refused: Case[] = [
   ['worker.pollInterval', '0', { worker: { pollInterval: 0 } }],
   ...cases('worker.eagerStart', shown(['no', 0, null]), (eagerStart) => ({ worker: { eagerStart } })),
   ...cases('currentTransaction', shown([null, 5, {}, 'manager']), (currentTransaction) => ({ currentTransaction })),
+  ...cases('readReplica', shown([null, true, 'yes', {}, { url: 5 }, { url: 'http://replica/app' }]), (readReplica) => ({ readReplica })),
   ...cases('listen', shown([null, 5, 'yes', {}, { url: 5 }, { url: '' }]), (listen) => ({ listen })),
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),
   ['defaults.stepTimeuot', 'a misspelt option', { defaults: { stepTimeuot: 5 } }],

@@ -31,6 +31,8 @@ export class FaultProxy {
   private cuts: Cut[] = [];
   private trap: Trap | undefined;
   private delayMs = 0;
+  /** Number of connections that clients have made or tried to make. */
+  attempts = 0;
 
   private constructor(
     private readonly listener: Server,
@@ -124,6 +126,7 @@ export class FaultProxy {
   }
 
   private accept(client: Socket): void {
+    this.attempts++;
     if (this.mode === 'refuse') return void client.destroy();
     const socket = this.target.searchParams.get('host');
     const port = Number(this.target.port || 5432);
