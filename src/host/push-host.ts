@@ -51,6 +51,8 @@ export class PushHost {
      * of runs.
      */
     private readonly resident: { pollNow(): void } | undefined,
+    /** Calls the listeners of this process; undefined without listeners. */
+    private readonly listeners: Pick<Sweep, 'run'> | undefined,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
@@ -80,7 +82,7 @@ export class PushHost {
       log: (message, fields) => runtime.logger.line('warn', message, fields),
       failed: (message, error) => runtime.warn(message, error),
     });
-    return [deadSessions, { run: () => this.sendWakeUps() }, ...others];
+    return [deadSessions, { run: () => this.sendWakeUps() }, ...others, ...(this.listeners ? [this.listeners] : [])];
   }
 
   get known(): KnownWorker {
