@@ -131,7 +131,8 @@ export class WorkerHosts {
       this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery);
       qstash.ensureSchedule();
     }
-    delivery?.start();
+    // The application may have been closed meanwhile.
+    if (!this.isStopped) delivery?.start();
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn(UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
     runtime.watch.note();

@@ -1,5 +1,5 @@
 import type { Section } from './flush-section.js';
-import { recordEvents } from './run-events.js';
+import { eventColumns, recordEvents } from './run-events.js';
 
 /**
  * Records events of the runs that the section `changes` has ended or blocked. A flush contains this
@@ -23,7 +23,7 @@ export const stepEvents: Section = {
   sql: (schema, rows) =>
     recordEvents(schema, {
       from: `(SELECT run_id, step_key, error, attempts FROM steps WHERE kind = 'step' AND status = 'failed' OFFSET 0) AS t
-    CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = t.run_id LIMIT 1) AS r CROSS JOIN ${rows}`,
+    CROSS JOIN LATERAL (SELECT ${eventColumns('o')} FROM ${schema}.workflow_runs o WHERE o.id = t.run_id LIMIT 1) AS r CROSS JOIN ${rows}`,
       event: 'x.event',
       error: 't.error',
       facts: `'stepKey', t.step_key, 'attempts', t.attempts`,
