@@ -21,8 +21,8 @@ export interface RunEventError {
   /** Message of the error. */
   readonly message: string;
   /**
-   * Code of the application's error, or the name of an error without a code. For a failed run, it is
-   * the code by which `client.list` and `client.failures` find the run.
+   * Code of the application's error, or the name of an error without a code. For a failed run, it
+   * is the code by which `client.list` and `client.failures` find the run.
    */
   readonly code: string;
 }

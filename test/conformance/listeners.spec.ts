@@ -402,8 +402,8 @@ describe('an application without listeners', () => {
     await app.close();
     await waitFor(inserted, { message: 'the statistics of the server' });
     expect(await touched('workflow_run_events')).toBe(before.events);
-    // A session reads the empty table when it is opened and renewed. With QStash, each delivery that
-    // finds no session opens one.
+    // A session reads the empty table when it is opened and renewed. With QStash, each delivery
+    // that finds no session opens one.
     const sessions = process.env['DURABLE_CONFORMANCE'] === 'qstash' ? 51 : 3;
     expect((await touched('workflow_subscriptions')) - before.subscriptions).toBeLessThanOrEqual(sessions);
   });
