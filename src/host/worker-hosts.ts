@@ -123,6 +123,8 @@ export class WorkerHosts {
     if (this.isStopped) return;
     deployment.foundWorkflows(workflows.map(({ source }) => source));
     const delivery = await this.announceListeners();
+    // The application may be closed during each of these waits.
+    if (this.isStopped) return;
     if (settings.transport !== 'qstash' && workflows.length > 0) {
       this.polling ??= new PollingHost(runtime, workflows, deployment.id);
       await this.polling.start();
@@ -131,7 +133,6 @@ export class WorkerHosts {
       this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery);
       qstash.ensureSchedule();
     }
-    // The application may have been closed meanwhile.
     if (!this.isStopped) delivery?.start();
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn(UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
