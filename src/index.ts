@@ -56,6 +56,18 @@ export { parseDuration, type ConfiguredDuration, type Duration } from './core/du
 export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
+export type {
+  AnyRunEvent,
+  RunBlockedEvent,
+  RunCancelledEvent,
+  RunCompletedEvent,
+  RunEventError,
+  RunEventName,
+  RunEventOf,
+  RunFailedEvent,
+  RunWorkerLostEvent,
+  StepFailedEvent,
+} from './core/run-events.js';
 export type { DispatchKey, RunStatus, ShownStatus } from './core/run.js';
 export type { QStashOptions, QueueFlowOptions } from './nest/options/qstash-options.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
@@ -77,6 +89,7 @@ export {
 export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
 export type { EndpointOptions, HttpOptions } from './nest/options/http-options.js';
+export { OnRunEvent, type OnRunEventOptions } from './nest/decorators/on-run-event.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
 export type { StepMethodOptions } from './nest/decorators/step-declarations.js';
 export { StepsOf } from './nest/decorators/steps-of.js';

@@ -71,6 +71,11 @@ export const WARNING_CODES = [
   'open-steps',
   'promise-not-awaited',
   'same-name-at-once',
+  // Listeners
+  'listener-expired',
+  'listener-failed',
+  'listener-gave-up',
+  'listeners-unavailable',
   // Hooks
   'hook-payload-dropped',
   'hook-payload-not-stored',

@@ -4,6 +4,7 @@ import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } 
 import { checkName, checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
 import { MAX_VERSION } from './run.js';
+import { LISTENER_WORKFLOW_PREFIX } from './run-events.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 /** Options of `@Workflow`. */
@@ -117,6 +118,10 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   if (input !== undefined && !isStandardSchema(input)) {
     throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
   }
+  if (typeof name === 'string' && name.startsWith(LISTENER_WORKFLOW_PREFIX))
+    throw new WorkflowConfigurationError(
+      `${where}: name must not start with "${LISTENER_WORKFLOW_PREFIX}", which is for durable listeners`,
+    );
   const { scope } = options as { scope?: number };
   return {
     scope,

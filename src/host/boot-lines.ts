@@ -1,3 +1,4 @@
+import type { RunListener } from '../core/run-events.js';
 import { databaseLabel } from '../store/database-label.js';
 import { queuesOf } from './create-worker.js';
 import type { FoundWorkflow } from './found-workflow.js';
@@ -39,6 +40,18 @@ function notificationsOf({ direct }: BootedModule): string {
   if (!direct) return 'without notifications (listen: false)';
   return direct.isConnected ? 'with notifications' : 'without notifications until the direct connection opens';
 }
+
+/** Returns the log line that names the listeners of this process and their events. */
+export function listeningLine(listeners: readonly RunListener[]): string {
+  const names = listeners.map(({ name, event, workflow, delivery }) => {
+    const runs = workflow === '' ? '' : ` of "${workflow}"`;
+    return `${name} (${event}${runs}${delivery === 'durable' ? ', durable' : ''})`;
+  });
+  return `listeners: calls ${names.join(', ')}`;
+}
+
+/** Reason why a process with a worker executes no runs. */
+export const NO_WORKFLOWS = 'no class with @Workflow of this module is among the providers';
 
 /** Warning about a deployment id that stays the same when the application is built again. */
 export const UNKNOWN_BUILD =

@@ -15,6 +15,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
   return {
     noticed: (notice) => {
       if (notice.ended) runtime.hub.noticed(notice.ended);
+      if (notice.ended && notice.ended.length > 0) runtime.database.listened.recorded();
       host()?.noticed(notice);
     },
     lost: async () => host()?.directLost(),

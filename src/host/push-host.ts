@@ -51,6 +51,8 @@ export class PushHost {
      * of runs.
      */
     private readonly resident: { pollNow(): void } | undefined,
+    /** Calls the listeners of this process; undefined without listeners. */
+    private readonly listeners: Pick<Sweep, 'run'> | undefined,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
@@ -79,7 +81,7 @@ export class PushHost {
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
       warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });
-    return [deadSessions, { run: () => this.sendWakeUps() }, ...others];
+    return [deadSessions, { run: () => this.sendWakeUps() }, ...others, ...(this.listeners ? [this.listeners] : [])];
   }
 
   get known(): KnownWorker {

@@ -1,16 +1,20 @@
+import type { WorkflowClient } from '../client/client.js';
 import { WorkflowError } from '../core/errors/index.js';
+import type { RunListener } from '../core/run-events.js';
 import { sleep } from '../core/timers.js';
 import type { KnownWorker } from '../client/queries/health.js';
 import { isInRecovery } from '../store/sql/connection-probes.js';
 import { explainReadOnly } from '../store/standby.js';
+import type { ListenerDelivery } from '../maintenance/listener-delivery.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
-import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
+import { executingLine, listeningLine, NO_WORKFLOWS, UNKNOWN_BUILD } from './boot-lines.js';
 import { whileAway } from './boot-retry.js';
 import { failedBoot } from './connection-checks.js';
 import type { Deployment } from './deployment.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { findForeignHome, foreignHomeLine, foreignHomeRemedy, whenHome } from './home-check.js';
 import type { HostDependencies } from './host-dependencies.js';
+import { createListenerDelivery } from './listener-host.js';
 import { PollingHost } from './polling-host.js';
 import { PushHost } from './push-host.js';
 import { describeUnregistered } from './unregistered-runs.js';
@@ -27,6 +31,7 @@ export interface WorkerHostsDependencies extends HostDependencies {
   readonly qstash: QStashTransport | undefined;
   readonly deployment: Deployment;
   readonly watch: UnregisteredWatch;
+  readonly client: WorkflowClient;
 }
 
 /**
@@ -36,6 +41,9 @@ export interface WorkerHostsDependencies extends HostDependencies {
 export class WorkerHosts {
   polling: PollingHost | undefined;
   push: PushHost | undefined;
+  /** Methods of the application that receive run events. The boot sets them. */
+  listeners: readonly RunListener[] = [];
+  private delivery: ListenerDelivery | undefined;
   /** Reason why this process executes no runs yet. The boot updates it at each stage. */
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Reason why the runs in the database do not belong to this process. */
@@ -102,7 +110,7 @@ export class WorkerHosts {
    */
   async stop(): Promise<void> {
     this.isStopped = true;
-    await Promise.all([this.polling?.stop(), this.push?.stop()]);
+    await Promise.all([this.polling?.stop(), this.push?.stop(), this.delivery?.stop()]);
   }
 
   private async start(workflows: readonly FoundWorkflow[]): Promise<void> {
@@ -114,18 +122,37 @@ export class WorkerHosts {
     if (foreign !== undefined) return void this.startAtHome(workflows, foreign, findForeign);
     if (this.isStopped) return;
     deployment.foundWorkflows(workflows.map(({ source }) => source));
-    if (settings.transport !== 'qstash') {
+    const delivery = await this.announceListeners();
+    // The application may be closed during each of these waits.
+    if (this.isStopped) return;
+    if (settings.transport !== 'qstash' && workflows.length > 0) {
       this.polling ??= new PollingHost(runtime, workflows, deployment.id);
       await this.polling.start();
     }
     if (qstash && settings.qstash) {
-      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling);
+      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery);
       qstash.ensureSchedule();
     }
+    if (!this.isStopped) delivery?.start();
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn('unknown-build', UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
     runtime.watch.note();
-    runtime.logger.log(executingLine(runtime, workflows, deployment.id));
+    if (workflows.length === 0) this.idleBecause = NO_WORKFLOWS;
+    else runtime.logger.log(executingLine(runtime, workflows, deployment.id));
+    if (delivery) runtime.logger.log(listeningLine(this.listeners));
+  }
+
+  /**
+   * Announces the listeners before this process executes runs, so that the events of these runs are
+   * recorded.
+   */
+  private async announceListeners(): Promise<ListenerDelivery | undefined> {
+    const { runtime, listeners } = this;
+    if (listeners.length === 0) return undefined;
+    const delivery = (this.delivery ??= createListenerDelivery(runtime, listeners));
+    await delivery.subscribe();
+    runtime.database.listened.onRecorded = () => delivery.poke();
+    return delivery;
   }
 
   /**

@@ -27,7 +27,8 @@ export abstract class BackgroundService {
   }
 
   /**
-   * Does the work once. Never rejects. Resolves to the milliseconds to pause before the next time.
+   * Does the work once. Never rejects. Resolves to the milliseconds to pause before the next time;
+   * infinity when only `schedule` begins the work again.
    */
   protected abstract work(): Promise<number>;
 
@@ -38,6 +39,7 @@ export abstract class BackgroundService {
   protected schedule(pauseMs: number): void {
     if (!this.running || this.working) return;
     clearTimeout(this.timer);
+    if (pauseMs === Number.POSITIVE_INFINITY) return;
     this.timer = setTimeout(() => {
       this.working = this.work().then((nextPauseMs) => {
         this.working = undefined;

@@ -63,6 +63,7 @@ export class DeadSessionsSweep implements Sweep {
     const { database, notices, notifier, returned, warn } = this.dependencies;
     const runs = await takeOver(database, ids, evidence);
     if (runs.length === 0) return;
+    database.listened.recorded();
     warn('worker-died', `sweep: took over ${counted(runs.length, 'run')} of a worker that died`, undefined, { count: runs.length });
     const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
     notices.endedElsewhere(failed);

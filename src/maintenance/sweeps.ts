@@ -3,6 +3,7 @@ import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { handBackOwnerless } from '../store/sql/hand-back.js';
 import { BulkOperationsSweep } from './bulk-operations-sweep.js';
 import { DeadSessionsSweep } from './dead-sessions-sweep.js';
+import { ExpiredListenersSweep } from './expired-listeners-sweep.js';
 import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
@@ -59,5 +60,6 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
     failed: (error) => warn('sweep-failed', 'sweep: could not continue bulk operations', error),
   });
-  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations];
+  const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
+  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners];
 }

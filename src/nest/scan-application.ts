@@ -2,9 +2,11 @@ import type { DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContai
 
 import type { Warn } from '../core/log-fields.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
+import { listenerWorkflows } from '../host/listener-host.js';
 import type { WorkflowRuntime } from '../host/runtime.js';
 import { checkSteps, listSome } from './steps/decorated-steps.js';
 import { EnhancerLookup } from './steps/enhancer-lookup.js';
+import { findListeners } from './listener-scanner.js';
 import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
 import { StepEnhancers } from './steps/step-enhancers.js';
 import { prepareSteps } from './steps/step-names.js';
@@ -39,7 +41,9 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   // Warnings about the whole application are logged by its first module only.
   const isFirst = runtimes[0] === runtime;
   prepareSteps(discovery, isFirst ? warn : () => undefined);
+  const listeners = (runtime.workers.listeners = findListeners(discovery, name));
   const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+  workflows.push(...listenerWorkflows(listeners, settings));
   lookup?.check(discovery, workflows);
   const uncallable = checkSteps(discovery);
   if (!isFirst) return workflows;

@@ -17,7 +17,7 @@ import type { Subscription } from 'rxjs';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { afterBootstrap } from './after-bootstrap.js';
-import { startingOnlyLine } from '../host/boot-lines.js';
+import { NO_WORKFLOWS, startingOnlyLine } from '../host/boot-lines.js';
 import { FirstToStop } from './first-to-stop.js';
 import { defineModule } from './module-definition.js';
 import type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './options/module-types.js';
@@ -232,7 +232,7 @@ export class WorkflowModule
   private whyNoWorker(workflows: number): string | undefined {
     const { workerStart, transport } = this.runtime.settings;
     if (workerStart === 'never') return 'its worker is off (`worker: false` or DURABLE_WORKER=off)';
-    if (workflows === 0) return 'no class with @Workflow of this module is among the providers';
+    if (workflows === 0 && this.runtime.workers.listeners.length === 0) return NO_WORKFLOWS;
     if (workerStart === 'listening' && !this.httpHost.httpAdapter && transport !== 'qstash')
       return 'it does not listen for HTTP requests; set `worker: {}` to execute runs anyway';
     return undefined;

@@ -11,6 +11,7 @@ import type { DatabaseAddress } from './database-label.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
+import { ListenedEvents } from './listened-events.js';
 import { ReadingPool, type ReadingPoolOptions } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
@@ -88,6 +89,8 @@ export class Database {
   /** Calls that wait until another transaction unlocks the row of a run. */
   readonly rowLockQueues = new RowLockQueues();
   readonly unwritable = new UnwritableRuns();
+  /** Run events that have listeners, in whatever process. */
+  readonly listened = new ListenedEvents();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;

@@ -232,6 +232,10 @@ export const COLUMNS = {
    */
   droppedPayloads: [...OWNER, ['id', 'bigint'], ['step_key', 'text'], ['data', 'json']],
   takenMessages: [...OWNER, ['id', 'bigint']],
+  /** Names of the run events to record for runs that `changes` ends or blocks. */
+  runEvents: [['event', 'text']],
+  /** The run event to record for steps that have failed. */
+  stepEvents: [['event', 'text']],
 } as const satisfies Readonly<Record<string, Columns>>;
 
 /** Rows of one flush. */

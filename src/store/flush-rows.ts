@@ -1,6 +1,8 @@
 import type { MessageKind } from '../core/message-kinds.js';
 import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
+import type { ListenedEvents } from './listened-events.js';
+import { eventsOf } from './event-rows.js';
 import { changeRow, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
@@ -9,8 +11,10 @@ const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
  * Builds the rows that make these transitions durable. One statement cannot change the same row
  * twice, so changes of the same row are merged here. The last of several waits of one step wins. A
  * wait that opens and ends in the same flush is not written.
+ *
+ * @param listened run events to record (default: none)
  */
-export function toFlushRows(transitions: readonly Transition[]): FlushRows {
+export function toFlushRows(transitions: readonly Transition[], listened?: ListenedEvents): FlushRows {
   const rows: FlushRows = {
     starts: [],
     checkedStarts: [],
@@ -29,6 +33,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
     continuedRuns: [],
     droppedPayloads: [],
     takenMessages: [],
+    ...eventsOf(transitions, listened),
   };
   const waits = new Map<string, FlushRows['waits'][number]>();
   const states = new Map<string, FlushRows['states'][number]>();

@@ -115,7 +115,10 @@ export class JournalWriter {
     // When the session of these entries has ended, the statement still shows which entries an
     // earlier try had written.
     const fence = sessionId === null ? null : (current ?? fenceOfEndedSession(sessionId));
-    const rows = toFlushRows(entries.map((entry) => entry.transition));
+    const rows = toFlushRows(
+      entries.map((entry) => entry.transition),
+      this.database.listened,
+    );
     const sentAt = performance.now();
     const result = await flush(this.database, fence, rows);
     this.clock.sync(result.now, sentAt);
@@ -123,6 +126,7 @@ export class JournalWriter {
       await this.events.moved();
       return 'moved';
     }
+    if (rows.runEvents.length > 0 || rows.stepEvents.length > 0) this.database.listened.recorded();
     if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.events.fenced(sessionId));
     return resolveOutcomes(this.database, entries, rows, result);
   }

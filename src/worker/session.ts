@@ -119,7 +119,7 @@ export class Session {
     if (this.direct) await within(LOCK_TIMEOUT_MS, this.hold(id));
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
-    const { now, server } = await openSession(this.database, {
+    const { now, server, listened } = await openSession(this.database, {
       id,
       host: hostname(),
       pid: process.pid,
@@ -129,6 +129,7 @@ export class Session {
       serves,
     });
     this.clock.sync(now, askedAt);
+    this.database.listened.refresh(listened);
     const fence = { id, server };
     this.doubtful = undefined;
     this.current = fence;
@@ -275,6 +276,7 @@ export class Session {
     }
     if (answer) {
       this.clock.sync(answer.now, sentAt);
+      this.database.listened.refresh(answer.listened);
       this.renewedAt = sentAt;
       if (this.id === id && this.current?.server !== answer.server) this.options.moved();
     } else if (this.id === id) this.options.lost(id);

@@ -6,9 +6,11 @@ import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowBulkOperation } from './workflow-bulk-operation.entity.js';
 import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
+import { WorkflowRunEvent } from './workflow-run-event.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
+import { WorkflowSubscription } from './workflow-subscription.entity.js';
 import { WorkflowTag } from './workflow-tag.entity.js';
 import { WorkflowWait } from './workflow-wait.entity.js';
 
@@ -21,9 +23,11 @@ export {
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowRun,
+  WorkflowRunEvent,
   WorkflowSession,
   WorkflowState,
   WorkflowStep,
+  WorkflowSubscription,
   WorkflowTag,
   WorkflowWait,
 };
@@ -45,5 +49,7 @@ export const durableEntities = [
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowHome,
+  WorkflowSubscription,
+  WorkflowRunEvent,
   WorkflowHistoryEntry,
 ] as const;

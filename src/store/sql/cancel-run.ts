@@ -7,6 +7,7 @@ import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
+import { eventColumns, recordEvents } from './run-events.js';
 import { IS_BLOCKED, TERMINAL } from './run-status.js';
 
 /**
@@ -58,11 +59,12 @@ const BUMP_CANCEL: Statement = {
     ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
     wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
   FROM requested WHERE r.id = ANY (ARRAY[requested.id])
-  RETURNING r.id, r.status, r.queue, r.name, r.version,
+  RETURNING ${eventColumns('r')},
     CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
 ), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
+), events AS (${recordEvents(schema, { from: 'bumped r', where: `r.status = 'cancelled'`, event: `'run.cancelled'`, error: 'r.error' })}
 ), unpaused AS (
   DELETE FROM ${schema}.workflow_inbox i USING (
     SELECT m.run_id, m.id FROM bumped
@@ -162,6 +164,9 @@ export async function notifyOfCancel(database: Database, requests: readonly Canc
     return database.deliver<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [ids, errors, parents], 'first');
   });
   const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);
-  if (ended.length > 0) await database.deliver(CLEAR, [ended], 'first');
+  if (ended.length > 0) {
+    database.listened.recorded();
+    await database.deliver(CLEAR, [ended], 'first');
+  }
   return rows.map(([id, status, queue, name, version, parentId]) => ({ id, status, queue, name, version, parentId }));
 }

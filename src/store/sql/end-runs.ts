@@ -4,6 +4,7 @@ import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../co
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
 import { KEPT_BY_FAILED } from './message-kinds.js';
+import { eventColumns, recordEvents } from './run-events.js';
 import { TERMINAL } from './run-status.js';
 
 /** Parameters for ending runs without executing their workflow code. */
@@ -64,7 +65,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
     error_code = CASE WHEN $3 = 'failed' THEN $4 END, session_id = NULL, epoch = r.epoch + 1,
     ready_at = NULL, wake_at = NULL, is_blocked = false
   FROM locked WHERE r.id = ANY (ARRAY[locked.id])
-  RETURNING r.id, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
+  RETURNING ${eventColumns('r')}, r.error, r.error_code, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, $5, $6::json FROM ended
 ), waits AS (
@@ -73,6 +74,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
   DELETE FROM ${schema}.workflow_inbox i USING ended WHERE i.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND i.kind IN ${KEPT_BY_FAILED})
 ), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
+), events AS (${recordEvents(schema, { from: 'ended r', event: `'run.' || r.status`, error: 'r.error', facts: `'code', r.error_code` })}
 )
 SELECT id, parent FROM ended WHERE true${lockTimeout}`,
 });
@@ -116,6 +118,7 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
   // With a transaction or `fail`, the caller gets the error of the database. Otherwise a run that
   // the database refuses to change is left out.
   const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
+  if (rows.length > 0) database.listened.recorded();
   return rows.map(([id, parentId]) => ({ id, parentId }));
 }
 

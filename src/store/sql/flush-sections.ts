@@ -1,8 +1,10 @@
 import { childAddressSql } from '../../core/step-key-format.js';
 import { COLUMNS } from '../flush-columns.js';
 import { columnList, fromMs, owned, valueList, withoutEpoch, type Section } from './flush-section.js';
+import { runEvents, stepEvents } from './flush-events.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
+import { eventColumns } from './run-events.js';
 import { TERMINAL } from './run-status.js';
 
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
@@ -46,7 +48,7 @@ export const SECTIONS: readonly Section[] = [
     // say. The planner cannot use = ANY (ARRAY[..]) in the other direction, to look up x. IS TRUE
     // hides the conditions on the owner. Otherwise the planner could read all running rows by these
     // conditions, and compare each row with each change (105 ms for 500 changes).
-    sql: (schema, rows) => `
+    sql: (schema, rows, has) => `
   UPDATE ${schema}.workflow_runs r SET
     status = x.status,
     output = x.output,
@@ -64,16 +66,16 @@ export const SECTIONS: readonly Section[] = [
   FROM session, ${rows}
   WHERE r.id = ANY (ARRAY[x.id]) AND (r.session_id = session.id AND r.epoch = x.epoch AND r.status = 'running') IS TRUE
     AND (x.wake_count IS NULL OR r.wake_count = x.wake_count)
-  RETURNING r.id`,
+  RETURNING ${has('runEvents') ? `${eventColumns('r')}, r.is_blocked, r.continued_as, r.error, r.error_code, r.failed_step` : 'r.id'}`,
   },
   {
     key: 'steps',
-    sql: (schema, rows) => `
+    sql: (schema, rows, has) => `
   INSERT INTO ${schema}.workflow_steps (${columnList(COLUMNS.steps)})
   SELECT ${valueList(COLUMNS.steps, { started_at: fromMs('x.started_at'), finished_at: fromMs('x.finished_at') })}
   FROM session CROSS JOIN ${rows} ${owned(schema)}
   ON CONFLICT (run_id, step_key) DO NOTHING
-  RETURNING 1`,
+  RETURNING ${has('stepEvents') ? 'run_id, step_key, kind, status, error, attempts' : '1'}`,
   },
   {
     key: 'waits',
@@ -187,4 +189,6 @@ export const SECTIONS: readonly Section[] = [
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
   },
+  runEvents,
+  stepEvents,
 ];

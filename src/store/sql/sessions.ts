@@ -1,18 +1,12 @@
 import { createHash } from 'node:crypto';
 
-import type { ClientBase } from 'pg';
-
-import { WorkerLostError } from '../../core/errors/index.js';
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
-import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
 import { unlessRefused } from '../many-runs.js';
-import { clearSuspects } from './clear-suspects.js';
+import { explainLoss, MAX_EXCLUSIVE_LOSSES } from './explain-loss.js';
 import { changeOwned, handBackAll, handBackWritable } from './hand-back.js';
+import { eventColumns, listenedEvents, recordEvents } from './run-events.js';
 import { SERVER } from './server-identity.js';
-
-/** Number of workers that must die while they execute a run alone, before that run fails. */
-const MAX_EXCLUSIVE_LOSSES = 3;
 
 const OPEN: Statement = {
   name: 'durable_open_session',
@@ -21,7 +15,7 @@ const OPEN: Statement = {
   ) => `INSERT INTO ${schema}.workflow_sessions AS s (id, kind, host, pid, deployment_id, expires_at, holds_lock, serves) OVERRIDING SYSTEM VALUE
 VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6, $7::text[])
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, holds_lock = excluded.holds_lock
-RETURNING ${SERVER}, extract(epoch FROM now())::float8 * 1000`,
+RETURNING ${SERVER}, extract(epoch FROM now())::float8 * 1000, ${listenedEvents(schema)}`,
 };
 
 const HEARTBEAT: Statement = {
@@ -30,7 +24,7 @@ const HEARTBEAT: Statement = {
     schema,
     lockTimeout,
   ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
-WHERE id = $1::bigint${lockTimeout} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
+WHERE id = $1::bigint${lockTimeout} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}, ${listenedEvents(schema)}`,
 };
 
 const CLOSE: Statement = {
@@ -90,7 +84,7 @@ const takeOverText = (schema: string, narrow: string): string => `WITH lost AS M
   WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[])${narrow} ORDER BY r.id FOR NO KEY UPDATE
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind) SELECT id, 'worker_lost' FROM lost
-)
+), taken AS (
 UPDATE ${schema}.workflow_runs r SET
   session_id = NULL,
   worker_losses = least(r.worker_losses + 1, 30000),
@@ -99,7 +93,10 @@ UPDATE ${schema}.workflow_runs r SET
   finished_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN now() END,
   ready_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
-RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`;
+RETURNING ${eventColumns('r')}, r.worker_losses, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent
+), events AS (${recordEvents(schema, { from: 'taken r', event: `'run.workerLost'`, facts: `'losses', r.worker_losses` })}
+)
+SELECT id, status, parent FROM taken`;
 
 const TAKE_OVER_RUNS: Statement = { name: 'durable_take_over_runs', text: (schema) => takeOverText(schema, '') };
 const TAKE_OVER_ONLY: Statement = {
@@ -111,29 +108,6 @@ const TAKE_BACK_LOSS: Statement = {
   name: 'durable_take_back_loss',
   text: (schema, lockTimeout) =>
     `UPDATE ${schema}.workflow_runs SET exclusive_losses = exclusive_losses - 1 WHERE id = $1 AND exclusive_losses > 0 AND finished_at IS NULL${lockTimeout}`,
-};
-
-const CLEAR_WAITS: Statement = {
-  name: 'durable_clear_waits',
-  // Waits for children stay: the children continue, and a retry of the run waits for them again.
-  text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1 AND kind <> 'child'`,
-};
-
-const EXPLAIN_LOSS: Statement = {
-  name: 'durable_explain_loss',
-  text: (schema) =>
-    `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
-};
-
-/**
- * Sends a message to the parent of a run that has failed because its workers died. A run that fails
- * for another reason sends the same kind of message.
- */
-const NOTIFY_PARENT: Statement = {
-  name: 'durable_tell_parent_of_loss',
-  text: (schema) => `INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
-SELECT parent_run_id, 'child_failed', parent_step_key, error FROM ${schema}.workflow_runs
-WHERE id = $1 AND status = 'failed' AND parent_run_id IS NOT NULL AND parent_step_key IS NOT NULL`,
 };
 
 /**
@@ -161,9 +135,17 @@ export async function openSession(
   },
 ): Promise<Heartbeat> {
   const { id, host, pid, deploymentId, ttlMs, holdsLock, serves = [] } = session;
-  const [row] = await database.query<[string, number]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock, serves.map(dispatchKeyText)]);
-  const [server, now] = row!;
-  return { now, server };
+  const [row] = await database.query<[string, number, string[] | null]>(OPEN, [
+    id,
+    host,
+    pid,
+    deploymentId,
+    ttlMs,
+    holdsLock,
+    serves.map(dispatchKeyText),
+  ]);
+  const [server, now, listened] = row!;
+  return { now, server, listened };
 }
 
 /** Values that the database server returns when a session is opened or renewed. */
@@ -171,6 +153,8 @@ export interface Heartbeat {
   /** Time of the server, in milliseconds since the epoch. */
   readonly now: number;
   readonly server: string;
+  /** Names of the run events that have listeners, in whatever process. */
+  readonly listened: readonly string[] | null;
 }
 
 /**
@@ -192,10 +176,10 @@ export async function heartbeat(
 ): Promise<Heartbeat | undefined> {
   for (const execute of executors) {
     const { id, ttlMs, holdsLock } = values();
-    const rows = await execute<[number, string]>(HEARTBEAT, [id, ttlMs, holdsLock]);
+    const rows = await execute<[number, string, string[] | null]>(HEARTBEAT, [id, ttlMs, holdsLock]);
     if (!rows) continue;
     const [row] = rows;
-    return row && { now: row[0], server: row[1] };
+    return row && { now: row[0], server: row[1], listened: row[2] };
   }
   throw new Error('no connection executed the heartbeat');
 }
@@ -271,7 +255,8 @@ export async function takeOver(database: Database, ids: readonly string[], evide
           ? await database.query<LostRow>(TAKE_OVER_ONLY, [sessions, exclusive, only], client)
           : await database.query<LostRow>(TAKE_OVER_RUNS, [sessions, exclusive], client);
         const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
-        await explain(database, client, lost);
+        const failed = lost.filter((run) => run.status === 'failed');
+        for (const { id } of failed) await explainLoss(database, client, id);
         return lost;
       };
       return way === 'together' ? take() : changeOwned(database, client, sessions, take);
@@ -286,14 +271,4 @@ export async function takeOver(database: Database, ids: readonly string[], evide
  */
 export async function takeBackLoss(database: Database, runId: string): Promise<void> {
   await database.query(TAKE_BACK_LOSS, [runId]);
-}
-
-async function explain(database: Database, client: ClientBase, lost: readonly LostRun[]): Promise<void> {
-  for (const { id, status } of lost) {
-    if (status !== 'failed') continue;
-    await database.query(CLEAR_WAITS, [id], client);
-    await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_EXCLUSIVE_LOSSES))], client);
-    await database.query(NOTIFY_PARENT, [id], client);
-    await clearSuspects(database, client, id);
-  }
 }
