@@ -378,8 +378,6 @@ describe('an application without listeners', () => {
   });
 
   it('executes no statement on the tables of listeners for its runs', async () => {
-    const boot = (): Promise<TestApplication> =>
-      startApplication(database.url, [Pays, Ships], { ...configured(), worker: { sessionTtl: '1h', suspendAfter: 20 } });
     const touched = async (table: string): Promise<number> => {
       const [row] = await database.query<{ touched: string }>(
         `SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del AS touched FROM pg_stat_user_tables WHERE relname = $1`,
@@ -393,18 +391,16 @@ describe('an application without listeners', () => {
       );
       return Number(row!.runs) === 50;
     };
+    const app = await startApplication(database.url, [Pays, Ships], { ...configured(), worker: { sessionTtl: '1h', suspendAfter: 20 } });
+    // One run after the other, so that each run needs flushes of its own.
+    for (let index = 0; index < 50; index++) await app.client.execute(Pays, { fails: index % 2 === 0 }).catch(() => undefined);
     // The server shows what a connection has done once the connection is closed.
-    await (await boot()).close();
-    const before = { events: await touched('workflow_run_events'), subscriptions: await touched('workflow_subscriptions') };
-    const app = await boot();
-    const handles = await Promise.all(Array.from({ length: 50 }, (_, index) => app.client.start(Pays, { fails: index % 2 === 0 })));
-    await Promise.allSettled(handles.map((handle) => handle.result()));
     await app.close();
     await waitFor(inserted, { message: 'the statistics of the server' });
-    expect(await touched('workflow_run_events')).toBe(before.events);
+    // The migration reads the empty table when it builds the two indexes.
+    expect(await touched('workflow_run_events')).toBeLessThanOrEqual(2);
     // A session reads the empty table when it is opened and renewed. With QStash, each delivery
     // that finds no session opens one.
-    const sessions = process.env['DURABLE_CONFORMANCE'] === 'qstash' ? 51 : 3;
-    expect((await touched('workflow_subscriptions')) - before.subscriptions).toBeLessThanOrEqual(sessions);
+    expect(await touched('workflow_subscriptions')).toBeLessThanOrEqual(process.env['DURABLE_CONFORMANCE'] === 'qstash' ? 110 : 10);
   });
 });
