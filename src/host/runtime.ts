@@ -1,14 +1,18 @@
 import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
+import { DatabaseGauges } from '../client/queries/database-gauges.js';
+import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { HookIntake } from '../client/hook-intake.js';
 import { ResultHub } from '../client/result-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseClock } from '../core/clock.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { HookSchemas } from '../core/hook-schemas.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { DueRun } from '../core/run.js';
+import type { EndedElsewhere } from '../core/run-notices.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError } from '../core/errors/index.js';
 import { within } from '../core/async.js';
@@ -28,6 +32,7 @@ import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
+import { processGauges } from './process-gauges.js';
 import { OutageLog } from './outage-log.js';
 import type { PushHost } from './push-host.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
@@ -68,6 +73,9 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
   readonly hookIntake: HookIntake;
+  readonly metricsReader: MetricsReader;
+  /** Stops the export of metrics to OpenTelemetry. Undefined while nothing is exported. */
+  stopExport: (() => void) | undefined;
   /** The module's name; undefined for the module without a name. */
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
@@ -87,6 +95,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     readonly database: Database,
     readonly orm: DataSource,
     private readonly connection: ResolvedConnection,
+    readonly metrics: DurableMetrics,
     readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
@@ -101,6 +110,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       {
         fenced: (sessionId) => void Promise.all([this.workers.polling?.fenced(sessionId), this.workers.push?.fenced(sessionId)]),
         moved: async () => void (await Promise.all([this.workers.polling?.moved(), this.workers.push?.moved()])),
+        flushed: (outcome, ms, entries) => metrics.flushed(outcome, ms, entries),
         trouble: (error, fields) => this.warn('journal: the database does not take writes; trying again', error, fields),
       },
       DEFAULT_JOURNAL_LIMITS,
@@ -139,11 +149,15 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       runTimeoutMs,
       now,
     });
+    const gauges = new DatabaseGauges(forCallers(database), () => this.workers.known.keys, now);
+    this.metricsReader = new MetricsReader(metrics, () => processGauges(this), gauges, name);
     const dependencies: ClientDependencies = {
       database: forCallers(database),
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,
+      metrics,
+      metricsReader: this.metricsReader,
       get deploymentId() {
         return deployment.id;
       },
@@ -231,8 +245,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ messages: runIds });
   }
 
-  endedElsewhere(runIds: readonly string[]): void {
-    if (runIds.length === 0) return;
+  endedElsewhere(runs: readonly EndedElsewhere[]): void {
+    if (runs.length === 0) return;
+    for (const { name, status } of runs) this.metrics.runEnded(name, status);
+    const runIds = runs.map(({ id }) => id);
     this.hub.noticed(runIds);
     this.direct?.notify({ ended: runIds });
   }
@@ -248,6 +264,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
 
   /** Closes everything, even if one part fails to close. */
   private async closeAll(): Promise<void> {
+    this.stopExport?.();
     const watched = this.watch.stop();
     const failed = (error: unknown): void => this.warn('module: could not close one of its parts', error);
     await this.workers.stop().catch(failed);

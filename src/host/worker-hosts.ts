@@ -40,6 +40,8 @@ export class WorkerHosts {
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Reason why the runs in the database do not belong to this process. */
   private foreign: string | undefined;
+  /** True once the boot has decided that this process executes runs. */
+  isExpected = false;
   private isStopped = false;
 
   constructor(
@@ -66,6 +68,7 @@ export class WorkerHosts {
    * @throws WorkflowConfigurationError, DatabaseUnavailableError
    */
   async startAtBoot(workflows: readonly FoundWorkflow[]): Promise<void> {
+    this.isExpected = true;
     const { database, logger, settings } = this.runtime;
     const start = async (): Promise<void> => {
       try {
@@ -86,6 +89,7 @@ export class WorkerHosts {
    * start, but does not end the process.
    */
   async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
+    this.isExpected = true;
     while (!this.isStopped) {
       try {
         return await this.start(workflows);
@@ -114,6 +118,7 @@ export class WorkerHosts {
     if (foreign !== undefined) return void this.startAtHome(workflows, foreign, findForeign);
     if (this.isStopped) return;
     deployment.foundWorkflows(workflows.map(({ source }) => source));
+    runtime.metrics.expect(workflows.map(({ definition }) => definition.name));
     if (settings.transport !== 'qstash') {
       this.polling ??= new PollingHost(runtime, workflows, deployment.id);
       await this.polling.start();

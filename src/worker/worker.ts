@@ -68,6 +68,7 @@ export class Worker {
       MIN_BLOCK_MS,
       () => this.runs.bodies(),
       (message) => events.log('warn', message),
+      (seconds) => options.metrics.loopStalled(seconds),
     );
     this.bodiesShown = new BodiesShown(database, {
       sessionId: () => session.id,
@@ -195,6 +196,7 @@ export class Worker {
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
     const { size } = this.runs;
+    this.options.metrics.sessionsFenced.add();
     this.warn(`worker: another process took over the session, and continues its ${counted(size, 'run')}`, sessionId, size);
     // The takeover counted as one death of a worker for the run that was executed alone, and three
     // deaths fail the run. This worker is alive, so the count must be corrected.

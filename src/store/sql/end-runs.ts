@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 
+import type { EndedElsewhere } from '../../core/run-notices.js';
 import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
@@ -64,7 +65,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
     error_code = CASE WHEN $3 = 'failed' THEN $4 END, session_id = NULL, epoch = r.epoch + 1,
     ready_at = NULL, wake_at = NULL, is_blocked = false
   FROM locked WHERE r.id = ANY (ARRAY[locked.id])
-  RETURNING r.id, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
+  RETURNING r.id, r.name, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, $5, $6::json FROM ended
 ), waits AS (
@@ -74,15 +75,14 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
 ), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 )
-SELECT id, parent FROM ended WHERE true${lockTimeout}`,
+SELECT id, parent, name FROM ended WHERE true${lockTimeout}`,
 });
 
 const END_OR_FAIL = endStatement('durable_end_runs', 'NOWAIT');
 const END_UNLOCKED = endStatement('durable_end_unlocked_runs', 'SKIP LOCKED');
 
 /** A run that was ended. */
-export interface EndedRun {
-  readonly id: string;
+export interface EndedRun extends EndedElsewhere {
   /**
    * Id of the parent. A message about the end is in the inbox of the parent, but the parent has not
    * been notified.
@@ -112,11 +112,11 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
     which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
   ];
   const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
-  const end = (ids: readonly string[]) => database.query<[string, string | null]>(statement, values(ids), client);
+  const end = (ids: readonly string[]) => database.query<[string, string | null, string]>(statement, values(ids), client);
   // With a transaction or `fail`, the caller gets the error of the database. Otherwise a run that
   // the database refuses to change is left out.
   const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
-  return rows.map(([id, parentId]) => ({ id, parentId }));
+  return rows.map(([id, parentId, name]) => ({ id, name, status, parentId }));
 }
 
 const OVERDUE: Statement = {
