@@ -82,13 +82,16 @@ export {
   InjectWorkflowClient,
   InjectWorkflowRepository,
   getWorkflowClientToken,
+  getWorkflowHealthIndicatorToken,
   getWorkflowOptionsToken,
   getWorkflowRepositoryToken,
   WORKFLOW_OPTIONS,
 } from './nest/tokens.js';
 export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
-export type { EndpointOptions, HttpOptions } from './nest/options/http-options.js';
+export { DurableHealthIndicator, type DurableHealthResult } from './nest/health/durable-health-indicator.js';
+export type { HealthThresholds } from './nest/health/thresholds.js';
+export type { EndpointOptions, HttpOptions, MetricsEndpointOptions } from './nest/options/http-options.js';
 export { OnRunEvent, type OnRunEventOptions } from './nest/decorators/on-run-event.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
 export type { StepMethodOptions } from './nest/decorators/step-declarations.js';

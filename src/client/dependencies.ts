@@ -1,6 +1,7 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { ReadReplica } from '../store/read-replica.js';
@@ -9,6 +10,7 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import type { AmbientManager } from './transactions/caller-transactions.js';
 import type { DeadLetterStore } from './dead-letters.js';
 import type { KnownDirectConnection, KnownWorker } from './queries/health.js';
+import type { MetricsReader } from './queries/metrics-reader.js';
 import type { ResultHub } from './result-hub.js';
 
 /** Parts of the module that a client uses. */
@@ -19,6 +21,8 @@ export interface ClientDependencies extends RunNotices {
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly payloads: Payloads;
+  readonly metrics: DurableMetrics;
+  readonly metricsReader: MetricsReader;
   readonly deploymentId: string;
   /** Name of the module. Undefined when the module has no name. */
   readonly module: string | undefined;

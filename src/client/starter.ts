@@ -74,6 +74,7 @@ export class Starter {
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
       return this.handles(run.id, false, undefined);
     }
+    this.dependencies.metrics.runStarted(run.name);
     const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
     if (reservation) {
       const { id, name, version, queue, input } = run;
@@ -149,7 +150,10 @@ export class Starter {
   async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
     const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
-    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => void this.announce(started));
+    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => {
+      for (const { name } of started) this.dependencies.metrics.runStarted(name);
+      void this.announce(started);
+    });
     const seen = new Set<string>();
     return runs.map((run, index) => {
       const isNew = created.has(run.id) && !seen.has(run.id);

@@ -1,4 +1,4 @@
-import type { DispatchKey, DueRun, RunStatus } from './run.js';
+import type { DispatchKey, DueRun, RunStatus, TerminalStatus } from './run.js';
 
 /**
  * Announces stored changes of runs to the components that act on them, in this process or in
@@ -20,7 +20,15 @@ export interface RunNotices {
    * Announces runs that have ended and are not executed by this process, so that callers stop
    * waiting for the results.
    */
-  endedElsewhere(runIds: readonly string[]): void;
+  endedElsewhere(runs: readonly EndedElsewhere[]): void;
+}
+
+/** A run that has ended without a worker of this process. */
+export interface EndedElsewhere {
+  readonly id: string;
+  /** Name of the workflow. */
+  readonly name: string;
+  readonly status: Exclude<TerminalStatus, 'completed'>;
 }
 
 /** Current state of a run whose `wake_count` was raised because of a new message. */
@@ -36,7 +44,7 @@ export interface NotifiedRun extends DispatchKey {
 export async function announce(notices: RunNotices, runs: readonly NotifiedRun[]): Promise<void> {
   const running = runs.filter(({ status }) => status === 'running').map(({ id }) => id);
   if (running.length > 0) notices.messaged(running);
-  const ended = runs.filter(({ status }) => status === 'cancelled').map(({ id }) => id);
+  const ended = runs.flatMap(({ id, name, status }) => (status === 'cancelled' ? { id, name, status } : []));
   if (ended.length > 0) notices.endedElsewhere(ended);
   const due = runs.filter(({ status }) => status === 'pending');
   if (due.length > 0) await notices.due(due);

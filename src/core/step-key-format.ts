@@ -87,6 +87,17 @@ export function beginningOf(stepKey: string): string {
 }
 
 /**
+ * Returns the name of a step for metrics: `charge` for `charge`, `charge#2` and `charge:item-7`. A
+ * name that contains a colon is cut there. Uses no regular expression, because it is called for
+ * each result.
+ */
+export function stepLabelOf(stepKey: string): string {
+  const colon = stepKey.indexOf(':');
+  const end = colon > 0 ? colon : stepKey.lastIndexOf('#');
+  return end > 0 ? stepKey.slice(0, end) : stepKey;
+}
+
+/**
  * Returns the address to which a child run sends its result. The address changes when an operator
  * retries the parent. So the result of a child from before the retry is not taken for the result of
  * a new child.

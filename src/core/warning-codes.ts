@@ -76,6 +76,8 @@ export const WARNING_CODES = [
   'listener-failed',
   'listener-gave-up',
   'listeners-unavailable',
+  // Telemetry
+  'metrics-not-exported',
   // Hooks
   'hook-payload-dropped',
   'hook-payload-not-stored',

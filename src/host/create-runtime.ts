@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowError } from '../core/errors/index.js';
+import { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Warn } from '../core/log-fields.js';
 import { Database } from '../store/database.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
@@ -11,6 +12,7 @@ import { readClock } from '../store/sql/connection-probes.js';
 import { QStashTransport } from '../transports/qstash/transport.js';
 import { whileAway } from './boot-retry.js';
 import { checkPool, failedBoot } from './connection-checks.js';
+import { exportMetrics } from './otel-meter.js';
 import { resolveConnection } from './connection.js';
 import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
 import type { ModuleSettings } from './settings.js';
@@ -32,8 +34,9 @@ export async function createRuntime(
   const orm = createOrm(connection.settings, schema, pooler, openClients);
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
   const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
-  const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
-  const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, qstash);
+  const metrics = new DurableMetrics();
+  const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, metrics, warn));
+  const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash);
   const prepare = async (): Promise<string[]> => {
     if (!orm.isInitialized) await orm.initialize();
     const migrated = await prepareSchema(orm, schema, settings.autoMigrate ? 'migrate' : 'check');
@@ -47,6 +50,7 @@ export async function createRuntime(
     const applied = await whileAway(watched, connection.patienceMs, (message) =>
       runtime.logger.line('warn', message, { code: 'database-unreachable' }),
     );
+    runtime.stopExport = await exportMetrics(runtime.metricsReader, parts.name, warn);
     // A replica that cannot be used is reported at boot, and not with the first query.
     void runtime.replica?.check();
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);

@@ -71,6 +71,7 @@ export function createWorker(
       takes,
       deploymentId,
       onMismatch: options.onMismatch === 'auto' ? (environment === 'test' ? 'fail' : 'block') : options.onMismatch,
+      metrics: runtime.metrics,
       engine: {
         payloads: runtime.payloads,
         isDevelopment,

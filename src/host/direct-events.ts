@@ -14,11 +14,15 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
   let isMissing = false;
   return {
     noticed: (notice) => {
+      runtime.metrics.noticesReceived.add();
       if (notice.ended) runtime.hub.noticed(notice.ended);
       if (notice.ended && notice.ended.length > 0) runtime.database.listened.recorded();
       host()?.noticed(notice);
     },
-    lost: async () => host()?.directLost(),
+    lost: async () => {
+      runtime.metrics.directLosses.add();
+      await host()?.directLost();
+    },
     failed: (error) => runtime.warn('notice-failed', 'listen: could not handle a notification', error),
     connected: () => {
       if (isMissing) runtime.logger.log('listen: the direct connection is open');

@@ -4,6 +4,7 @@ import type { RunNotices } from '../core/run-notices.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { WarningCode } from '../core/warning-codes.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
@@ -19,6 +20,8 @@ import type { ModuleSettings } from './settings.js';
 export interface HostDependencies extends RunNotices {
   readonly settings: ModuleSettings;
   readonly payloads: Payloads;
+  /** Counters and histograms of the module in this process. */
+  readonly metrics: DurableMetrics;
   readonly database: Database;
   readonly clock: DatabaseClock;
   readonly journal: Journal;

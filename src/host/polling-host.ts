@@ -62,6 +62,7 @@ export class PollingHost {
       payloads: runtime.payloads,
       notifier: runtime.notifier,
       notices: runtime,
+      metrics: runtime.metrics,
       deploymentId,
       sessionTtlMs: worker.sessionTtlMs,
       ownSession: () => this.session.id,

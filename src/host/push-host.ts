@@ -74,6 +74,7 @@ export class PushHost {
       payloads: runtime.payloads,
       notifier: runtime.notifier,
       notices: runtime,
+      metrics: runtime.metrics,
       deploymentId: this.deploymentId,
       sessionTtlMs: runtime.settings.worker.sessionTtlMs,
       ownSession: () => undefined,
@@ -104,6 +105,18 @@ export class PushHost {
    *   has answered
    */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
+    const { metrics } = this.runtime;
+    try {
+      const outcome = await this.execute(message);
+      metrics.delivered(outcome);
+      return outcome;
+    } catch (error) {
+      metrics.delivered('error');
+      throw error;
+    }
+  }
+
+  private async execute(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
     if (this.stopped.signal.aborted) return 'closed';
     this.resident.pollNow();

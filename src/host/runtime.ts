@@ -1,15 +1,19 @@
 import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
+import { DatabaseGauges } from '../client/queries/database-gauges.js';
+import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { HookIntake } from '../client/hook-intake.js';
-import { ResultHub } from '../client/result-hub.js';
+import type { ResultHub } from '../client/result-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseClock } from '../core/clock.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { HookSchemas } from '../core/hook-schemas.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { DueRun } from '../core/run.js';
+import type { EndedElsewhere } from '../core/run-notices.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError } from '../core/errors/index.js';
 import { within } from '../core/async.js';
@@ -27,15 +31,16 @@ import type { ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
 import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
+import { createResultHub } from './create-result-hub.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
+import { processGauges } from './process-gauges.js';
 import { OutageLog } from './outage-log.js';
 import type { PushHost } from './push-host.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
 import { UnregisteredWatch } from './unregistered-watch.js';
-import { unregisteredResults } from './unregistered-results.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHosts, type WorkerHostsDependencies } from './worker-hosts.js';
 
@@ -71,6 +76,9 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
   readonly hookIntake: HookIntake;
+  readonly metricsReader: MetricsReader;
+  /** Stops the export of metrics to OpenTelemetry. Undefined while nothing is exported. */
+  stopExport: (() => void) | undefined;
   /** The module's name; undefined for the module without a name. */
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
@@ -91,6 +99,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     readonly database: Database,
     readonly orm: DataSource,
     private readonly connection: ResolvedConnection,
+    readonly metrics: DurableMetrics,
     readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
@@ -105,6 +114,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       {
         fenced: (sessionId) => void Promise.all([this.workers.polling?.fenced(sessionId), this.workers.push?.fenced(sessionId)]),
         moved: async () => void (await Promise.all([this.workers.polling?.moved(), this.workers.push?.moved()])),
+        flushed: (outcome, ms, entries) => metrics.flushed(outcome, ms, entries),
         trouble: (error, fields) => this.warn('journal-blocked', 'journal: the database does not take writes; trying again', error, fields),
       },
       DEFAULT_JOURNAL_LIMITS,
@@ -117,23 +127,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
         runId,
       });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
-    this.hub = new ResultHub(database, {
-      payloads: this.payloads,
-      pollIntervalMs: 100,
-      maxPollIntervalMs: 1_000,
-      receivesNotices: () => this.direct?.isConnected ?? false,
-      failed: (error) => this.warn('results-query-failed', 'results: could not query results', error),
-      now: () => this.clock.now(),
-      findUnregistered: unregisteredResults(
-        database,
-        {
-          settings,
-          now: () => this.clock.now(),
-          idle: () => (this.workers.polling?.known.keys ? undefined : this.workers.idle),
-        },
-        process.env,
-      ),
-    });
+    this.hub = createResultHub(this);
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
     this.replica = createReadReplica(this);
@@ -148,12 +142,16 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       runTimeoutMs,
       now,
     });
+    const gauges = new DatabaseGauges(forCallers(database), () => this.workers.known.keys, now);
+    this.metricsReader = new MetricsReader(metrics, () => processGauges(this), gauges, name);
     const dependencies: ClientDependencies = {
       database: forCallers(database),
       replica: this.replica,
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,
+      metrics,
+      metricsReader: this.metricsReader,
       get deploymentId() {
         return deployment.id;
       },
@@ -249,8 +247,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ messages: runIds });
   }
 
-  endedElsewhere(runIds: readonly string[]): void {
-    if (runIds.length === 0) return;
+  endedElsewhere(runs: readonly EndedElsewhere[]): void {
+    if (runs.length === 0) return;
+    for (const { name, status } of runs) this.metrics.runEnded(name, status);
+    const runIds = runs.map(({ id }) => id);
     this.hub.noticed(runIds);
     this.direct?.notify({ ended: runIds });
   }
@@ -266,6 +266,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
 
   /** Closes everything, even if one part fails to close. */
   private async closeAll(): Promise<void> {
+    this.stopExport?.();
     const watched = this.watch.stop();
     const failed = (error: unknown): void => this.warn('close-failed', 'module: could not close one of its parts', error);
     await this.workers.stop().catch(failed);

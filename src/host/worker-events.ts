@@ -11,6 +11,8 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
       const output = outcome.status === 'completed' ? outcome.output : null;
       const error = outcome.status === 'completed' ? null : outcome.error;
       const continuedAs = outcome.status === 'completed' ? (outcome.continuedAs?.id ?? null) : null;
+      const seconds = Math.max(0, runtime.clock.now() - run.startedAt) / 1_000;
+      runtime.metrics.runEnded(run.name, continuedAs === null ? outcome.status : 'continued', seconds);
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
       runtime.notify({ ended: [run.id] });
       if (outcome.status === 'failed') {
@@ -20,9 +22,12 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     },
     due: (runs) => runtime.due(runs),
     returned: (runIds) => runtime.returned(runIds),
-    endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
+    endedElsewhere: (runs) => runtime.endedElsewhere(runs),
     messaged: (runIds) => runtime.messaged(runIds),
-    attemptFailed: (run, failure) => runtime.failures.attemptFailed(run, failure),
+    attemptFailed: (run, failure) => {
+      runtime.metrics.attemptFailed(run.name, failure.stepKey);
+      runtime.failures.attemptFailed(run, failure);
+    },
     log: (level, code, message, error, fields) =>
       level === 'error' ? runtime.error(code, message, error, fields) : runtime.warn(code, message, error, fields),
   };

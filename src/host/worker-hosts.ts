@@ -48,6 +48,8 @@ export class WorkerHosts {
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Reason why the runs in the database do not belong to this process. */
   private foreign: string | undefined;
+  /** True once the boot has decided that this process executes runs. */
+  isExpected = false;
   private isStopped = false;
 
   constructor(
@@ -74,6 +76,7 @@ export class WorkerHosts {
    * @throws WorkflowConfigurationError, DatabaseUnavailableError
    */
   async startAtBoot(workflows: readonly FoundWorkflow[]): Promise<void> {
+    this.isExpected = true;
     const { database, logger, settings } = this.runtime;
     const start = async (): Promise<void> => {
       try {
@@ -94,6 +97,7 @@ export class WorkerHosts {
    * start, but does not end the process.
    */
   async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
+    this.isExpected = true;
     while (!this.isStopped) {
       try {
         return await this.start(workflows);
@@ -122,6 +126,7 @@ export class WorkerHosts {
     if (foreign !== undefined) return void this.startAtHome(workflows, foreign, findForeign);
     if (this.isStopped) return;
     deployment.foundWorkflows(workflows.map(({ source }) => source));
+    runtime.metrics.expect(workflows.map(({ definition }) => definition.name));
     const delivery = await this.announceListeners();
     // The application may be closed during each of these waits.
     if (this.isStopped) return;

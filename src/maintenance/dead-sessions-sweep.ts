@@ -60,13 +60,14 @@ export class DeadSessionsSweep implements Sweep {
 
   private async takeOver(ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<void> {
     if (ids.length === 0) return;
-    const { database, notices, notifier, returned, warn } = this.dependencies;
+    const { database, metrics, notices, notifier, returned, warn } = this.dependencies;
     const runs = await takeOver(database, ids, evidence);
     if (runs.length === 0) return;
     database.listened.recorded();
     warn('worker-died', `sweep: took over ${counted(runs.length, 'run')} of a worker that died`, undefined, { count: runs.length });
-    const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
-    notices.endedElsewhere(failed);
+    metrics.workersLost.add(new Set(runs.map(({ sessionId }) => sessionId)).size);
+    metrics.runsTakenOver.add(runs.length);
+    notices.endedElsewhere(runs.flatMap(({ id, name, status }) => (status === 'failed' ? { id, name, status } : [])));
     const pending = runs.filter(({ status }) => status === 'pending').map(({ id }) => id);
     await Promise.all([notifier.notify(runs.flatMap(({ parent }) => parent ?? [])), returned(pending)]);
   }

@@ -1,4 +1,5 @@
 import type { Warn } from '../core/log-fields.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
@@ -29,6 +30,7 @@ export interface SweepDependencies {
   readonly payloads: Payloads;
   readonly notifier: RunNotifier;
   readonly notices: RunNotices;
+  readonly metrics: DurableMetrics;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;
   /** Returns the id of this process's own session, which this process must not take over. */

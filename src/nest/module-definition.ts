@@ -8,6 +8,8 @@ import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
 import { HookHttpHandler } from './http/hook-http-handler.js';
+import { metricsController, MetricsHandler } from './http/metrics-controller.js';
+import { DurableHealthIndicator } from './health/durable-health-indicator.js';
 import { hooksController } from './http/hooks-controller.js';
 import { takeHttp } from './options/module-arguments.js';
 import type { ModuleStructure, WorkflowFactoryOptions } from './options/module-types.js';
@@ -20,9 +22,11 @@ import { SingletonCheck } from './singleton-check.js';
 import {
   modulesAmong,
   getWorkflowClientToken,
+  getWorkflowHealthIndicatorToken,
   getWorkflowOptionsToken,
   getWorkflowRepositoryToken,
   HOOK_RECEIVER,
+  METRICS_HANDLER,
   moduleLabel,
   WORKFLOW_RUNTIME,
 } from './tokens.js';
@@ -75,6 +79,17 @@ export function defineModule(
     useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) =>
       new HookHttpHandler(instance, discovery, host),
   };
+  const metricsHandler: Provider = {
+    provide: METRICS_HANDLER,
+    inject: [WORKFLOW_RUNTIME, DiscoveryService],
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) =>
+      new MetricsHandler(instance.client, endpoints.metrics!.path, discovery),
+  };
+  const healthToken = getWorkflowHealthIndicatorToken(name);
+  const health: Provider[] = [
+    { provide: healthToken, inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => new DurableHealthIndicator(instance) },
+    ...(name === undefined ? [{ provide: DurableHealthIndicator, useExisting: healthToken }] : []),
+  ];
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),
     inject: [WORKFLOW_RUNTIME],
@@ -82,10 +97,29 @@ export function defineModule(
   }));
   return {
     global: isGlobal,
-    controllers: endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : [],
+    controllers: [
+      ...(endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : []),
+      ...(endpoints.metrics ? [metricsController(endpoints.metrics)] : []),
+    ],
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
-    providers: [SingletonCheck, options, ...extraProviders, runtime, ...clients, ...repositories, ...(endpoints.hooks ? [receiver] : [])],
-    exports: [clientToken, ...clientClasses, ...repositories.map(({ provide }) => provide)],
+    providers: [
+      SingletonCheck,
+      options,
+      ...extraProviders,
+      runtime,
+      ...clients,
+      ...repositories,
+      ...health,
+      ...(endpoints.hooks ? [receiver] : []),
+      ...(endpoints.metrics ? [metricsHandler] : []),
+    ],
+    exports: [
+      clientToken,
+      healthToken,
+      ...(name === undefined ? [DurableHealthIndicator] : []),
+      ...clientClasses,
+      ...repositories.map(({ provide }) => provide),
+    ],
   };
 }
 

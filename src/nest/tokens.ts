@@ -31,6 +31,12 @@ export const BEGINS_WORKER = Symbol.for('nestjs-durable.begins-worker');
 export const HOOK_RECEIVER = 'nestjs-durable:hook-receiver';
 
 /**
+ * Token of the provider that answers requests for metrics. Each module with an endpoint for metrics
+ * provides its own, and no module exports it.
+ */
+export const METRICS_HANDLER = 'nestjs-durable:metrics-handler';
+
+/**
  * Returns the token of a module's options.
  *
  * @param name the module's name (default: the module without a name)
@@ -53,6 +59,22 @@ export function getWorkflowOptionsToken(name?: string): string {
  */
 export function getWorkflowClientToken(name?: string): string {
   return name === undefined ? `${PREFIX}${CLIENT}` : tokenOf(name, 'client');
+}
+
+/**
+ * Returns the token of a module's DurableHealthIndicator. In the module without a name, the class
+ * is a token too.
+ *
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example
+ * constructor(
+ *   @Inject(getWorkflowHealthIndicatorToken('billing'))
+ *   private readonly billing: DurableHealthIndicator,
+ * ) {}
+ */
+export function getWorkflowHealthIndicatorToken(name?: string): string {
+  return name === undefined ? `${PREFIX}:health` : tokenOf(name, 'health');
 }
 
 /**

@@ -235,8 +235,7 @@ export class Database {
    * and closes it.
    */
   directClient(url?: string): pg.Client {
-    const settings = url === undefined ? this.settings : this.settingsAt(url);
-    return new OwnClient({ ...settings, query_timeout: 5_000 });
+    return new OwnClient({ ...(url === undefined ? this.settings : this.settingsAt(url)), query_timeout: 5_000 });
   }
 
   /**

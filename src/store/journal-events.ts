@@ -19,4 +19,11 @@ export interface JournalEvents {
    * @param fields ids of the run that cannot be written, if there is one such run
    */
   trouble(error: unknown, fields?: LogFields): void;
+  /**
+   * Called when a flush has been written, or has failed. Absent when nobody counts flushes.
+   *
+   * @param ms duration of the statement, in milliseconds
+   * @param entries transitions of the flush
+   */
+  flushed?(outcome: 'written' | 'failed', ms: number, entries: readonly { readonly bytes: number }[]): void;
 }

@@ -120,7 +120,11 @@ export class JournalWriter {
       this.database.listened,
     );
     const sentAt = performance.now();
-    const result = await flush(this.database, fence, rows);
+    const result = await flush(this.database, fence, rows).catch((error: unknown) => {
+      this.events.flushed?.('failed', performance.now() - sentAt, entries);
+      throw error;
+    });
+    this.events.flushed?.('written', performance.now() - sentAt, entries);
     this.clock.sync(result.now, sentAt);
     if (current && result.server !== current.server) {
       await this.events.moved();

@@ -77,6 +77,11 @@ export class Journal {
     return this.queue.bytes >= this.limits.queuedBytes && !this.queue.isClosed;
   }
 
+  /** Number of transitions that wait for a flush, and payload bytes without an outcome. */
+  get load(): { readonly transitions: number; readonly bytes: number } {
+    return { transitions: this.queue.entries.length + this.writer.deferred.size, bytes: this.queue.bytes };
+  }
+
   /** Resolves when further transitions may be handed in: at once unless `isFull`. */
   async ready(): Promise<void> {
     while (this.isFull) await this.queue.nextProgress();

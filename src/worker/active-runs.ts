@@ -71,7 +71,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     this.unstarted = new UnstartedRuns(journal, events, options);
     const unread = (error: unknown): void => events.log('warn', 'messages-not-read', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
-    this.effects = new RunEffects(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
+    const { engine, metrics } = options;
+    this.effects = new RunEffects(database, journal, notifier, session, engine.payloads, events, engine.now, metrics);
     this.log = new RunLog(events, options.deploymentId);
     const { inboxes, effects, log, histories } = this;
     this.services = { options, journal, effects, inboxes, histories, events, log };

@@ -278,6 +278,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       if (outcome === 'moved') return this.stay();
       this.abandon(undefined);
       const { id, queue, name, version } = this.run;
+      if (change.status === 'waiting') this.services.options.metrics.runSuspended(name);
       if (change.wakeAt !== null) void this.services.events.due([{ id, queue, name, version, wakeAt: change.wakeAt }]);
       if (this.known) this.services.histories.keep(this.known);
       this.released(undefined);

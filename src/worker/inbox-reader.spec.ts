@@ -6,6 +6,7 @@ import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Payloads } from '../core/payloads.js';
 import { DEFAULT_RETRY_POLICY } from '../core/retry-policy.js';
+import { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { HookSchemas } from '../core/hook-schemas.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { Database, type Statement } from '../store/database.js';
@@ -99,8 +100,8 @@ describe('a claimed run whose inbox has not been read', () => {
       onMismatch: 'block' as const,
       takes: 'due' as const,
       deploymentId: 'test',
-      serves: [],
       engine,
+      metrics: new DurableMetrics(),
     };
     const events = {
       ended: ignore,

@@ -31,6 +31,7 @@ export class LoopWatch {
     private readonly minMs: number,
     private readonly bodies: () => Iterable<Body>,
     private readonly warn: (message: string) => void,
+    private readonly stalled: (seconds: number) => void,
   ) {}
 
   start(): void {
@@ -49,7 +50,9 @@ export class LoopWatch {
     // Include the body that began last, even if it has ended: a body that blocks the loop may end
     // before this timer fires.
     const begun = lastBegunBody();
-    if (blockedMs < this.minMs || now - this.warnedAt < WARN_AGAIN_MS) return;
+    if (blockedMs < this.minMs) return;
+    this.stalled(blockedMs / 1_000);
+    if (now - this.warnedAt < WARN_AGAIN_MS) return;
     this.warnedAt = now;
     const named = new Set([...(begun ? [begun] : []), ...this.bodies()].map(({ runId, stepKey }) => `step "${stepKey}" of run "${runId}"`));
     const [first, ...others] = named;

@@ -169,6 +169,7 @@ export class RunClaimer {
     const inFlight = { since: performance.now() };
     this.claimsById.add(inFlight);
     const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.claimsById.delete(inFlight));
+    this.noteClaim(run ? [run] : [], inFlight.since);
     if (!run) return undefined;
     // Mark the run as executed alone only now: a death of this worker before this line does not
     // count against the run.
@@ -195,6 +196,13 @@ export class RunClaimer {
     }
   }
 
+  private noteClaim(claimed: readonly ClaimedRun[], sentAt: number): void {
+    const { metrics, engine } = this.options;
+    metrics.claimed(claimed.length, (performance.now() - sentAt) / 1_000);
+    const now = engine.now();
+    for (const { queue, dueSince } of claimed) if (dueSince !== undefined) metrics.claimDelayed(queue, Math.max(0, now - dueSince) / 1_000);
+  }
+
   private async claimOnce(): Promise<void> {
     const { fence } = this.session;
     if (!fence || this.keys.length === 0) {
@@ -210,7 +218,9 @@ export class RunClaimer {
     const limit = this.slots.room;
     if (limit === 0) return;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
+    const sentAt = performance.now();
     const claimed = await this.cursor.claim(claim);
+    this.noteClaim(claimed, sentAt);
     // A claim from the middle of the backlog may return few runs although there are more at the
     // start.
     this.backlog = claimed.length >= limit || this.cursor.isUnsure;

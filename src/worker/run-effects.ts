@@ -1,4 +1,5 @@
 import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
 import { PARENT_CANCELLED } from '../core/transition.js';
@@ -23,10 +24,12 @@ export class RunEffects {
     private readonly payloads: Payloads,
     private readonly events: WorkerEvents,
     private readonly now: () => number,
+    private readonly metrics: DurableMetrics,
   ) {}
 
   /** Announces a run whose start is durable to all processes that may execute the run. */
   started(run: NewRun): void {
+    this.metrics.runStarted(run.name);
     void this.events.due([dueRun(run, this.now())]);
   }
 

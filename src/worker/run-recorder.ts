@@ -63,6 +63,8 @@ export class RunRecorder implements PassJournal {
     const recorded = (): void => {
       this.known?.recorded(result);
       if (takes !== null) this.inbox.noteGone(takes);
+      if (step.kind === 'step')
+        this.services.options.metrics.stepEnded(this.run.name, step.stepKey, step.status, (step.finishedAt - step.startedAt) / 1_000);
       durable();
       this.delegate.resultDurable();
     };

@@ -1,3 +1,4 @@
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { LogFields } from '../core/log-fields.js';
@@ -17,6 +18,7 @@ export interface WorkerOptions {
   /** Reaction to a run whose history does not match the workflow's code. */
   readonly onMismatch: 'block' | 'fail';
   readonly engine: EngineSettings;
+  readonly metrics: DurableMetrics;
 }
 
 /** Events of a worker. */

@@ -70,6 +70,7 @@ export class Worker {
       MIN_BLOCK_MS,
       () => this.runs.bodies(),
       (message) => events.log('warn', 'event-loop-blocked', message),
+      (seconds) => options.metrics.loopStalled(seconds),
     );
     this.bodiesShown = new BodiesShown(database, {
       sessionId: () => session.id,
@@ -191,6 +192,7 @@ export class Worker {
    */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
+    this.options.metrics.sessionsFenced.add();
     this.log.takenOver(sessionId, this.runs.size);
     // The takeover counted as one death of a worker for the run that was executed alone, and three
     // deaths fail the run. This worker is alive, so the count must be corrected.

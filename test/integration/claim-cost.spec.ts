@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import pg from 'pg';
 
-import { Database, type Statement } from '../../src/store/database.js';
+import type { Database } from '../../src/store/database.js';
 import { claimRuns, claimRunsFrom, claimSuspects, type Claim } from '../../src/store/sql/claim-runs.js';
+import { ExplainingDatabase } from '../support/explaining-database.js';
 import { changeOf, JournalFixture, startOf, type OpenJournal } from '../support/faults/journal-fixture.js';
 
 const KEYS = [
@@ -13,42 +13,6 @@ const PLACES = KEYS.map((key) => ({ ...key, priority: 0, readyAt: '-infinity' })
 /** Limit above the number of due runs, so that a claim searches until it finds no more. */
 const LIMIT = 40;
 const DUE = 20;
-
-interface Plan {
-  readonly Plan: { readonly 'Shared Hit Blocks': number; readonly 'Shared Read Blocks': number };
-}
-
-/**
- * Executes statements with EXPLAIN, prepared as on the module's connections, and records how many
- * buffers they touch. Returns no rows.
- */
-class ExplainingDatabase extends Database {
-  buffers = 0;
-  planMode: 'force_generic_plan' | 'force_custom_plan' = 'force_generic_plan';
-
-  override async query<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    const client = await this.pool.connect();
-    try {
-      await client.query(`SET plan_cache_mode = ${this.planMode}`);
-      await client.query(`PREPARE measured AS ${statement.text(this.schema, '')}`);
-      const { rows } = await client.query<{ 'QUERY PLAN': Plan[] }>(
-        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE measured (${values.map(literal).join(', ')})`,
-      );
-      const { Plan: top } = rows[0]!['QUERY PLAN'][0]!;
-      this.buffers = top['Shared Hit Blocks'] + top['Shared Read Blocks'];
-      await client.query('DEALLOCATE measured');
-      return [];
-    } finally {
-      client.release();
-    }
-  }
-}
-
-function literal(value: unknown): string {
-  return pg.escapeLiteral(
-    Array.isArray(value) ? `{${value.map((each) => (each === null ? 'NULL' : JSON.stringify(String(each)))).join(',')}}` : String(value),
-  );
-}
 
 const CLAIMS = {
   'a claim': claimRuns,

@@ -98,6 +98,7 @@ export async function exercise(module: TestingModule, dataSource: DataSource | u
   answers['failures'] = failures.map(({ errorCode, count, firstAt }) => [errorCode, typeof count, isTime(firstAt)]);
   const { sessions, database } = await client.health();
   answers['health'] = [database.isReachable, sessions.map(({ isExpired, startedAt }) => [isExpired, isTime(startedAt)]).slice(0, 1)];
+  answers['metrics'] = /^nestjs_durable_database_up 1$/m.test(await client.metrics());
   return JSON.parse(JSON.stringify(answers)) as Record<string, unknown>;
 }
 

@@ -154,6 +154,7 @@ export class Control {
     }
     if (key === 'noRun') throw new RunNotFoundError(id);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
+    this.dependencies.metrics.runStarted(key.name);
     await this.dependencies.due([{ id: newId, ...key }]);
     return newId;
   }
@@ -215,9 +216,10 @@ export class Control {
     await this.transactions.verify(joined);
     let sent: CancelSent | undefined;
     const isOwn = transaction.holds(id);
+    let name: string | undefined;
     try {
       sent = await sendCancelInTransaction(database, manager, id, note);
-      if (isOwn && sent && !isTerminal(sent.status)) await cancelInTransaction(database, manager, id, cancelled);
+      if (isOwn && sent && !isTerminal(sent.status)) name = await cancelInTransaction(database, manager, id, cancelled);
     } catch (error) {
       throw callerError(error, [id], argument);
     }
@@ -225,7 +227,7 @@ export class Control {
     const seen = sent;
     if (isTerminal(seen.status)) return;
     transaction.afterCommit(() => {
-      if (isOwn) return this.dependencies.endedElsewhere([id]);
+      if (isOwn) return this.dependencies.endedElsewhere(name === undefined ? [] : [{ id, name, status: 'cancelled' }]);
       void this.dependencies.notifier.notifyOfCancel([{ runId: seen.id, error: cancelled, parentId: null }]);
     });
   }

@@ -8,8 +8,7 @@ import type { EndedRun } from '../../store/sql/end-runs.js';
  */
 export async function notifyOfEnd(notices: RunNotices, notifier: RunNotifier, ended: readonly EndedRun[]): Promise<void> {
   if (ended.length === 0) return;
-  const ids = ended.map(({ id }) => id);
-  notices.messaged(ids);
-  notices.endedElsewhere(ids);
+  notices.messaged(ended.map(({ id }) => id));
+  notices.endedElsewhere(ended);
   await notifier.notify(ended.flatMap(({ parentId }) => parentId ?? []));
 }

@@ -140,6 +140,20 @@ export class RunQueries {
   }
 
   /**
+   * Returns the metrics of the module in the text format of Prometheus (version 0.0.4): counters
+   * and histograms of this process, and gauges from the database, such as the depth of each queue.
+   * The gauges are at most five seconds old, however often this method is called. Never rejects:
+   * `nestjs_durable_database_up` is 0 when the database does not answer. docs/observability.md
+   * lists the metrics.
+   *
+   * @example
+   * const text = await client.metrics();
+   */
+  async metrics(): Promise<string> {
+    return this.#dependencies.metricsReader.text();
+  }
+
+  /**
    * Lists the runs that match a filter, newest first, one page at a time. Without a filter, lists
    * all runs.
    *

@@ -21,8 +21,16 @@ export type EndpointOptions =
       decorators?: ClassDecorator[];
     };
 
+/** Access to the endpoint for metrics, as in `EndpointOptions`, and its path. */
+export type MetricsEndpointOptions =
+  | boolean
+  | (Exclude<EndpointOptions, boolean> & {
+      /** Path of the endpoint, such as `'metrics'`. (default: `'{path}/metrics'`) */
+      path?: string;
+    });
+
 /**
- * HTTP endpoints of the module: one for hooks, and one for QStash.
+ * HTTP endpoints of the module: one for hooks, one for QStash, and one for metrics.
  */
 export interface HttpOptions {
   /**
@@ -34,6 +42,12 @@ export interface HttpOptions {
    * Opens `POST {path}/hooks/:token`, which resumes the run that has the hook. (default: closed)
    */
   hooks?: EndpointOptions;
+  /**
+   * Opens `GET {path}/metrics`, which returns `client.metrics()` to Prometheus. The text contains
+   * names of workflows, steps and queues, so give the endpoint a guard, or keep its port inside
+   * your network. (default: closed)
+   */
+  metrics?: MetricsEndpointOptions;
   /**
    * Opens `POST {path}/qstash` and `POST {path}/qstash/sweep`, which accept only requests signed by
    * QStash. Set `false` in a process that starts runs but does not execute them. (default: `true`;
@@ -56,6 +70,15 @@ export interface EndpointSettings {
 export interface HttpSettings extends HttpEndpoints {
   /** Guards and decorators of the endpoint for hooks; undefined when the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
+  /**
+   * Guards, decorators and path of the endpoint for metrics; undefined when the endpoint is closed.
+   */
+  readonly metrics: MetricsEndpointSettings | undefined;
+}
+
+export interface MetricsEndpointSettings extends EndpointSettings {
+  /** Path of the endpoint, without a slash at either end. */
+  readonly path: string;
 }
 
 export const DEFAULT_PATH = 'workflow';
@@ -66,20 +89,22 @@ export const DEFAULT_PATH = 'workflow';
  * @throws InvalidInputError naming the option that is invalid
  */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
-  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'qstash', 'publicUrl']);
+  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'metrics', 'qstash', 'publicUrl']);
+  const path = given.path === undefined ? DEFAULT_PATH : checkPath(given.path, 'http.path');
   return {
-    path: given.path === undefined ? DEFAULT_PATH : checkPath(given.path),
+    path,
     hooks: checkEndpoint(given.hooks, 'http.hooks'),
+    metrics: checkMetrics(given.metrics, path),
     qstash: checkSwitch(given.qstash, 'http.qstash'),
     publicUrl: given.publicUrl === undefined ? '' : checkPublicUrl(given.publicUrl),
   };
 }
 
-function checkPath(value: unknown): string {
-  const path = checkText(value, 'http.path').replaceAll(/^\/|\/$/g, '');
+function checkPath(value: unknown, argument: string): string {
+  const path = checkText(value, argument).replaceAll(/^\/|\/$/g, '');
   if (!/^[\w.~-]+(?:\/[\w.~-]+)*$/.test(path)) {
     throw new InvalidInputError(
-      'http.path',
+      argument,
       "must be a path such as 'workflow' or 'internal/workflow', of letters, digits, '.', '_', '~' and '-'",
     );
   }
@@ -99,6 +124,17 @@ function checkEndpoint(value: unknown, argument: string): EndpointSettings | und
     guards: checkList(guards, isGuard, `${argument}.guards`, 'guards: classes or objects with canActivate'),
     decorators: checkList(decorators, isFunction, `${argument}.decorators`, 'decorators of classes'),
   };
+}
+
+function checkMetrics(value: unknown, prefix: string): MetricsEndpointSettings | undefined {
+  const standard = `${prefix}/metrics`;
+  if (typeof value !== 'object' || value === null) {
+    const endpoint = checkEndpoint(value, 'http.metrics');
+    return endpoint && { ...endpoint, path: standard };
+  }
+  const given = checkOptions<Partial<Record<string, unknown>>>(value, 'http.metrics', ['guards', 'decorators', 'path']);
+  const { path, ...access } = given;
+  return { ...checkEndpoint(access, 'http.metrics')!, path: path === undefined ? standard : checkPath(path, 'http.metrics.path') };
 }
 
 function checkList<T>(value: unknown, isMember: (member: unknown) => member is T, argument: string, what: string): readonly T[] {
@@ -129,7 +165,7 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
-  for (const fixed of ['path', 'hooks', 'qstash']) {
+  for (const fixed of ['path', 'hooks', 'metrics', 'qstash']) {
     if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
       throw new InvalidInputError(`http.${fixed}`, FIXED_AT_DEFINITION);
     }

@@ -117,16 +117,18 @@ export async function sendCancelInTransaction(
 
 /**
  * Cancels a run that was created in the same transaction of the caller. Before the commit, workers
- * do not see the run, so no worker can be executing it.
+ * do not see the run, so no worker can be executing it. Returns the name of the run's workflow;
+ * undefined when the run had ended.
  */
 export async function cancelInTransaction(
   database: Database,
   manager: EntityManager,
   runId: string,
   cancelledError: string,
-): Promise<void> {
-  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError], ['']]);
+): Promise<string | undefined> {
+  const [run] = await manager.query<{ name: string }[]>(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError], ['']]);
   await manager.query(CLEAR.text(database.schema, ''), [[runId]]);
+  return run?.name;
 }
 
 /** A request to cancel that waits in a run's inbox. */

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 
+import type { EndedElsewhere } from '../../core/run-notices.js';
 import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
@@ -76,15 +77,14 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 ), events AS (${recordEvents(schema, { from: 'ended r', event: `'run.' || r.status`, error: 'r.error', facts: `'code', r.error_code` })}
 )
-SELECT id, parent FROM ended WHERE true${lockTimeout}`,
+SELECT id, parent, name FROM ended WHERE true${lockTimeout}`,
 });
 
 const END_OR_FAIL = endStatement('durable_end_runs', 'NOWAIT');
 const END_UNLOCKED = endStatement('durable_end_unlocked_runs', 'SKIP LOCKED');
 
 /** A run that was ended. */
-export interface EndedRun {
-  readonly id: string;
+export interface EndedRun extends EndedElsewhere {
   /**
    * Id of the parent. A message about the end is in the inbox of the parent, but the parent has not
    * been notified.
@@ -114,12 +114,12 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
     which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
   ];
   const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
-  const end = (ids: readonly string[]) => database.query<[string, string | null]>(statement, values(ids), client);
+  const end = (ids: readonly string[]) => database.query<[string, string | null, string]>(statement, values(ids), client);
   // With a transaction or `fail`, the caller gets the error of the database. Otherwise a run that
   // the database refuses to change is left out.
   const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
   if (rows.length > 0) database.listened.recorded();
-  return rows.map(([id, parentId]) => ({ id, parentId }));
+  return rows.map(([id, parentId, name]) => ({ id, name, status, parentId }));
 }
 
 const OVERDUE: Statement = {

@@ -80,7 +80,7 @@ DELETE FROM ${schema}.workflow_sessions s USING dead WHERE s.id = dead.id RETURN
 };
 
 const takeOverText = (schema: string, narrow: string): string => `WITH lost AS MATERIALIZED (
-  SELECT r.id, r.id = ANY ($2::text[]) AS exclusive FROM ${schema}.workflow_runs r
+  SELECT r.id, r.session_id, r.id = ANY ($2::text[]) AS exclusive FROM ${schema}.workflow_runs r
   WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[])${narrow} ORDER BY r.id FOR NO KEY UPDATE
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind) SELECT id, 'worker_lost' FROM lost
@@ -93,10 +93,11 @@ UPDATE ${schema}.workflow_runs r SET
   finished_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN now() END,
   ready_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
-RETURNING ${eventColumns('r')}, r.worker_losses, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent
+RETURNING ${eventColumns('r')}, r.worker_losses, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent,
+  lost.session_id::text AS lost_session_id
 ), events AS (${recordEvents(schema, { from: 'taken r', event: `'run.workerLost'`, facts: `'losses', r.worker_losses` })}
 )
-SELECT id, status, parent FROM taken`;
+SELECT id, status, parent, name, lost_session_id FROM taken`;
 
 const TAKE_OVER_RUNS: Statement = { name: 'durable_take_over_runs', text: (schema) => takeOverText(schema, '') };
 const TAKE_OVER_ONLY: Statement = {
@@ -215,7 +216,7 @@ export async function surveySessions(database: Database): Promise<SessionSurvey>
   return { count: row![0], expired: row![1] ?? [], unlocked: row![2] ?? [] };
 }
 
-type LostRow = [id: string, status: 'pending' | 'failed', parent: string | null];
+type LostRow = [id: string, status: 'pending' | 'failed', parent: string | null, name: string, sessionId: string];
 
 /** A run that was taken from a dead session. */
 export interface LostRun {
@@ -226,6 +227,8 @@ export interface LostRun {
    * parent, but the parent has not been notified.
    */
   readonly parent: string | null;
+  readonly name: string;
+  readonly sessionId: string;
 }
 
 /**
@@ -251,10 +254,9 @@ export async function takeOver(database: Database, ids: readonly string[], evide
       const sessions = dead.map(([id]) => id);
       const exclusive = dead.flatMap(([, runId]) => (runId === null ? [] : [runId]));
       const take = async (only?: readonly string[]): Promise<LostRun[]> => {
-        const rows = only
-          ? await database.query<LostRow>(TAKE_OVER_ONLY, [sessions, exclusive, only], client)
-          : await database.query<LostRow>(TAKE_OVER_RUNS, [sessions, exclusive], client);
-        const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
+        const statement = only ? TAKE_OVER_ONLY : TAKE_OVER_RUNS;
+        const rows = await database.query<LostRow>(statement, [sessions, exclusive, ...(only ? [only] : [])], client);
+        const lost = rows.map(([id, status, parent, name, sessionId]) => ({ id, status, parent, name, sessionId }));
         const failed = lost.filter((run) => run.status === 'failed');
         for (const { id } of failed) await explainLoss(database, client, id);
         return lost;

@@ -1,6 +1,7 @@
 import { clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
 import type { Warn } from '../../core/log-fields.js';
 import { counted } from '../../core/log-text.js';
+import type { DurableMetrics } from '../../core/metrics/durable-metrics.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
@@ -60,12 +61,18 @@ export class Publisher {
     private readonly database: Database,
     private readonly api: QStashApi,
     private readonly settings: QStashSettings,
+    private readonly metrics: DurableMetrics,
     private readonly warn: Warn,
   ) {}
 
   /** True while the publisher pauses, because QStash does not answer or limits the rate. */
   get isPausing(): boolean {
     return this.retry !== undefined;
+  }
+
+  /** Number of wake-ups that have not been published yet. */
+  get unsent(): number {
+    return this.pending.size + this.inFlight;
   }
 
   /**
@@ -134,6 +141,7 @@ export class Publisher {
         // Keep the unsent wake-ups for a retry. Runs that were added again during the call already
         // have newer data in `pending`.
         for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
+        this.metrics.published('failed', batch.length);
         this.retryLater(error);
         break;
       }
@@ -175,6 +183,8 @@ export class Publisher {
     });
     const refusals = await this.publishWithRetries(near);
     const refused = refusals.flatMap((refusal, index) => (refusal ? { runId: near[index]!.runId, reason: refusal.reason } : []));
+    this.metrics.published('accepted', near.length - refused.length);
+    if (refused.length > 0) this.metrics.published('refused', refused.length);
     for (const { runId } of near) if (!refused.some((each) => each.runId === runId)) this.refusals.delete(runId);
     const [one] = refused;
     if (!one) return;

@@ -1,4 +1,5 @@
 import type { Warn } from '../../core/log-fields.js';
+import type { DurableMetrics } from '../../core/metrics/durable-metrics.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { QStashApi } from './api.js';
@@ -19,9 +20,10 @@ export class QStashTransport {
     readonly api: QStashApi,
     readonly settings: QStashSettings,
     database: Database,
+    metrics: DurableMetrics,
     private readonly warn: Warn,
   ) {
-    this.publisher = new Publisher(database, api, settings, warn);
+    this.publisher = new Publisher(database, api, settings, metrics, warn);
   }
 
   /**
@@ -29,9 +31,9 @@ export class QStashTransport {
    *
    * @throws WorkflowConfigurationError when the SDK is not installed
    */
-  static async create(settings: QStashSettings, database: Database, warn: Warn): Promise<QStashTransport> {
+  static async create(settings: QStashSettings, database: Database, metrics: DurableMetrics, warn: Warn): Promise<QStashTransport> {
     const waitUntil = settings.waitUntil && withoutThrowing(settings.waitUntil, warn);
-    return new QStashTransport(await QStashApi.create(settings), { ...settings, waitUntil }, database, warn);
+    return new QStashTransport(await QStashApi.create(settings), { ...settings, waitUntil }, database, metrics, warn);
   }
 
   due(runs: readonly DueRun[]): Promise<void> {

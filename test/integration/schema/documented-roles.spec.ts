@@ -87,6 +87,7 @@ describe('the roles of docs/operations.md', () => {
     const { entries } = await client.history(runId);
     expect(entries.find(({ kind }) => kind === 'hook_created')?.name).toBe('token-of');
     await expect(client.health()).resolves.toMatchObject({ database: { isReachable: true }, worker: { state: 'stopped' } });
+    await expect(client.metrics()).resolves.toMatch(/^nestjs_durable_database_up 1$/m);
     await expect(client.getHandle(runId).result({ timeout: '5s' })).resolves.toMatchObject({ key: 'hook' });
 
     await expect(client.start(StepsWorkflow, {}, { id: 'by-a-reader' })).rejects.toThrow(/permission denied/);

@@ -1,0 +1,52 @@
+import type { Database, Statement } from '../database.js';
+
+/** Maximum number of rows that one part of the query counts. */
+const COUNTED = 10_000;
+
+/** Maximum number of wake-ups whose runs are looked up. */
+const OUTBOX_COUNTED = 1_000;
+
+/**
+ * Counts rows that no other query of the health report counts. Each part reads at most `COUNTED`
+ * rows in the order of a partial index, or of a primary key of a table without ended runs. So the
+ * cost depends neither on the number of ended runs nor on statistics of the tables.
+ */
+const COUNTS: Statement = {
+  name: 'durable_metric_counts',
+  text: (schema) => {
+    const byName = (part: string, condition: string, order: string): string =>
+      `SELECT '${part}', r.name, count(*)::float8, NULL::float8 FROM (
+  SELECT name FROM ${schema}.workflow_runs WHERE ${condition} ORDER BY ${order} LIMIT ${COUNTED}
+) AS r GROUP BY r.name`;
+    return `${byName('running', `status = 'running'`, 'session_id')}
+UNION ALL ${byName('sleeping', `status = 'waiting' AND wake_at IS NOT NULL`, 'wake_at')}
+UNION ALL ${byName('failed', `status = 'failed' AND finished_at > now() - interval '1 hour'`, 'finished_at DESC')}
+UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
+  SELECT kind FROM ${schema}.workflow_waits ORDER BY run_id, step_key LIMIT ${COUNTED}
+) AS w GROUP BY w.kind
+UNION ALL SELECT 'inbox', '', count(*)::float8, extract(epoch FROM now() - min(i.created_at))::float8 FROM (
+  SELECT created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
+) AS i
+UNION ALL SELECT 'outbox', '', count(*)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
+  SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
+) AS o LEFT JOIN LATERAL (SELECT ready_at FROM ${schema}.workflow_runs WHERE id = o.run_id LIMIT 1) AS r ON true`;
+  },
+};
+
+/** Subject that `countForMetrics` counts. `failed` counts runs that failed within the last hour. */
+export type CountedPart = 'running' | 'sleeping' | 'failed' | 'wait' | 'inbox' | 'outbox';
+
+/** Number of rows, and the age of the oldest one in seconds if it is known. */
+export interface MetricCount {
+  readonly part: CountedPart;
+  /** Name of the workflow, or kind of the wait; empty for other parts. */
+  readonly label: string;
+  readonly count: number;
+  readonly ageSeconds: number | null;
+}
+
+/** Counts runs, waits and messages for metrics. */
+export async function countForMetrics(database: Database): Promise<MetricCount[]> {
+  const rows = await database.query<[CountedPart, string, number, number | null]>(COUNTS, []);
+  return rows.map(([part, label, count, ageSeconds]) => ({ part, label, count, ageSeconds }));
+}

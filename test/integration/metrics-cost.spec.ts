@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import type { Database } from '../../src/store/database.js';
+import { findBlockedRuns, findDueRuns, findSuspects, listSessions } from '../../src/store/sql/health.js';
+import { countForMetrics } from '../../src/store/sql/metrics.js';
+import { ExplainingDatabase } from '../support/explaining-database.js';
+import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal } from '../support/faults/journal-fixture.js';
+
+const ENDED = 60_000;
+const OLD_FAILURES = 20_000;
+
+const QUERIES: Readonly<Record<string, (database: Database) => Promise<unknown>>> = {
+  'the counts': countForMetrics,
+  'due runs': findDueRuns,
+  'blocked runs': findBlockedRuns,
+  suspects: findSuspects,
+  sessions: listSessions,
+};
+const MODES = ['force_generic_plan', 'force_custom_plan'] as const;
+
+describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures`, () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  let onPool: ExplainingDatabase;
+  let behindPooler: ExplainingDatabase;
+  const before = new Map<string, number>();
+
+  const buffersOf = async (database: ExplainingDatabase, name: string, mode: (typeof MODES)[number]): Promise<number> => {
+    database.planMode = mode;
+    await QUERIES[name]!(database);
+    return database.buffers;
+  };
+
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    open = await fixture.journal();
+    const settings = { connectionString: fixture.admin.url };
+    onPool = new ExplainingDatabase(settings, { poolSize: 3 });
+    behindPooler = new ExplainingDatabase(settings, { poolSize: 3, pooler: 'transaction' });
+    for (const table of ['runs', 'steps', 'waits', 'inbox'])
+      await fixture.admin.query(`ALTER TABLE durable.workflow_${table} SET (autovacuum_enabled = false)`);
+    const { submit } = open;
+    for (let index = 0; index < 20; index++) {
+      await submit(startOf(`running-${index}`, true));
+      await submit(startOf(`due-${index}`, false));
+      await submit(startOf(`delayed-${index}`, false, { delayMs: 3_600_000 }));
+    }
+    for (const name of Object.keys(QUERIES)) for (const mode of MODES) before.set(`${name} ${mode}`, await buffersOf(onPool, name, mode));
+    await submit(startOf('ended', true));
+    await submit(stepOf('ended', 1));
+    await submit(changeOf('ended'));
+    await submit(startOf('failed', true));
+    await submit(
+      changeOf('failed', { status: 'failed', output: null, error: '{}', failure: { code: 'X', step: null }, leftovers: 'none' }),
+    );
+    await fixture.admin.query(`INSERT INTO durable.workflow_runs SELECT copy.* FROM durable.workflow_runs r
+      CROSS JOIN LATERAL generate_series(1, CASE WHEN r.id = 'failed' THEN ${OLD_FAILURES} ELSE ${ENDED} END) AS n
+      CROSS JOIN LATERAL jsonb_populate_record(r, jsonb_build_object('id', r.id || '-' || n, 'finished_at', now() - interval '2 hours')) AS copy
+      WHERE r.id IN ('ended', 'failed')`);
+  });
+  afterAll(async () => {
+    await onPool.close();
+    await behindPooler.close();
+    await fixture.close();
+  });
+
+  describe.each(['never', 'just now'])('in tables that were %s analysed', (when) => {
+    beforeAll(async () => {
+      if (when === 'just now') await fixture.admin.query('ANALYZE');
+    });
+
+    it.each(Object.keys(QUERIES).flatMap((name) => MODES.map((mode) => [name, mode] as const)))(
+      '%s read no ended runs (%s)',
+      async (name, mode) => {
+        for (const database of [onPool, behindPooler]) {
+          const buffers = await buffersOf(database, name, mode);
+          // Indexes of many rows are a level or two deeper.
+          expect(buffers).toBeLessThan(2 * before.get(`${name} ${mode}`)! + 20);
+          expect(database.plan).not.toMatch(/"Node Type":"Seq Scan"[^{}]*"Relation Name":"workflow_runs"/);
+        }
+      },
+    );
+  });
+
+  it('counts what there is, and failures of the last hour only', async () => {
+    await open.submit(startOf('failed now', true, { name: 'invoice' }));
+    await open.submit(
+      changeOf('failed now', { status: 'failed', output: null, error: '{}', failure: { code: 'X', step: null }, leftovers: 'none' }),
+    );
+    expect(await countForMetrics(open.database)).toEqual([
+      { part: 'running', label: 'order', count: 20, ageSeconds: null },
+      { part: 'sleeping', label: 'order', count: 20, ageSeconds: null },
+      { part: 'failed', label: 'invoice', count: 1, ageSeconds: null },
+      { part: 'failed', label: 'order', count: 1, ageSeconds: null },
+      { part: 'inbox', label: '', count: 0, ageSeconds: null },
+      { part: 'outbox', label: '', count: 0, ageSeconds: null },
+    ]);
+  });
+});
