@@ -12,6 +12,7 @@ import { checkExecuteOptions, type ExecuteOptions } from './execute-options.js';
 import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import { RunQueries } from './queries/run-queries.js';
+import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
 import { Sender } from './sender.js';
 import { checkStart, toNewRun, type StartOptions } from './start-options.js';
@@ -34,6 +35,8 @@ export class WorkflowClient extends RunQueries {
    * operation. See docs/operations.md.
    */
   readonly bulk: BulkOperations;
+  /** Deletion of old runs by the option `retention`. See docs/operations.md. */
+  readonly retention: Retention;
   /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
 
@@ -45,6 +48,7 @@ export class WorkflowClient extends RunQueries {
     this.#control = new Control(dependencies, this.#transactions);
     this.#dependencies = dependencies;
     this.bulk = new BulkOperations(dependencies);
+    this.retention = new Retention(dependencies);
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
     this.#sender = new Sender(dependencies, this.#transactions);
   }
@@ -175,6 +179,20 @@ export class WorkflowClient extends RunQueries {
   async terminate(runId: string, options: AuditOptions = {}): Promise<void> {
     assertOutsideRun('terminate');
     await this.#control.terminate(runId, options);
+  }
+
+  /**
+   * Deletes an ended run with all its rows, its chain (`ctx.continueAsNew`) and its ended children:
+   * all of them or none. Children that have not ended continue. The id is free afterwards. A line
+   * in the application's log, with actor and reason, is the only trace. See docs/operations.md.
+   *
+   * @throws InvalidInputError, RunNotFoundError, RunNotEndedError
+   * @example
+   * await client.delete('order-7', { actor: 'ann', reason: 'test order' });
+   */
+  async delete(runId: string, options: AuditOptions = {}): Promise<void> {
+    assertOutsideRun('delete');
+    await this.#control.delete(runId, options);
   }
 
   /**

@@ -61,6 +61,7 @@ export class PollingHost {
       payloads: runtime.payloads,
       notifier: runtime.notifier,
       notices: runtime,
+      retention: runtime.retention.ifUsed,
       deploymentId,
       sessionTtlMs: worker.sessionTtlMs,
       ownSession: () => this.session.id,

@@ -72,6 +72,7 @@ export class PushHost {
       payloads: runtime.payloads,
       notifier: runtime.notifier,
       notices: runtime,
+      retention: runtime.retention.ifUsed,
       deploymentId: this.deploymentId,
       sessionTtlMs: runtime.settings.worker.sessionTtlMs,
       ownSession: () => undefined,

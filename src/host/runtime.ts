@@ -27,6 +27,7 @@ import { FailureLog } from './failure-log.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
+import { HostRetention } from './host-retention.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
 import { OutageLog } from './outage-log.js';
 import type { PushHost } from './push-host.js';
@@ -74,6 +75,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly direct: DirectConnection | undefined;
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
+  readonly retention: HostRetention;
   /** The module's workers in this process. */
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
@@ -90,6 +92,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
+    this.retention = new HostRetention(settings.retention);
     this.http = http;
     this.logger = logger;
     const shown = settings.logFailures ? (settings.codec ? 'codes' : 'messages') : 'nothing';
@@ -160,6 +163,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       direct: () => this.direct,
       worker: () => this.workers.known,
       now,
+      retention: this.retention,
+      log: (message, fields) => this.logger.line('log', message, fields),
     };
     this.watch = new UnregisteredWatch(database, {
       worker: () => dependencies.worker(),

@@ -1,5 +1,6 @@
 import type { LogFields } from '../core/log-fields.js';
 import type { Payloads } from '../core/payloads.js';
+import type { RetentionConfiguration } from '../core/retention.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { Database } from '../store/database.js';
@@ -29,6 +30,8 @@ export interface SweepDependencies {
   readonly payloads: Payloads;
   readonly notifier: RunNotifier;
   readonly notices: RunNotices;
+  /** Undefined when no run is to be deleted. */
+  readonly retention: RetentionConfiguration | undefined;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;
   /** Returns the id of this process's own session, which this process must not take over. */

@@ -5,6 +5,7 @@ import { BulkOperationsSweep } from './bulk-operations-sweep.js';
 import { DeadSessionsSweep } from './dead-sessions-sweep.js';
 import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
+import { RetentionSweep } from './retention-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
@@ -18,7 +19,7 @@ const OWNERLESS_EVERY_MS = 10_000;
  * that it makes due.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
-  const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;
+  const { database, payloads, notifier, notices, retention, deploymentId, served, returned, failed } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
     failure: 'sweep: could not read the inbox',
@@ -59,5 +60,6 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
     failed: (error) => failed('sweep: could not continue bulk operations', error),
   });
-  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations];
+  const deletions = retention ? [new RetentionSweep(database, retention)] : [];
+  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations, ...deletions];
 }

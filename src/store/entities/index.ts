@@ -5,6 +5,7 @@ import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowBulkOperation } from './workflow-bulk-operation.entity.js';
 import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
+import { WorkflowRetentionProgress } from './workflow-retention.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
@@ -20,6 +21,7 @@ export {
   WorkflowInboxMessage,
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
+  WorkflowRetentionProgress,
   WorkflowRun,
   WorkflowSession,
   WorkflowState,
@@ -45,5 +47,6 @@ export const durableEntities = [
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowHome,
+  WorkflowRetentionProgress,
   WorkflowHistoryEntry,
 ] as const;
