@@ -21,6 +21,7 @@ export type {
 export type { AuditOptions } from './client/control/control-options.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/control/bulk.js';
 export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control/control-options.js';
+export type { Retention, RetentionCount } from './client/retention.js';
 export type { FollowOptions } from './client/follow-options.js';
 export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
@@ -55,6 +56,7 @@ export {
 export { parseDuration, type ConfiguredDuration, type Duration } from './core/duration.js';
 export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
+export type { RetentionOptions } from './core/retention.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type {
   AnyRunEvent,

@@ -1,4 +1,6 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { LogFields } from '../core/log-fields.js';
+import type { RetentionConfiguration } from '../core/retention.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
@@ -52,4 +54,7 @@ export interface ClientDependencies extends RunNotices {
   worker(): KnownWorker;
   /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
+  readonly retention: RetentionConfiguration;
+  /** Writes a line to the application's log. */
+  log(message: string, fields: LogFields): void;
 }

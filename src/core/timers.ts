@@ -27,7 +27,8 @@ export const { clearInterval, clearImmediate } = timers;
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Resolves after `ms` milliseconds. */
-export const sleep: (ms: number, value?: undefined, options?: { ref?: boolean }) => Promise<void> = promises.setTimeout;
+export const sleep: (ms: number, value?: undefined, options?: { ref?: boolean; signal?: AbortSignal }) => Promise<void> =
+  promises.setTimeout;
 
 /** Replaces timers, for tests of the engine in virtual time. */
 export function replaceTimers(others: Partial<Pick<typeof timers, 'setTimeout' | 'clearTimeout' | 'setImmediate'>>): void {

@@ -2,6 +2,7 @@ import { isPlainObject } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
 import { checkName, checkText } from './ids.js';
+import { checkRetention, type RetentionOptions, type RetentionRule } from './retention.js';
 import type { RetryOptions } from './retry-policy.js';
 import { MAX_VERSION } from './run.js';
 import { LISTENER_WORKFLOW_PREFIX } from './run-events.js';
@@ -32,6 +33,12 @@ export interface WorkflowOptions {
    */
   timeout?: Duration;
   /**
+   * Time after which ended runs of the workflow are deleted. A status that is missing here has the
+   * time of the module's `retention`. `false` keeps all runs of the workflow. (default: the
+   * module's `retention`)
+   */
+  retention?: RetentionOptions | false;
+  /**
    * Name of the WorkflowModule whose worker executes the workflow and whose client starts it.
    * (default: the module without a name)
    */
@@ -56,6 +63,7 @@ export interface WorkflowIdentity {
   readonly queue: string;
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
+  readonly retention: RetentionRule | 'keep' | undefined;
   readonly module: string | undefined;
   /** Nest's injection scope of the class. Only the code in `src/nest` interprets the number. */
   readonly scope: number | undefined;
@@ -66,7 +74,7 @@ export interface WorkflowIdentity {
 export const DEFAULT_QUEUE = 'default';
 
 /** Names of all valid options. The decorator checks the value of `scope`. */
-const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'module', 'scope', 'input'];
+const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'retention', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -111,7 +119,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   for (const key of Object.keys(options)) {
     if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
   }
-  const { name, version = 1, queue = DEFAULT_QUEUE, retry, timeout, module, input = staticInputOf(target) } = options;
+  const { name, version = 1, queue = DEFAULT_QUEUE, retry, timeout, retention, module, input = staticInputOf(target) } = options;
   if (!Number.isInteger(version) || version < 1 || version > MAX_VERSION) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
   }
@@ -130,6 +138,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     queue: checkText(queue, `${where}: queue`),
     retry,
     timeoutMs: timeout === undefined ? undefined : toMilliseconds(timeout, `${where}: timeout`),
+    retention: retention === undefined ? undefined : retention === false ? 'keep' : checkRetention(retention, `${where}: retention`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),
     input,
   };

@@ -1,3 +1,4 @@
+import type { RetentionRule } from '../core/retention.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 
 /** Workflow that the application provides. */
@@ -5,4 +6,6 @@ export interface FoundWorkflow {
   readonly definition: WorkflowDefinition;
   /** Source text of the workflow class, from which a deployment id may be derived. */
   readonly source: string;
+  /** Retention of the class; `'keep'` keeps all runs. Undefined when the class has none. */
+  readonly retention: RetentionRule | 'keep' | undefined;
 }

@@ -14,6 +14,7 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
 import type { FailureLog } from './failure-log.js';
 import type { HostLogger } from './host-logger.js';
+import type { HostRetention } from './host-retention.js';
 import type { ModuleSettings } from './settings.js';
 
 /** Parts of the runtime that the worker and the client of a process share. */
@@ -24,6 +25,7 @@ export interface HostDependencies extends RunNotices {
   readonly metrics: DurableMetrics;
   readonly database: Database;
   readonly clock: DatabaseClock;
+  readonly retention: HostRetention;
   readonly journal: Journal;
   readonly notifier: RunNotifier;
   readonly hub: ResultHub;

@@ -44,6 +44,7 @@ export function listenerWorkflows(listeners: readonly RunListener[], settings: M
       },
     },
     source: workflowOf(listener),
+    retention: undefined,
   }));
 }
 

@@ -63,6 +63,7 @@ export class PollingHost {
       notifier: runtime.notifier,
       notices: runtime,
       metrics: runtime.metrics,
+      retention: runtime.retention.ifUsed,
       deploymentId,
       sessionTtlMs: worker.sessionTtlMs,
       ownSession: () => this.session.id,

@@ -75,6 +75,7 @@ export class PushHost {
       notifier: runtime.notifier,
       notices: runtime,
       metrics: runtime.metrics,
+      retention: runtime.retention.ifUsed,
       deploymentId: this.deploymentId,
       sessionTtlMs: runtime.settings.worker.sessionTtlMs,
       ownSession: () => undefined,

@@ -35,6 +35,7 @@ import { createResultHub } from './create-result-hub.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
+import { HostRetention } from './host-retention.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
 import { processGauges } from './process-gauges.js';
 import { OutageLog } from './outage-log.js';
@@ -86,6 +87,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly replica: ReadReplica | undefined;
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
+  readonly retention: HostRetention;
   /** The module's workers in this process. */
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
@@ -103,6 +105,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
+    this.retention = new HostRetention(settings.retention);
     this.http = http;
     this.logger = logger;
     const shown = settings.logFailures ? (settings.codec ? 'codes' : 'messages') : 'nothing';
@@ -168,6 +171,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       direct: () => this.direct,
       worker: () => this.workers.known,
       now,
+      retention: this.retention,
+      log: (message, fields) => this.logger.line('log', message, fields),
     };
     this.watch = new UnregisteredWatch(database, {
       worker: () => dependencies.worker(),

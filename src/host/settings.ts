@@ -3,6 +3,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { EntityManager } from 'typeorm';
 
 import type { PayloadCodec } from '../core/payloads.js';
+import type { RetentionRule } from '../core/retention.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
@@ -81,4 +82,6 @@ export interface ModuleSettings {
   readonly runTimeoutMs: number | null;
   readonly maxPayloadBytes: number;
   readonly codec: PayloadCodec | undefined;
+  /** Milliseconds after which ended runs are deleted, by status. */
+  readonly retention: RetentionRule;
 }

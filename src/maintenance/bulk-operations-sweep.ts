@@ -7,6 +7,7 @@ import { faultOf } from '../store/database-errors.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
 import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
+import { deletePart } from '../store/whole-deletion.js';
 import { doPart, findUnreached, nextPart, type OperationPart, type PartClient, type PartDone } from '../store/sql/bulk-operation-parts.js';
 import { listUnfinished, type UnfinishedOperation } from '../store/sql/bulk-operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
@@ -105,6 +106,8 @@ export class BulkOperationsSweep implements Sweep {
   ): Promise<(client: PartClient) => Promise<PartDone & { announce: Announcement }>> {
     if (operation.kind === 'cancel') return (client) => this.cancel(operation, ids, client);
     if (operation.kind === 'terminate') return (client) => this.terminate(operation, ids, client);
+    if (operation.kind === 'delete')
+      return async (client) => ({ ...(await deletePart(this.database, ids, client)), announce: () => Promise.resolve() });
     if (operation.kind === 'signal') return (client) => this.signal(operation, ids, client);
     const retries: RunRetry[] = [];
     for (const id of ids) {

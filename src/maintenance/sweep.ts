@@ -1,6 +1,7 @@
 import type { Warn } from '../core/log-fields.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
+import type { RetentionConfiguration } from '../core/retention.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { Database } from '../store/database.js';
@@ -31,6 +32,8 @@ export interface SweepDependencies {
   readonly notifier: RunNotifier;
   readonly notices: RunNotices;
   readonly metrics: DurableMetrics;
+  /** Undefined when no run is to be deleted. */
+  readonly retention: RetentionConfiguration | undefined;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;
   /** Returns the id of this process's own session, which this process must not take over. */

@@ -6,6 +6,7 @@ import { DeadSessionsSweep } from './dead-sessions-sweep.js';
 import { ExpiredListenersSweep } from './expired-listeners-sweep.js';
 import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
+import { RetentionSweep } from './retention-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
@@ -19,7 +20,7 @@ const OWNERLESS_EVERY_MS = 10_000;
  * that it makes due.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
-  const { database, payloads, notifier, notices, deploymentId, served, returned, warn } = dependencies;
+  const { database, payloads, notifier, notices, retention, deploymentId, served, returned, warn } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
     failure: 'sweep: could not read the inbox',
@@ -61,5 +62,6 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     failed: (error) => warn('sweep-failed', 'sweep: could not continue bulk operations', error),
   });
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
-  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners];
+  const deletions = retention ? [new RetentionSweep(database, retention)] : [];
+  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners, ...deletions];
 }

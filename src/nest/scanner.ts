@@ -111,7 +111,7 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const { name, version, queue, retry, timeoutMs } = workflowIdentityOf(type);
+  const { name, version, queue, retry, timeoutMs, retention } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   checkScope(type, isPerPass, instance, where);
@@ -137,8 +137,8 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     .join('\n');
   if (!instance) {
     const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, module.warn);
-    return { definition: { ...identity, maker }, source };
+    return { definition: { ...identity, maker }, source, retention };
   }
   const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));
-  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source };
+  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source, retention };
 }

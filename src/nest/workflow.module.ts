@@ -158,6 +158,7 @@ export class WorkflowModule
     };
     await orClose(async () => {
       const workflows = scanApplication(runtime, { discovery, moduleRef, contexts, modules });
+      runtime.retention.foundWorkflows(workflows);
       this.warnIfBootIsSlow(workflows.length);
       const begin = async (): Promise<void> => {
         clearTimeout(this.idleCheck);

@@ -7,6 +7,9 @@ import { DatabaseClock } from '../core/clock.js';
 import { Database } from './database.js';
 import { Journal } from './journal.js';
 import { claimRuns } from './sql/claim-runs.js';
+import { deleteRuns } from './sql/delete-runs.js';
+import { endRuns } from './sql/end-runs.js';
+import { findTrees } from './sql/run-trees.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 import { wakeDueRuns } from './sql/timers.js';
 
@@ -30,6 +33,7 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
     const until = performance.now() + FOR_MS;
     const errors: string[] = [];
     let rounds = 0;
+    let deletions = 0;
     const isOver = (): boolean => errors.length > 0 || (performance.now() >= until && rounds >= LEAST_ROUNDS);
     const sessions = new Set<string>();
     const keys = [{ queue: 'default', name: 'order', version: 1 }];
@@ -86,6 +90,30 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
       loop('timers', () => wakeDueRuns(database, 100)),
       loop('inbox', () => sweepAndNotify(database)),
       loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),
+      // Ends some runs, and deletes them together with runs that others change.
+      loop('deletion', async () => {
+        const some = Array.from({ length: 20 }, () => `run-${random.below(RUNS)}`);
+        const errorsOf = new Map(some.map((id) => [id, '{}']));
+        const ending = {
+          status: 'cancelled',
+          errorCode: 'TERMINATED',
+          event: 'terminated',
+          note: null,
+          which: 'any',
+          whereLocked: 'leave out',
+        } as const;
+        if (random.below(4) === 0) await endRuns(database, { ...ending, errors: errorsOf });
+        await fixture.admin.query(`UPDATE durable.workflow_runs SET finished_at = finished_at - interval '1 minute' WHERE id IN
+          (SELECT id FROM durable.workflow_runs WHERE finished_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED)`);
+        const found = await findTrees(
+          database,
+          some.map((id) => ({ id })),
+          { of: 'run' },
+        );
+        const gone = await deleteRuns(database, found, 'leave out');
+        deletions += gone.length;
+        await Promise.all(gone.map((id) => start(startOf(id, false))));
+      }),
       loop('age', () => fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`)),
       // A separate statement claims lost runs. Here they are reset, so that the usual claim takes
       // them.
@@ -96,5 +124,6 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
       ),
     ]);
     expect(errors).toEqual([]);
+    expect(deletions).toBeGreaterThan(0);
   });
 });

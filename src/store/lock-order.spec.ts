@@ -8,8 +8,10 @@ import { Database, type Statement } from './database.js';
 import { toFlushRows } from './flush-rows.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns, claimRunsFrom, claimSuspects, type Claim } from './sql/claim-runs.js';
+import { deleteRuns } from './sql/delete-runs.js';
 import { flush } from './sql/flush.js';
 import { findLockedRuns } from './sql/find-locked-runs.js';
+import { findTrees } from './sql/run-trees.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
@@ -132,6 +134,28 @@ describe('the lock order of statements', () => {
       await start(true);
       await whileHeld(firstRun, () => closeSession(database, sessionId), othersAreFree);
       expect(await statuses()).toEqual(REVERSED.map(() => 'pending'));
+    });
+
+    it('a deletion locks its runs before their other rows', async () => {
+      await start(false);
+      await update(`status = 'completed', finished_at = now(), ready_at = NULL`);
+      const lives = await findTrees(
+        brisk,
+        REVERSED.map((id) => ({ id })),
+        { of: 'run' },
+      );
+      const look = async (): Promise<void> => expect(await free(REVERSED)).toEqual([]);
+      // The deletion waits for a row of the run log, and has locked the runs before.
+      const [{ id }] = (await fixture.admin.query(
+        `INSERT INTO durable.workflow_run_log (run_id, kind) VALUES ('run-5', 'noted') RETURNING id`,
+      )) as [{ id: string }];
+      const deleted = await whileHeld(
+        `SELECT 1 FROM durable.workflow_run_log WHERE id = ${id} FOR UPDATE`,
+        () => deleteRuns(database, lives, 'fail'),
+        look,
+      );
+      expect(deleted.toSorted()).toEqual([FIRST, ...OTHERS]);
+      expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_run_log')).toEqual([]);
     });
 
     it('a takeover locks its runs in the order of their ids', async () => {

@@ -5,6 +5,8 @@ import { JournalFixture, changeOf, startOf, stepOf, submit, waitOf, type OpenJou
 import { requestCancel } from '../../test/support/faults/requests.js';
 import { bumpRuns, findMissed } from './sql/bump-runs.js';
 import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
+import { deleteRuns } from './sql/delete-runs.js';
+import { scanExpired } from './sql/expired-runs.js';
 import { forkRun } from './sql/fork-run.js';
 import { findLockedRuns } from './sql/find-locked-runs.js';
 import { describeHook, resumeHook } from './sql/hooks.js';
@@ -13,6 +15,7 @@ import { readChannels, readInboxes } from './sql/read-inbox.js';
 import { loadHistories } from './sql/load-histories.js';
 import { findUnpaused, notifyOfPause, resumeRun, sendPause } from './sql/pause-run.js';
 import { readRunEnds } from './sql/read-runs.js';
+import { findTrees, readDeletable } from './sql/run-trees.js';
 import { sendResolution } from './sql/resolve-step.js';
 import { retryRun } from './sql/retry-run.js';
 import { forwardMessages, sendSignal } from './sql/send-signal.js';
@@ -218,6 +221,21 @@ describe("connections without the module's settings and a large table", () => {
         note: '{}',
         noteOfNew: '{}',
       });
+      const rules = { workflows: {}, others: { completed: 1, failed: 1 } };
+      const [scanned1] = await scanExpired(database, { createdAt: '2020-01-01', id: '' }, rules);
+      const [expired] = await scanExpired(database, scanned1!, rules);
+      await findTrees(database, [expired!], { of: 'run', rules });
+      const ended = await findTrees(
+        database,
+        ids('done', 200).map((id) => ({ id })),
+        { of: 'whole chain' },
+      );
+      expect(ended.length).toBe(200);
+      await deleteRuns(database, ended, 'fail');
+      expect(await deleteRuns(database, await findTrees(database, [{ id: 'done-300' }], { of: 'run', rules }), 'leave out')).toEqual([
+        'done-300',
+      ]);
+      await readDeletable(database, 'done-400');
       const write = (transitions: Parameters<typeof submit>[1][]) => Promise.all(transitions.map((each) => submit(journal, each)));
       await write(ids('new', 400).map((id) => startOf(id, true, { tags: { a: 'b' } })));
       await write(ids('new', 400).map((id) => stepOf(id, 1)));

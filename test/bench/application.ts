@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Module, type Provider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { WorkflowClient, WorkflowModule, type WorkerOptions } from 'nestjs-durable';
+import { WorkflowClient, WorkflowModule, type RetentionOptions, type WorkerOptions } from 'nestjs-durable';
 import { WORKFLOWS } from './workflows.js';
 
 @Module({})
@@ -25,13 +25,23 @@ export function startAsInstalled(url: string, worker: WorkerOptions = {}, workfl
   return start(url, worker, workflows);
 }
 
+/** Starts an application that also deletes old runs. */
+export function startWithRetention(url: string, worker: WorkerOptions, retention: RetentionOptions): Promise<BenchApplication> {
+  return start(url, { verifyReplay: 'never', ...worker }, WORKFLOWS, { retention });
+}
+
 /** Starts an application that executes nothing. */
 export function startClient(url: string): Promise<BenchApplication> {
   return start(url, false, WORKFLOWS);
 }
 
-async function start(url: string, worker: WorkerOptions | false, workflows: Provider[]): Promise<BenchApplication> {
-  const imports = [WorkflowModule.forRoot({ connection: { url }, worker })];
+async function start(
+  url: string,
+  worker: WorkerOptions | false,
+  workflows: Provider[],
+  more: { retention?: RetentionOptions } = {},
+): Promise<BenchApplication> {
+  const imports = [WorkflowModule.forRoot({ connection: { url }, worker, ...more })];
   const module = { module: BenchModule, imports, providers: workflows };
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
   return { client: context.get(WorkflowClient), close: () => context.close() };

@@ -19,12 +19,13 @@ export const ROWS = [
   'inbox',
   'lockedRow',
   'qstash',
+  'retention',
   'big',
 ] as const;
 export type RowName = (typeof ROWS)[number];
 
 /** Rows that the quick form leaves out unless they are named. */
-const LONG_ONLY: readonly RowName[] = ['big'];
+const LONG_ONLY: readonly RowName[] = ['retention', 'big'];
 
 export interface BenchArguments {
   /** The file that receives the numbers as JSON. */

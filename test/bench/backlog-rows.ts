@@ -16,6 +16,19 @@ export async function insertDue(client: pg.Client, runs: number): Promise<void> 
   );
 }
 
+/** Inserts runs of three steps that ended 40 days ago. */
+export async function insertExpired(client: pg.Client, from: number, runs: number): Promise<void> {
+  const between = [from + 1, from + runs];
+  await client.query(EXPIRED_RUNS, between);
+  await client.query(EXPIRED_STEPS, between);
+}
+
+/** Number of runs that `insertExpired` has inserted and nobody has deleted. */
+export async function countExpired(client: pg.Client): Promise<number> {
+  const text = `SELECT count(*)::int AS n FROM durable.workflow_runs WHERE created_at < now() - interval '30 days'`;
+  return (await client.query<{ n: number }>(text)).rows[0]!.n;
+}
+
 /**
  * Inserts the rows of a system that has been in use for long: runs that have ended, one a second,
  * and runs that sleep. The steps of the ended runs are left out: claims and starts do not read
@@ -60,3 +73,9 @@ const BEFORE = `now() - interval '1 day' - n * interval '1 second'`;
 const LONG_ENDED = `${RUNS}, started_at, finished_at, output) SELECT 'ended-' || n, ${SAME}, 1, '{"n":1}', n, ${BEFORE}, 'completed', 1, ${BEFORE}, ${BEFORE}, '4' FROM generate_series($1::int, $2::int) n`;
 const LONG_ASLEEP = `${RUNS}, started_at, wake_at) SELECT 'sleeping-' || n, ${SAME}, 1, '{"n":1}', n, ${BEFORE}, 'waiting', 1, ${BEFORE}, ${LATER} FROM generate_series($1::int, $2::int) n`;
 const LONG_WAITS = `INSERT INTO durable.workflow_waits (run_id, step_key, kind, wake_at, opened_at) SELECT 'sleeping-' || n, 'sleep', 'sleep', ${LATER}, ${BEFORE} FROM generate_series($1::int, $2::int) n`;
+
+const LONG_AGO = `now() - interval '40 days' + n * interval '10 milliseconds'`;
+const EXPIRED_RUNS = `${RUNS}, started_at, finished_at, output) SELECT 'expired-' || n, ${SAME}, 1, '{"n":1}', n, ${LONG_AGO}, 'completed', 1, ${LONG_AGO}, ${LONG_AGO}, '4' FROM generate_series($1::int, $2::int) n`;
+const EXPIRED_STEPS = `INSERT INTO durable.workflow_steps (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status, output)
+  SELECT 'expired-' || n, (ARRAY['one', 'two', 'three'])[s], ${LONG_AGO}, ${LONG_AGO}, s, 1, 1, s - 1, false, 'step', 'completed', '1'
+  FROM generate_series($1::int, $2::int) n, generate_series(1, 3) s`;

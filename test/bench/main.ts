@@ -19,6 +19,7 @@ import { parallel } from './rows/parallel.js';
 import { payload } from './rows/payload.js';
 import { qstash } from './rows/qstash.js';
 import { recovery } from './rows/recovery.js';
+import { retention } from './rows/retention.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
 import { throughput } from './rows/throughput.js';
@@ -48,6 +49,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   inbox,
   lockedRow,
   qstash,
+  retention,
   big,
 };
 

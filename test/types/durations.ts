@@ -36,7 +36,7 @@ export async function durations(ctx: WorkflowContext, client: WorkflowClient, da
 
   // Module options come from configuration files, and are checked at boot.
   const worker = { pollInterval: '50ms', shutdownTimeout: setting };
-  WorkflowModule.forRoot({ worker });
+  WorkflowModule.forRoot({ worker, retention: { completed: setting } });
   WorkflowModule.forRootAsync({ useFactory: (text: string) => ({ worker: { sessionTtl: text } }), inject: ['TEXT'] });
   const configured: ConfiguredDuration = setting;
   void configured;

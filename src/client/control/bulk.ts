@@ -2,7 +2,7 @@ import { checkOptions } from '../../core/check-options.js';
 import { toDate } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { checkText, newRunId } from '../../core/ids.js';
-import { isTerminal, RUN_STATUSES, type RunStatus, type ShownStatus } from '../../core/run.js';
+import { isTerminal, RUN_STATUSES, type ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 import { checkSignal, type SignalDefinition } from '../../core/signal.js';
 import { validate } from '../../core/standard-schema.js';
@@ -57,7 +57,7 @@ export interface BulkStatus {
   /** Token of the operation. */
   token: string;
   /** Kind of the operation. */
-  kind: 'cancel' | 'terminate' | 'retry' | 'signal';
+  kind: 'cancel' | 'terminate' | 'retry' | 'signal' | 'delete';
   /**
    * `counted`: the operation has not been started. `running`: it changes runs. `completed`: all
    * runs are done or skipped. `stopped`: a call of `bulk.stop` has stopped it.
@@ -67,7 +67,8 @@ export interface BulkStatus {
   count: number;
   /**
    * Number of runs that the operation has changed. For `cancel`, the number of runs that it has
-   * asked to stop.
+   * asked to stop. For `delete`, the number of deleted runs, with those that were deleted together
+   * with a matching run.
    */
   done: number;
   /**
@@ -76,9 +77,9 @@ export interface BulkStatus {
    */
   skipped: number;
   /**
-   * Number of runs that `retry` or `terminate` could not change yet, because another transaction
-   * has locked their rows. The operation tries each of them again every second. It stays `running`
-   * until each run is done or skipped, or until it is stopped.
+   * Number of runs that `retry`, `terminate` or `delete` could not change yet, because another
+   * transaction has locked their rows. The operation tries each of them again every second. It
+   * stays `running` until each run is done or skipped, or until it is stopped.
    */
   locked: number;
   /** Maximum number of runs per second. Undefined when there is no limit. */
@@ -95,11 +96,12 @@ const DRY_RUN_KEYS = ['filter', 'dryRun', ...AUDIT_KEYS];
 const MAX_RATE = 1_000_000;
 
 /** Statuses in which each operation can change a run. */
-const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
+const STATUSES: Readonly<Record<OperationKind, readonly ShownStatus[]>> = {
   cancel: RUN_STATUSES.filter((status) => !isTerminal(status)),
   terminate: RUN_STATUSES.filter((status) => !isTerminal(status)),
   signal: RUN_STATUSES.filter((status) => !isTerminal(status)),
   retry: ['failed'],
+  delete: ['completed', 'failed', 'cancelled', 'continued'],
 };
 
 /**
@@ -157,6 +159,23 @@ export class BulkOperations {
   retry(options: BulkStart): Promise<BulkStatus>;
   retry(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
     return this.#do('retry', options, []);
+  }
+
+  /**
+   * Deletes ended runs as `client.delete` does: each with its chain and its ended children. Runs
+   * that have not ended are not counted and stay; end them first with `bulk.terminate`. When the
+   * operation has finished, its row no longer contains the filter.
+   *
+   * @throws InvalidInputError, QueryTimeoutError
+   * @example
+   * const filter = { tags: { customer: '42' } };
+   * const { token } = await client.bulk.delete({ filter, dryRun: true, reason: 'erasure' });
+   * await client.bulk.delete({ token });
+   */
+  delete(options: BulkDryRun): Promise<BulkPreview>;
+  delete(options: BulkStart): Promise<BulkStatus>;
+  delete(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
+    return this.#do('delete', options, []);
   }
 
   /**
@@ -233,7 +252,11 @@ export class BulkOperations {
 
   async #status(token: string, argument: string): Promise<BulkStatus> {
     const row = await readOperation(this.#dependencies.database, token);
-    if (!row) throw new InvalidInputError(argument, 'belongs to no bulk operation, or to a dry run that is more than a day old');
+    if (!row)
+      throw new InvalidInputError(
+        argument,
+        'belongs to no bulk operation, to a dry run that is more than a day old, or to an operation that finished 30 days ago',
+      );
     const { kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped } = row;
     const state = isStopped ? 'stopped' : startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
     const times = { createdAt: new Date(createdAt), startedAt: toDate(startedAt), finishedAt: toDate(finishedAt) };
@@ -246,7 +269,7 @@ function toConditions(kind: OperationKind, filter: unknown): RunConditions {
   const conditions = checkRunFilter(filter, 'options.filter', 'refused');
   if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which would select every run');
   const possible = STATUSES[kind];
-  const status = conditions.status?.filter((wanted) => (possible as readonly ShownStatus[]).includes(wanted)) ?? possible;
+  const status = conditions.status?.filter((wanted) => possible.includes(wanted)) ?? possible;
   if (status.length === 0) throw new InvalidInputError('options.filter.status', `must be one of ${possible.join(', ')} for bulk.${kind}`);
   return { ...conditions, status };
 }

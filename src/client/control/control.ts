@@ -20,6 +20,7 @@ import { readRunStatus } from '../../store/sql/read-runs.js';
 import { readStep, wasCancelledBefore } from '../../store/sql/read-steps.js';
 import { sendResolution } from '../../store/sql/resolve-step.js';
 import type { WhileLocked } from '../../store/row-lock-queues.js';
+import { deleteRun } from './delete-run.js';
 import { notifyOfEnd } from './notify-of-end.js';
 import { callerError } from '../transactions/caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from '../transactions/caller-transactions.js';
@@ -86,6 +87,16 @@ export class Control {
       if (ended) return notifyOfEnd(this.dependencies, this.dependencies.notifier, [ended]);
       throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
     });
+  }
+
+  async delete(runId: string, options: AuditOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const given = checkOptions(options, 'options', AUDIT_KEYS);
+    const { actor, reason } = JSON.parse(noteOf(given)) as AuditOptions;
+    const count = await deleteRun(this.dependencies.database, id);
+    const by = actor === undefined ? '' : ` by ${actor}`;
+    const why = reason === undefined ? '' : `: ${reason}`;
+    this.dependencies.log(`run "${id}" was deleted${by}${why}`, { runId: id, count });
   }
 
   async pause(runId: string, options: AuditOptions): Promise<void> {

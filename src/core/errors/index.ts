@@ -21,6 +21,7 @@ export {
   RunAlreadyExistsError,
   RunEndedError,
   RunNotCommittedError,
+  RunNotEndedError,
   RunNotFoundError,
   RunNotRetryableError,
   TransactionConflictError,

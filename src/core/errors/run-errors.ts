@@ -173,3 +173,24 @@ export class RunEndedError extends WorkflowError {
     super(`Run "${runId}" has ended`);
   }
 }
+
+/**
+ * The run has not ended, and only an ended run can be deleted. End it first, for example with
+ * `client.terminate`.
+ *
+ * @example
+ * if (error instanceof RunNotEndedError) await client.terminate(error.runId);
+ */
+export class RunNotEndedError extends WorkflowError {
+  static override readonly errorName: string = 'RunNotEndedError';
+  readonly code = 'RUN_NOT_ENDED';
+
+  constructor(
+    /** Id of the run. */
+    readonly runId: string,
+    /** Status of the run. */
+    readonly status: RunStatus,
+  ) {
+    super(`Run "${runId}" is ${status}, and only an ended run can be deleted. client.terminate() ends a run in any status`);
+  }
+}

@@ -87,7 +87,7 @@ export class DatabaseUnavailableError extends WorkflowError {
 /**
  * A run was not started. The database still has rows of a deleted run with the same id, and a
  * trigger or a policy prevents the removal of those rows. Remove the rows, or choose another id.
- * See "Deleting runs" in docs/operations.md.
+ * See "Deleting runs by hand" in docs/operations.md.
  *
  * @example
  * if (error instanceof LeftoversError) logger.error(`delete the rows of ${error.runId} first`);
@@ -100,7 +100,7 @@ export class LeftoversError extends WorkflowError {
   constructor(readonly runId: string) {
     super(
       `Run "${runId}" was not started: the database has rows of a deleted run with that id, and a trigger or a policy prevents their ` +
-        'removal. See "Deleting runs" in docs/operations.md',
+        'removal. See "Deleting runs by hand" in docs/operations.md',
     );
   }
 }

@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 
 import type { ConfiguredDuration } from '../../core/duration.js';
 import type { PayloadCodec } from '../../core/payloads.js';
+import type { RetentionOptions } from '../../core/retention.js';
 import type { RetryOptions } from '../../core/retry-policy.js';
 import type { ConnectionOptions, StepEnhancer } from '../../host/settings.js';
 import type { HttpOptions } from './http-options.js';
@@ -176,6 +177,12 @@ export interface WorkflowModuleOptions {
    * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */
   currentTransaction?: () => EntityManager | undefined;
+  /**
+   * Time after which ended runs are deleted, with everything that belongs to them. `@Workflow({
+   * retention })` takes precedence for its workflow. A run with the tag `keep: 'true'` is kept. See
+   * "Retention and deletion" in docs/operations.md. (default: ended runs are kept)
+   */
+  retention?: RetentionOptions<ConfiguredDuration>;
   /** Defaults for workflows and steps that set no value of their own. (default: see each option) */
   defaults?: {
     /**

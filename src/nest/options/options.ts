@@ -7,6 +7,7 @@ import type { PayloadCodec } from '../../core/payloads.js';
 import { checkText } from '../../core/ids.js';
 import type { Pooler } from '../../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
+import { checkRetention } from '../../core/retention.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
 import { MAX_TIMER_MS } from '../../core/timers.js';
 import { readDatabaseUrl } from '../../host/database-url.js';
@@ -37,6 +38,7 @@ const KNOWN_OPTIONS = [
   'readReplica',
   'enhancers',
   'currentTransaction',
+  'retention',
   'defaults',
   'payloads',
   'logFailures',
@@ -123,6 +125,7 @@ export function toSettings(
     runTimeoutMs: defaults.runTimeout === undefined ? null : toMilliseconds(defaults.runTimeout, 'defaults.runTimeout'),
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
+    retention: given.retention === undefined ? {} : checkRetention(given.retention, 'retention'),
     logFailures: given.logFailures ?? true,
   };
 }

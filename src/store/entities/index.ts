@@ -5,6 +5,7 @@ import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowBulkOperation } from './workflow-bulk-operation.entity.js';
 import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
+import { WorkflowRetentionProgress } from './workflow-retention.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowRunEvent } from './workflow-run-event.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
@@ -22,6 +23,7 @@ export {
   WorkflowInboxMessage,
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
+  WorkflowRetentionProgress,
   WorkflowRun,
   WorkflowRunEvent,
   WorkflowSession,
@@ -51,5 +53,6 @@ export const durableEntities = [
   WorkflowHome,
   WorkflowSubscription,
   WorkflowRunEvent,
+  WorkflowRetentionProgress,
   WorkflowHistoryEntry,
 ] as const;

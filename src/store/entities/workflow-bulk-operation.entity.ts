@@ -9,9 +9,9 @@ export class WorkflowBulkOperation {
 
   /** Kind of the operation. */
   @Column({ type: 'text' })
-  kind!: 'cancel' | 'retry' | 'signal' | 'terminate';
+  kind!: 'cancel' | 'delete' | 'retry' | 'signal' | 'terminate';
 
-  /** Conditions that select the runs. */
+  /** Conditions that select the runs. A finished deletion has no conditions. */
   @Column({ type: 'json' })
   conditions!: unknown;
 

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 
 import type { Database, Statement } from '../database.js';
-import { WAIT_FOR_PART, type UnfinishedOperation } from './bulk-operations.js';
+import { forgetDeleted, WAIT_FOR_PART, type UnfinishedOperation } from './bulk-operations.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 import { TERMINAL } from './run-status.js';
 
@@ -159,6 +159,7 @@ export async function doPart(
     const isFinished = part.isLast && locked.length === 0;
     const values = [operation.token, done, skipped, last?.createdAt ?? null, last?.id ?? null, pauseMs, locked, isFinished];
     await database.query(ADVANCE, values, client);
+    if (isFinished && operation.kind === 'delete') await forgetDeleted(database, operation.token, client);
     return true;
   });
 }

@@ -1,8 +1,10 @@
+import type { ClientBase } from 'pg';
+
 import type { RunConditions } from '../../core/run-filter.js';
 import type { Database, Statement } from '../database.js';
 
 /** Kinds of actions on many runs. */
-export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal';
+export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal' | 'delete';
 
 /** A signal for many runs. The payload is JSON text. */
 export interface OperationSignal {
@@ -10,10 +12,48 @@ export interface OperationSignal {
   readonly payload: string;
 }
 
+/**
+ * Days for which a finished operation is kept. Its conditions may contain personal data, such as
+ * tags.
+ */
+const KEPT_DAYS = 30;
+
+/**
+ * SQL that removes what an operation knows about deleted runs. An operation that deletes runs must
+ * not keep their tags and ids.
+ */
+const FORGET = `conditions = CASE WHEN kind = 'delete' THEN '{}' ELSE conditions END,
+  after_created_at = CASE WHEN kind = 'delete' THEN NULL ELSE after_created_at END, after_id = CASE WHEN kind = 'delete' THEN NULL ELSE after_id END`;
+
+const FINISH: Statement = {
+  name: 'durable_forget_operation',
+  text: (schema) => `UPDATE ${schema}.workflow_operations SET ${FORGET} WHERE token = $1 AND finished_at IS NOT NULL`,
+};
+
+/** Removes what a finished operation knows about the runs that it has deleted. */
+export async function forgetDeleted(database: Database, token: string, client: ClientBase): Promise<void> {
+  await database.query(FINISH, [token], client);
+}
+
+/**
+ * Encodes the conditions of an operation. A worker of an earlier version does not know the kind
+ * `delete`, and would retry the runs. The conditions of a deletion are wrapped, so that such a
+ * worker cannot read them: it logs an error, and leaves the operation to other workers.
+ */
+function encodeConditions(kind: OperationKind, conditions: RunConditions): string {
+  return JSON.stringify(kind === 'delete' ? { name: 'needs a worker that knows bulk.delete', deleted: conditions } : conditions);
+}
+
+function decodeConditions(text: string): RunConditions {
+  const conditions = JSON.parse(text) as RunConditions & { deleted?: RunConditions };
+  return conditions.deleted ?? conditions;
+}
+
 const CREATE: Statement = {
   name: 'durable_create_operation',
   text: (schema) => `WITH old AS (
-  DELETE FROM ${schema}.workflow_operations WHERE started_at IS NULL AND created_at < now() - interval '1 day'
+  DELETE FROM ${schema}.workflow_operations
+  WHERE (started_at IS NULL AND created_at < now() - interval '1 day') OR finished_at < now() - interval '${KEPT_DAYS} days'
 )
 INSERT INTO ${schema}.workflow_operations (token, kind, conditions, signal_name, payload, note, matched)
 VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
@@ -21,7 +61,8 @@ VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
 
 /**
  * Records a bulk operation after its runs have been counted. No run is changed before the operation
- * is started. An operation that is not started is deleted after a day.
+ * is started. An operation that is not started is deleted after a day, and a finished one after 30
+ * days.
  */
 export async function createOperation(
   database: Database,
@@ -35,7 +76,15 @@ export async function createOperation(
   },
 ): Promise<void> {
   const { token, kind, conditions, signal, note, matched } = operation;
-  await database.query(CREATE, [token, kind, JSON.stringify(conditions), signal?.name ?? null, signal?.payload ?? null, note, matched]);
+  await database.query(CREATE, [
+    token,
+    kind,
+    encodeConditions(kind, conditions),
+    signal?.name ?? null,
+    signal?.payload ?? null,
+    note,
+    matched,
+  ]);
 }
 
 const START: Statement = {
@@ -56,7 +105,7 @@ export const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 
 const STOP: Statement = {
   name: 'durable_stop_operation',
-  text: (schema) => `UPDATE ${schema}.workflow_operations SET finished_at = now(), is_stopped = true
+  text: (schema) => `UPDATE ${schema}.workflow_operations SET finished_at = now(), is_stopped = true, ${FORGET}
 WHERE token = $1 AND finished_at IS NULL`,
 };
 
@@ -146,7 +195,7 @@ export async function listUnfinished(database: Database): Promise<UnfinishedOper
   return rows.map(([token, kind, conditions, signal, payload, note, rate, createdAt, afterAt, afterId, locked, dueInMs]) => ({
     token,
     kind,
-    conditions: JSON.parse(conditions) as RunConditions,
+    conditions: decodeConditions(conditions),
     signal: signal === null || payload === null ? null : { name: signal, payload },
     note,
     rate,

@@ -27,14 +27,21 @@ export interface ListedRun extends WakeUp, DispatchKey {
 
 type ListedRow = [...Row, name: string, version: number, blockedDeployments: string[]];
 
+/**
+ * SQL for a mark that distinguishes a run (alias `r`) from a deleted run that had the same id. The
+ * two runs may have equal epochs and wake counters, and a transport may still know the
+ * announcements of the deleted run.
+ */
+const LIFE = `'n' || r.start_nonce % 1000000`;
+
 const READ: Statement = {
   name: 'durable_read_wake_ups',
   text: (
     schema,
-  ) => `SELECT r.id, r.queue, r.epoch || '.' || r.wake_count || CASE WHEN r.status = 'waiting' THEN 't' || floor(extract(epoch FROM now())) ELSE '' END,
+  ) => `SELECT r.id, r.queue, r.epoch || '.' || r.wake_count || CASE WHEN r.status = 'waiting' THEN 't' || floor(extract(epoch FROM now())) ELSE '' END || ${LIFE},
   coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.worker_losses, r.name, r.version, coalesce(r.blocked_deployments, '{}')
 FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-  SELECT id, queue, epoch, wake_count, status, wake_at, worker_losses, name, version, blocked_deployments FROM ${schema}.workflow_runs
+  SELECT id, start_nonce, queue, epoch, wake_count, status, wake_at, worker_losses, name, version, blocked_deployments FROM ${schema}.workflow_runs
   WHERE id = x.id AND (status = 'pending' OR status = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
 ) AS r`,
 };
@@ -72,7 +79,7 @@ const MAX_GRACE = `interval '1 hour'`;
 const RESEND: Statement = {
   name: 'durable_resend_wake_ups',
   text: (schema) => {
-    const seq = `r.epoch || '.' || r.wake_count`;
+    const seq = `r.epoch || '.' || r.wake_count || ${LIFE}`;
     // A scalar subquery instead of NOT EXISTS: PostgreSQL would turn NOT EXISTS into a join, for
     // which it may read all runs first.
     const lastRecord = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
@@ -147,7 +154,7 @@ const WAKE = manyRuns('durable_wake_listed', {
   change: (
     schema,
   ) => `UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
-RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w', 0::float8, 0`,
+RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w' || ${LIFE}, 0::float8, 0`,
   selected: 'SELECT id FROM due',
   parameter: 2,
 });

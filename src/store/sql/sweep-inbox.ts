@@ -134,6 +134,7 @@ LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
+  // A deleted run may still get messages, for example from its children, which stay.
   // A failed run keeps its signals and hook payloads, which may be many. They are not read here:
   // for failed runs, PostgreSQL uses an index that contains only the other kinds of messages.
   text: (schema, lockTimeout) => {
@@ -145,10 +146,12 @@ const CLEAR_OBSOLETE: Statement = {
     return `${addressed(schema)}, obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM addressed a
   CROSS JOIN LATERAL (
-    SELECT status, continued_as FROM ${schema}.workflow_runs WHERE id = a.run_id AND status IN ${TERMINAL} LIMIT 1
+    SELECT r.status, r.continued_as FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
+      SELECT status, continued_as FROM ${schema}.workflow_runs WHERE id = a.run_id LIMIT 1
+    ) AS r ON true WHERE r.status IS NULL OR r.status IN ${TERMINAL}
   ) AS r
   CROSS JOIN LATERAL (
-    ${messages(`r.status <> 'failed' AND (r.continued_as IS NULL OR kind NOT IN ${MOVES_ON})`)}
+    ${messages(`r.status IS DISTINCT FROM 'failed' AND (r.continued_as IS NULL OR kind NOT IN ${MOVES_ON})`)}
     UNION ALL
     ${messages(`r.status = 'failed' AND kind NOT IN ${LIMITED} AND kind NOT IN ${KEPT_BY_FAILED}`)}
   ) AS i
@@ -169,7 +172,7 @@ export interface InboxSwept {
 /**
  * Notifies runs of messages whose notification was lost. A sender inserts a message and notifies
  * the run in two statements. A crash or a cut connection may prevent the notification. Also deletes
- * messages to runs that have ended.
+ * messages to runs that have ended or were deleted.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();

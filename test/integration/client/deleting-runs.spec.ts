@@ -39,7 +39,7 @@ class Parent {
 /** Reads the SQL from docs/operations.md. */
 async function documentedSql(): Promise<string> {
   const text = await readFile('docs/operations.md', 'utf8');
-  const section = text.slice(text.indexOf('## Deleting runs'));
+  const section = text.slice(text.indexOf('### Deleting runs by hand'));
   return /```sql\n([\s\S]*?)```/.exec(section)![1]!;
 }
 
@@ -107,6 +107,11 @@ describe('the documented SQL that deletes runs', () => {
     await age();
     await deleteOld();
     await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  });
+
+  it('is all that deletes runs of an application without retention', async () => {
+    expect(await database.query('SELECT * FROM durable.workflow_retention')).toEqual([]);
+    expect(await app.client.retention.preview()).toEqual([]);
   });
 
   it('does not deadlock beside concurrent deletions, retries and starts of the same ids, and every run ends', async () => {

@@ -57,4 +57,13 @@ describe('lines of the log', () => {
       String.raw`order\r\n[Nest] ERROR forged\u001b[2J\u0085\u2028\u202e`,
     );
   });
+
+  it('name who deleted a run, and why', async () => {
+    const lines = new Lines();
+    const imports = [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url } })];
+    const client = (await bootApplication({ imports, providers: [ServedWorkflow] }, lines)).get(WorkflowClient);
+    await client.execute(ServedWorkflow, undefined, { id: 'deleted' });
+    await client.delete('deleted', { actor: 'ann', reason: 'a test' });
+    expect(lines.all).toContain('run "deleted" was deleted by ann: a test');
+  });
 });

@@ -61,6 +61,9 @@ const refused: Case[] = [
   ...cases('listen', shown([null, 5, 'yes', {}, { url: 5 }, { url: '' }]), (listen) => ({ listen })),
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),
   ['defaults.stepTimeuot', 'a misspelt option', { defaults: { stepTimeuot: 5 } }],
+  ...cases('retention', shown([null, 5, '30d', []]), (retention) => ({ retention })),
+  ['retention.running', 'a status of active runs', { retention: { running: '30d' } }],
+  ...cases('retention.completed', shown([-1, 0, '59s', 'soon', null, Number.NaN, '101y']), (completed) => ({ retention: { completed } })),
   ...cases('defaults.runTimeout', shown([-1, 'soon', null, Number.NaN]), (runTimeout) => ({ defaults: { runTimeout } })),
   ...cases('defaults.stepTimeout', shown([-1, 'soon', null, Number.NaN]), (stepTimeout) => ({ defaults: { stepTimeout } })),
   ...cases('defaults.maxPayloadBytes', shown([0, 1_023, 1.5, '4 MiB', null, Number.NaN, 2 ** 40]), (maxPayloadBytes) => ({

@@ -1,0 +1,117 @@
+import { checkOptions } from './check-options.js';
+import { toMilliseconds, type ConfiguredDuration, type Duration } from './duration.js';
+import { InvalidInputError } from './errors/input-errors.js';
+
+/**
+ * Shortest retention in milliseconds. A worker that lost its run may still be writing for a moment
+ * after the run has ended.
+ */
+const MIN_RETENTION_MS = 60_000;
+
+/**
+ * Time after which ended runs are deleted, by the status with which they ended: milliseconds, or a
+ * duration such as `'30d'`, from 1 minute to a hundred years.
+ */
+export interface RetentionOptions<Time extends ConfiguredDuration = Duration> {
+  /** Time after which completed runs are deleted. (default: they are kept) */
+  completed?: Time;
+  /** Time after which failed runs are deleted. (default: they are kept) */
+  failed?: Time;
+  /** Time after which cancelled runs are deleted. (default: they are kept) */
+  cancelled?: Time;
+}
+
+/** Milliseconds after which ended runs are deleted, by status. A missing status is kept. */
+export type RetentionRule = Readonly<Partial<Record<keyof RetentionOptions, number>>>;
+
+/** Statuses that a retention may name. */
+const RETENTION_STATUSES = ['completed', 'failed', 'cancelled'] as const;
+
+/** Retention of the runs of one version of a workflow. */
+export interface WorkflowRetention {
+  readonly name: string;
+  readonly version: number;
+  /**
+   * Rule of the workflow's class. `'keep'` keeps all its runs. Undefined when the class has no rule
+   * of its own.
+   */
+  readonly own: RetentionRule | 'keep' | undefined;
+}
+
+/** Retention of a module, as its options and the classes of its workflows give it. */
+export interface RetentionConfiguration {
+  /** Rule of workflows without a rule of their own. */
+  readonly general: RetentionRule;
+  readonly workflows: readonly WorkflowRetention[];
+}
+
+/** Rules by which a process judges runs. */
+export interface RetentionRules {
+  /** Rules of workflows, by `retentionKey`. They replace `others`. */
+  readonly workflows: Readonly<Record<string, RetentionRule>>;
+  /** Rule of all other workflows. */
+  readonly others: RetentionRule;
+}
+
+/**
+ * Checks a retention.
+ *
+ * @throws InvalidInputError naming the status whose time is invalid
+ */
+export function checkRetention(value: unknown, argument: string): RetentionRule {
+  const given = checkOptions(value as RetentionOptions, argument, RETENTION_STATUSES);
+  const rule: Partial<Record<keyof RetentionOptions, number>> = {};
+  for (const status of RETENTION_STATUSES) {
+    const time = given[status];
+    if (time === undefined) continue;
+    const ms = toMilliseconds(time, `${argument}.${status}`);
+    if (ms < MIN_RETENTION_MS) throw new InvalidInputError(`${argument}.${status}`, 'must be at least 1 minute');
+    rule[status] = ms;
+  }
+  return rule;
+}
+
+/** Key of a workflow's version in `RetentionRules.workflows`. SQL builds the same key. */
+function retentionKey({ name, version }: Pick<WorkflowRetention, 'name' | 'version'>): string {
+  return `${name}\n${version}`;
+}
+
+/** Rules that classes have of their own, by `retentionKey`. An empty rule keeps all runs. */
+export function ownRules({ general, workflows }: RetentionConfiguration): Record<string, RetentionRule> {
+  return Object.fromEntries(
+    workflows.flatMap(({ own, ...workflow }) =>
+      own === undefined ? [] : [[retentionKey(workflow), own === 'keep' ? {} : { ...general, ...own }] as const],
+    ),
+  );
+}
+
+/**
+ * Combines the rules that a process knows with those that other processes have recorded for their
+ * workflows. A process must not delete runs that another process keeps. So for a workflow that this
+ * process does not have, the longer of the general rule and the recorded rule counts.
+ */
+export function combineRules(configuration: RetentionConfiguration, recorded: Readonly<Record<string, RetentionRule>>): RetentionRules {
+  const { general, workflows } = configuration;
+  const known = Object.fromEntries(workflows.map((workflow) => [retentionKey(workflow), general]));
+  const foreign = Object.fromEntries(Object.entries(recorded).map(([key, rule]) => [key, longer(general, rule)]));
+  return { workflows: { ...foreign, ...known, ...ownRules(configuration) }, others: general };
+}
+
+function longer(one: RetentionRule, other: RetentionRule): RetentionRule {
+  const both = RETENTION_STATUSES.flatMap((status) => {
+    const times = [one[status], other[status]];
+    return times.includes(undefined) ? [] : [[status, Math.max(...(times as number[]))] as const];
+  });
+  return Object.fromEntries(both);
+}
+
+/** Returns the shortest time of all rules in milliseconds. Undefined when they keep all runs. */
+export function shortestRetention({ workflows, others }: RetentionRules): number | undefined {
+  const times = [others, ...Object.values(workflows)].flatMap((rule) => Object.values(rule));
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
+/** True when some runs are to be deleted. */
+export function isRetentionUsed(configuration: RetentionConfiguration): boolean {
+  return shortestRetention(combineRules(configuration, {})) !== undefined;
+}
