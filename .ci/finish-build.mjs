@@ -1,10 +1,12 @@
 // Finishes both compilations: marks dist/cjs as CommonJS, loads the package by its name in both
 // ways and compares, and removes declarations that no entry point reaches.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 
 writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "commonjs" }\n');
+// npm does so when it installs the package; in this repository nobody else does.
+chmodSync(new URL('../dist/cjs/src/cli/bin.js', import.meta.url), 0o755);
 
 const required = Object.keys(createRequire(import.meta.url)('nestjs-durable'));
 const imported = Object.keys(await import('nestjs-durable'));

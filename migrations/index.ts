@@ -15,10 +15,17 @@ export type { DurableMigration } from './migration.js';
  */
 export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Retention1764400000000, Listeners1764400002000];
 
-/** Builds the SQL of all migrations, in one transaction. */
-export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {
+/**
+ * Builds the SQL of migrations, in one transaction.
+ *
+ * @param migrations migrations to include, oldest first (default: all)
+ */
+export function migrationSql(
+  { schema = DEFAULT_SCHEMA }: { schema?: string } = {},
+  migrations: readonly DurableMigration[] = durableMigrations,
+): string {
   const quoted = quoteIdentifier(schema);
-  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(quoted)}\n`);
+  const parts = migrations.map((each) => `-- ${each.migrationName}\n${each.upSql(quoted)}\n`);
   // The transaction makes the SQL all or nothing, also in a tool that commits after each statement.
   return `BEGIN;\n${parts.join('\n')}COMMIT;\n`;
 }

@@ -25,7 +25,7 @@ export async function findForeignHome(database: Database, environment: string | 
     return `the database belongs to the environment "${recorded.environment}", and ${mine}`;
   }
   const isLabelled = label !== null && recorded.environment === label;
-  const isHome = isSame(here, recorded);
+  const isHome = isSameHome(here, recorded);
   if (isHome && recorded.environment === label) return undefined;
   if (!isHome && !isLabelled && (await hasUnfinishedRuns(database))) {
     return 'the database is a copy of the one that its runs belong to (restored, upgraded, or made from a template)';
@@ -34,7 +34,8 @@ export async function findForeignHome(database: Database, environment: string | 
   return undefined;
 }
 
-function isSame(here: Home, there: Home): boolean {
+/** True when two locations are the same, as far as the role may read them. */
+export function isSameHome(here: Home, there: Home): boolean {
   const isSameCluster =
     here.systemIdentifier === null || there.systemIdentifier === null || here.systemIdentifier === there.systemIdentifier;
   return isSameCluster && here.databaseOid === there.databaseOid;

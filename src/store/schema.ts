@@ -1,4 +1,4 @@
-import { migrationSql as sqlOfAll } from '../../migrations/index.js';
+import { durableMigrations, migrationSql as sqlOfAll } from '../../migrations/index.js';
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
@@ -29,4 +29,15 @@ export function checkSchemaName(schema: unknown, argument: string): string {
 export function migrationSql(options: { schema?: string } = {}): string {
   const { schema } = checkOptions(options, 'options', ['schema']);
   return sqlOfAll(schema === undefined ? {} : { schema: checkSchemaName(schema, 'options.schema') });
+}
+
+/**
+ * Returns the SQL of those migrations that are not among the applied ones; an empty text when none
+ * is missing.
+ *
+ * @param schema checked name of the schema
+ */
+export function missingMigrationSql(schema: string, applied: readonly string[]): string {
+  const missing = durableMigrations.filter(({ migrationName }) => !applied.includes(migrationName));
+  return missing.length === 0 ? '' : sqlOfAll({ schema }, missing);
 }

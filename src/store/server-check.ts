@@ -11,11 +11,13 @@ const OLDEST_MAJOR = 13;
  */
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
-const SERVER = `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
+/** Reads the server's version, and the name and encoding of the database. */
+export const SERVER = `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
   current_database() AS database, pg_catalog.pg_encoding_to_char(d.encoding) AS encoding
 FROM pg_catalog.pg_database d WHERE d.datname = current_database()`;
 
-interface Server {
+/** Properties of the server and its database that the module depends on. */
+export interface Server {
   readonly version: string;
   readonly major: number | string;
   readonly database: string;
@@ -31,7 +33,15 @@ interface Server {
  */
 export async function checkServer(orm: DataSource): Promise<void> {
   const [server] = (await orm.query(SERVER)) as Server[];
-  if (!server) return;
+  if (server) assertSupported(server);
+}
+
+/**
+ * Checks the properties of a server.
+ *
+ * @throws WorkflowConfigurationError that names the unsupported property and the required value
+ */
+export function assertSupported(server: Server): void {
   if (Number(server.major) < OLDEST_MAJOR) {
     throw new WorkflowConfigurationError(`WorkflowModule needs PostgreSQL ${OLDEST_MAJOR} or later; this server is ${server.version}`);
   }

@@ -80,12 +80,13 @@ export async function historyPage(database: Database, payloads: Payloads, runId:
   if (found.length === 0 && (await readRunStatus(database, id)) === undefined) throw new RunNotFoundError(id);
   const page = found.slice(0, size);
   return {
-    entries: page.map(({ row }) => toEntry(row, payloads)),
+    entries: page.map(({ row }) => toHistoryEntry(row, payloads)),
     cursor: found.length > size ? encodeHistoryCursor(id, page.at(-1)!.position) : undefined,
   };
 }
 
-function toEntry(row: HistoryRow, payloads: Payloads): HistoryEntry {
+/** @internal */
+export function toHistoryEntry(row: HistoryRow, payloads: Payloads): HistoryEntry {
   const subject = row.stepKey === null ? 'output' : `output of step "${row.stepKey}"`;
   return {
     at: new Date(row.at),

@@ -1,0 +1,67 @@
+import { sleep } from '../core/timers.js';
+import type { BulkDryRun, BulkPreview, BulkStart, BulkStatus } from '../client/control/bulk.js';
+import type { RunFilter } from '../client/queries/run-filter.js';
+import { counted } from '../core/log-text.js';
+import { listSessions } from '../store/sql/health.js';
+import { auditOf } from './audit.js';
+import { confirm } from './confirm.js';
+import type { Connection } from './connection.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { CommandContext } from './action.js';
+
+/** Milliseconds between two looks at the progress. */
+const LOOK_EVERY_MS = 300;
+
+/** A bulk operation of the client, and its words. */
+export interface BulkKind {
+  /** Returns the change of these runs as a sentence without its full stop. */
+  readonly inWords: (runs: string) => string;
+  readonly operation: 'cancel' | 'terminate' | 'retry';
+}
+
+/** A bulk operation of the client: its dry run, and its start. */
+interface BulkOperation {
+  (options: BulkDryRun): Promise<BulkPreview>;
+  (options: BulkStart): Promise<BulkStatus>;
+}
+
+/**
+ * Changes all runs of a filter: counts the runs, asks, starts the operation, and waits until the
+ * workers have completed it.
+ */
+export async function changeMany(context: CommandContext, connection: Connection, filter: RunFilter, kind: BulkKind): Promise<ExitCode> {
+  const { given, printer } = context;
+  const { bulk } = connection.client;
+  const operation: BulkOperation = bulk[kind.operation].bind(bulk);
+  printer.progress('counting the runs ...');
+  const { count, token } = await operation({ filter, dryRun: true, ...auditOf(given) });
+  if (given.has('dry-run') || count === 0) {
+    await printer.result(`${counted(count, 'run')} would be changed. Nothing was changed.`, { dryRun: true, count, token });
+    return EXIT.ok;
+  }
+  await confirm(context, kind.inWords(counted(count, 'run')));
+  const rate = given.number('rate');
+  let status = await operation({ token, ...(rate === undefined ? {} : { rate }) });
+  const sessions = await listSessions(connection.database);
+  const hasWorker = sessions.some(({ isExpired }) => !isExpired);
+  if (!hasWorker) printer.note('No worker is alive. The operation begins when a process executes runs.');
+  if (given.has('detach') || !hasWorker) return report(context, status);
+  const { interrupted } = context.io;
+  while (status.state === 'running') {
+    if (interrupted.aborted) {
+      printer.note(`The workers continue. client.bulk.status() and client.bulk.stop() take the token ${token}.`);
+      return EXIT.interrupted;
+    }
+    printer.progress(`${status.done} changed, ${status.skipped} skipped, of ${status.count} ...`);
+    await sleep(LOOK_EVERY_MS);
+    status = await bulk.status(token);
+  }
+  return report(context, status);
+}
+
+async function report({ printer }: CommandContext, status: BulkStatus): Promise<ExitCode> {
+  const state = status.state === 'running' ? 'The operation has been started' : `The operation is ${status.state}`;
+  const counts = `${counted(status.done, 'run')} changed, ${status.skipped} skipped, of ${status.count}`;
+  await printer.result(`${state}: ${counts}. Token ${status.token}`, { ...status });
+  return status.state === 'stopped' ? EXIT.failed : EXIT.ok;
+}

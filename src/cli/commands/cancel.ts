@@ -1,0 +1,17 @@
+import { auditOf } from '../audit.js';
+import { EXIT } from '../exit-codes.js';
+import { runInWords, singleOrMany } from '../single-or-many.js';
+import type { Action } from '../action.js';
+
+/** Asks a run, or all runs of a filter, to stop. */
+export const cancel: Action = (context) =>
+  singleOrMany(context, { operation: 'cancel', inWords: (runs) => `This asks ${runs} to stop` }, async (runId, connection) => {
+    const { given, printer } = context;
+    if (given.has('dry-run')) {
+      await printer.result(`Would ask ${await runInWords(connection, runId)} to stop. Nothing was changed.`, { dryRun: true, runId });
+      return EXIT.ok;
+    }
+    await connection.client.cancel(runId, auditOf(given));
+    await printer.result(`Asked run "${runId}" to stop.`, { runId, requested: 'cancel' });
+    return EXIT.ok;
+  });

@@ -1,0 +1,23 @@
+import { defineSignal } from '../../core/signal.js';
+import { usageError } from '../errors.js';
+import { EXIT } from '../exit-codes.js';
+import type { Action } from '../action.js';
+
+/** Sends a signal to a run. */
+export const signal: Action = async ({ given, io, printer, connect }) => {
+  const [runId = '', name = '', text] = given.positionals;
+  const payload = text === undefined ? undefined : parse(text === '-' ? await io.readInput() : text);
+  const idempotencyKey = given.text('idempotency-key');
+  const { client } = await connect();
+  await client.signal(runId, defineSignal<unknown>(name), payload, idempotencyKey === undefined ? {} : { idempotencyKey });
+  await printer.result(`Sent signal "${name}" to run "${runId}".`, { runId, signal: name });
+  return EXIT.ok;
+};
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw usageError('PAYLOAD must be JSON: a text needs double quotes inside the quotes of the shell, as in \'"yes"\'');
+  }
+}

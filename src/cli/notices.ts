@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto';
+
+import type { DueRun } from '../core/run.js';
+import type { EndedElsewhere, RunNotices } from '../core/run-notices.js';
+import type { Database } from '../store/database.js';
+import { channelOf, NoticeBatch, type Notice } from '../store/notifications.js';
+import { notifyByPool } from '../store/sql/connection-probes.js';
+
+/**
+ * Announces changes of runs to the processes that execute them. Sends the notifications through the
+ * pool, because a command makes no direct connection. A lost notification does no harm.
+ */
+export class PoolNotices implements RunNotices {
+  private readonly self = randomUUID();
+  private readonly sending = new Set<Promise<void>>();
+
+  constructor(private readonly database: Database) {}
+
+  async due(runs: readonly DueRun[]): Promise<void> {
+    const now = runs.filter(({ wakeAt }) => wakeAt === undefined);
+    const later = runs.flatMap(({ wakeAt }) => wakeAt ?? []);
+    await this.send({ ...(now.length > 0 ? { due: now } : {}), ...(later.length > 0 ? { wakeAt: Math.min(...later) } : {}) });
+  }
+
+  messaged(runIds: readonly string[]): void {
+    void this.send({ messages: runIds });
+  }
+
+  endedElsewhere(runs: readonly EndedElsewhere[]): void {
+    void this.send({ ended: runs.map(({ id }) => id) });
+  }
+
+  /** Resolves when every notification has been sent. */
+  async sent(): Promise<void> {
+    await Promise.all(this.sending);
+  }
+
+  private send(notice: Notice): Promise<void> {
+    const batch = new NoticeBatch();
+    batch.add(notice);
+    const channel = channelOf(this.database.schemaName);
+    const sends = batch.take(this.self).map((payload) => notifyByPool(this.database, channel, payload));
+    const sent = Promise.all(sends).then(
+      () => undefined,
+      () => undefined,
+    );
+    this.sending.add(sent);
+    return sent.finally(() => this.sending.delete(sent));
+  }
+}
