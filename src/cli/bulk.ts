@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 300;
 export interface BulkKind {
   /** Returns the change of these runs as a sentence without its full stop. */
   readonly inWords: (runs: string) => string;
-  readonly operation: 'cancel' | 'terminate' | 'retry';
+  readonly operation: 'cancel' | 'terminate' | 'retry' | 'delete';
 }
 
 /** A bulk operation of the client: its dry run, and its start. */

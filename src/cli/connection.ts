@@ -1,9 +1,12 @@
 import { performance } from 'node:perf_hooks';
 
 import { WorkflowClient } from '../client/client.js';
+import { DatabaseGauges } from '../client/queries/database-gauges.js';
+import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
 import { ClosedError } from '../core/errors/index.js';
+import { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { HookSchemas } from '../core/hook-schemas.js';
 import { describeError } from '../host/connection-checks.js';
 import { readDatabaseUrl } from '../host/database-url.js';
@@ -36,6 +39,7 @@ export class Connection {
   private constructor(
     private readonly own: Database,
     readonly settings: ConnectionSettings,
+    log: (line: string) => void,
   ) {
     const { clock, payloads } = this;
     const ignore = (): void => undefined;
@@ -53,8 +57,12 @@ export class Connection {
     });
     this.closing = [() => notifier.close(), () => journal.close(), () => hub.close(new ClosedError())];
     this.database = forCallers(own);
+    const metrics = new DurableMetrics();
     this.client = new WorkflowClient({
       database: this.database,
+      replica: undefined,
+      metrics,
+      metricsReader: new MetricsReader(metrics, () => [], new DatabaseGauges(this.database, () => undefined, now), undefined),
       journal,
       hub,
       payloads,
@@ -67,11 +75,14 @@ export class Connection {
       notifier,
       due: (runs) => notices.due(runs),
       messaged: (runIds) => notices.messaged(runIds),
-      endedElsewhere: (runIds) => notices.endedElsewhere(runIds),
+      endedElsewhere: (runs) => notices.endedElsewhere(runs),
       deadLetters: undefined,
       direct: () => undefined,
       worker: () => ({ health: { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] }, keys: undefined }),
       now,
+      // A command executes no retention, so it has no rules.
+      retention: { general: {}, workflows: [] },
+      log: (message) => log(message),
     });
   }
 
@@ -79,13 +90,14 @@ export class Connection {
    * Connects to the database. The statements have the form for a pooler such as PgBouncer, which
    * also works without one. So the user need not know what is in front of the server.
    *
+   * @param log called with lines that an application would write to its log
    * @throws CommandError when no database is named, the URL is invalid, or the database cannot be
    *   reached
    */
-  static async open(url: string | undefined, schema: string): Promise<Connection> {
+  static async open(url: string | undefined, schema: string, log: (line: string) => void): Promise<Connection> {
     const settings = settingsOf(url);
     const own = new Database(settings, { schema, poolSize: POOL_SIZE, pooler: 'transaction' });
-    const connection = new Connection(own, settings);
+    const connection = new Connection(own, settings, log);
     try {
       const askedAt = performance.now();
       connection.clock.sync(await readClock(own), askedAt);

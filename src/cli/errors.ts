@@ -28,6 +28,7 @@ const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   RUN_NOT_FOUND: EXIT.notFound,
   RUN_ENDED: EXIT.notAllowed,
   RUN_NOT_RETRYABLE: EXIT.notAllowed,
+  RUN_NOT_ENDED: EXIT.notAllowed,
   INBOX_FULL: EXIT.notAllowed,
   DATABASE_UNAVAILABLE: EXIT.unavailable,
 };

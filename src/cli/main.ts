@@ -71,14 +71,15 @@ async function contextOf(given: Given, io: Io): Promise<CommandContext & { close
   const databaseUrl = given.text('database-url') ?? io.environment['DATABASE_URL'];
   const { Connection, schemaOf } = await import('./connection.js');
   const schema = schemaOf(given.text('schema') ?? DEFAULT_SCHEMA);
+  const printer = new Printer(io, given.has('json'));
   let opened: ReturnType<typeof Connection.open> | undefined;
   return {
     given,
     io,
-    printer: new Printer(io, given.has('json')),
+    printer,
     databaseUrl: databaseUrl === '' ? undefined : databaseUrl,
     schema,
-    connect: () => (opened ??= Connection.open(databaseUrl, schema)),
+    connect: () => (opened ??= Connection.open(databaseUrl, schema, (line) => printer.note(line))),
     close: async () => {
       const connection = await opened?.catch(() => undefined);
       await connection?.close();

@@ -90,4 +90,16 @@ export const CONTROL_COMMANDS: readonly CommandSpec[] = [
     examples: ['fork order-8', 'fork order-8 --from-step charge'],
     load: async () => (await import('../commands/fork.js')).fork,
   },
+  {
+    name: 'delete',
+    arguments: OPTIONAL_RUN,
+    summary: 'delete an ended run, or all ended runs of a filter, with their chains and children',
+    details: [
+      'Deletes the run, the other runs of its chain, and its ended children. Its id is free afterwards. Nothing brings the run back.',
+      BULK,
+    ],
+    options: { ...BULK_OPTIONS, ...AUDIT_OPTIONS },
+    examples: ['delete order-8 --dry-run', 'delete order-8 --yes --reason "test order"', 'delete --tag customer=7 --status failed --yes'],
+    load: async () => (await import('../commands/delete.js')).deleteRun,
+  },
 ];

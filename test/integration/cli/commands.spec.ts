@@ -155,6 +155,19 @@ describe('the command line', () => {
     await waitFor(async () => (await app.client.describe('many-3')).generation === 1);
   });
 
+  it('deletes an ended run after a confirmation, and refuses one that has not ended', async () => {
+    await start('delete-1', 'declined', { delete: 'yes' });
+    await start('delete-2', 'good', { delete: 'yes' });
+    expect(await run(['delete', 'delete-1'])).toMatchObject({ code: 5 });
+    expect(await run(['delete', 'delete-2', '--yes'])).toMatchObject({ code: 4, err: expect.stringContaining('RUN_NOT_ENDED') });
+    const { code, out, err } = await run(['delete', 'delete-1', '--actor', 'ann', '--reason', 'test'], { answer: 'y' });
+    expect({ code, out }).toEqual({ code: 0, out: 'Deleted run "delete-1".\n' });
+    expect(err).toContain('run "delete-1" was deleted by ann: test\n');
+    expect(await run(['show', 'delete-1'])).toMatchObject({ code: 3 });
+    await run(['terminate', 'delete-2', '--yes']);
+    expect(await json(['delete', '--tag', 'delete=yes', '--yes'])).toMatchObject({ state: 'completed', done: 1 });
+  });
+
   it('forks a run, and resumes a paused one', async () => {
     await start('fork-1');
     const copy = await json(['fork', 'fork-1', '--from-step', 'charge']);
