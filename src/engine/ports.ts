@@ -5,6 +5,7 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait } from '../core/step.js';
+import type { PassSpan } from '../core/tracing.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
@@ -119,6 +120,8 @@ export type PassFault =
 export interface PassPort {
   readonly journal: PassJournal;
   readonly slot: BodySlot;
+  /** Span of the pass; absent while tracing is off, and for a pass that only checks a replay. */
+  readonly span?: PassSpan | undefined;
   /** Logs a warning for the developer. */
   warn(message: string): void;
   /** Reports a failed attempt of a step. */

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowError } from '../core/errors/index.js';
+import { outside } from '../core/outside.js';
 import type { Warn } from '../core/log-fields.js';
 import { Database } from '../store/database.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
@@ -12,6 +13,7 @@ import { QStashTransport } from '../transports/qstash/transport.js';
 import { whileAway } from './boot-retry.js';
 import { checkPool, failedBoot } from './connection-checks.js';
 import { resolveConnection } from './connection.js';
+import { detectTracing } from './opentelemetry.js';
 import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
 import type { ModuleSettings } from './settings.js';
 
@@ -26,6 +28,7 @@ export async function createRuntime(
   settings: ModuleSettings,
   dataSource: DataSource | undefined,
 ): Promise<WorkflowRuntime> {
+  await detectTracing();
   const connection = await resolveConnection(settings, dataSource, process.env);
   const { schema, pooler } = settings;
   const openClients: OpenClients = new Set();
@@ -44,7 +47,8 @@ export async function createRuntime(
   };
   try {
     const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
-    const applied = await whileAway(watched, connection.patienceMs, (message) => runtime.logger.warn(message));
+    // The module's own statements belong to no trace, also while it boots.
+    const applied = await outside(whileAway, watched, connection.patienceMs, (message: string) => runtime.logger.warn(message));
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {

@@ -160,8 +160,12 @@ export class Database {
   }
 
   /** Executes statements in a transaction and returns the result of `work`. */
-  async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await outside(() => this.pool.connect()).catch((error: unknown) => {
+  transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    return outside(() => this.inTransaction(work));
+  }
+
+  private async inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect().catch((error: unknown) => {
       noteOutage(error);
       throw error;
     });
@@ -190,7 +194,7 @@ export class Database {
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
-    const client = await this.reservedPool.connect().catch(() => undefined);
+    const client = await outside(() => this.reservedPool.connect()).catch(() => undefined);
     if (!client) return this.query<Row>(statement, values);
     let broken: Error | undefined;
     try {
