@@ -19,6 +19,7 @@ export const ROWS = [
   'inbox',
   'lockedRow',
   'qstash',
+  'telemetry',
   'big',
 ] as const;
 export type RowName = (typeof ROWS)[number];

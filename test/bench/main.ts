@@ -21,6 +21,7 @@ import { qstash } from './rows/qstash.js';
 import { recovery } from './rows/recovery.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
+import { telemetry } from './rows/telemetry.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
@@ -48,6 +49,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   inbox,
   lockedRow,
   qstash,
+  telemetry,
   big,
 };
 
