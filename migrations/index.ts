@@ -1,5 +1,6 @@
 import { Initial1763600000000 } from './1763600000000-initial.js';
 import { Retention1764400000000 } from './1764400000000-retention.js';
+import { TraceContext1764400001000 } from './1764400001000-trace-context.js';
 import { Listeners1764400002000 } from './1764400002000-listeners.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
@@ -13,7 +14,12 @@ export type { DurableMigration } from './migration.js';
  * They create the tables in the DataSource's `schema`, and record themselves in the schema's table
  * `workflow_migrations`. (default of `schema`: `'durable'`)
  */
-export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Retention1764400000000, Listeners1764400002000];
+export const durableMigrations: readonly DurableMigration[] = [
+  Initial1763600000000,
+  Retention1764400000000,
+  TraceContext1764400001000,
+  Listeners1764400002000,
+];
 
 /**
  * Builds the SQL of migrations, in one transaction.

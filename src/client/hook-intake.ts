@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto';
 import { HookNotFoundError, InboxFullError, InvalidInputError, RunEndedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { encode } from '../core/serializer/index.js';
+import { sendWithin, tracer } from '../core/tracing.js';
 import { validate } from '../core/standard-schema.js';
 import { describeHook, resumeHook, type HookDescription } from '../store/sql/hooks.js';
 import type { ClientDependencies } from './dependencies.js';
@@ -48,7 +49,16 @@ export class HookIntake {
    * @throws HookNotFoundError, RunEndedError when the hook was closed after the lookup
    * @throws InboxFullError when the run has too many unread messages
    */
-  async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
+  accept(hook: HookDescription, payload: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
+    if (!tracer) return this.store(hook, payload, null);
+    return sendWithin(tracer.send('hook', hook.runId), (traceContext) => this.store(hook, payload, traceContext));
+  }
+
+  private async store(
+    hook: HookDescription,
+    { body, headers, deliveryId }: HookPayload,
+    traceContext: string | null,
+  ): Promise<'accepted' | 'repeated' | 'contradicted'> {
     const { database, payloads, hookSchemas } = this.dependencies;
     const schema = hookSchemas.find(hook.token);
     // Only validates the payload, and stores the value that was sent. The run applies the schema
@@ -62,7 +72,7 @@ export class HookIntake {
     // database could guess a short body by comparing digests.
     const sealed = (): string => payloads.encode(digest, 'payload', hook.runId, 'message');
     const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: sealed() };
-    const resumed = await resumeHook(database, hook.token, payload, delivery);
+    const resumed = await resumeHook(database, hook.token, payload, delivery, traceContext);
     if (!resumed) throw new HookNotFoundError();
     if (resumed.outcome === 'full') throw new InboxFullError(resumed.runId);
     if (resumed.outcome === 'closed') throw new RunEndedError(resumed.runId);

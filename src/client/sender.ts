@@ -3,6 +3,7 @@ import { InboxFullError, RunEndedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
+import { sendWithin, tracer } from '../core/tracing.js';
 import { validate } from '../core/standard-schema.js';
 import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './transactions/caller-errors.js';
@@ -42,8 +43,13 @@ export class Sender {
       idempotencyKey: idempotencyKey === undefined ? null : checkText(idempotencyKey, 'options.idempotencyKey'),
       note: null,
     };
+    if (!tracer) return this.store(joined, outgoing);
+    return sendWithin(tracer.send('signal', id, name), (traceContext) => this.store(joined, { ...outgoing, traceContext }));
+  }
+
+  private async store(joined: JoinedTransaction | undefined, outgoing: OutgoingSignal): Promise<void> {
     if (joined) return this.signalIn(joined, outgoing);
-    const sent = await this.check(id, await sendSignal(this.dependencies.database, outgoing));
+    const sent = await this.check(outgoing.runId, await sendSignal(this.dependencies.database, outgoing));
     if (sent.isNew) await this.dependencies.notifier.notify([sent.runId]);
   }
 

@@ -2,6 +2,7 @@ import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.j
 import { isPromise } from '../core/async.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
+import { sendWithin, tracer } from '../core/tracing.js';
 import type { Committed, Transition } from '../core/transition.js';
 import { toCallerError } from '../store/caller-database.js';
 import type { CallerTransactions, JoinedTransaction } from './transactions/caller-transactions.js';
@@ -9,6 +10,7 @@ import type { CallerTransaction } from './transactions/caller-transaction.js';
 import type { WorkflowHandle } from './handle.js';
 import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientDependencies } from './dependencies.js';
+import { startTraced } from './start-traced.js';
 import { TransactionalStarter } from './transactions/transactional-starter.js';
 
 /**
@@ -54,7 +56,13 @@ export class Starter {
   }
 
   /** Starts a run. Executes it in this process at once when the worker admits another run. */
-  async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+  start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+    if (!tracer) return this.create(run, options);
+    const span = tracer.send('start', run.id, run.name);
+    return sendWithin(span, (traceContext) => this.create({ ...run, traceContext }, options));
+  }
+
+  private async create(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
     const { journal } = this.dependencies;
     if (journal.isFull) await journal.ready();
     const immediate = run.delayMs === null && run.startAt === null;
@@ -66,7 +74,7 @@ export class Starter {
       reservation?.release();
       // The worker lost its session after it admitted the run, so the run was not created. Start
       // the run again, without the reservation of the lost session.
-      if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
+      if ((error as { code?: unknown }).code === 'FENCED') return this.create(run, options);
       throw error;
     }
     if (committed.outcome !== 'done') {
@@ -77,7 +85,7 @@ export class Starter {
     this.dependencies.metrics.runStarted(run.name);
     const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
     if (reservation) {
-      const { id, name, version, queue, input } = run;
+      const { id, name, version, queue, input, traceContext = null } = run;
       const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
       const fresh = {
         epoch: 1,
@@ -89,6 +97,7 @@ export class Starter {
         deadlineAt,
         generation: 0,
         seedId: id,
+        traceContext,
       };
       reservation.execute({ id, name, version, queue, input, ...fresh });
     } else {
@@ -147,7 +156,11 @@ export class Starter {
   }
 
   /** Starts runs in a caller's transaction. */
-  async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+  startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+    return startTraced(runs, (traced) => this.createIn(joined, traced, options));
+  }
+
+  private async createIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
     const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
     const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => {

@@ -1,11 +1,25 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-let enter = <T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T => code(...args);
+type Enter = <T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args) => T;
+
+/** Context in which this module was loaded; undefined until `refineOutside` is called. */
+let original: Enter | undefined;
+let enter: Enter = <T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T => code(...args);
 // The snapshot is taken in a microtask, which has the same async context as the load of this
 // module. If the load itself took the snapshot, Jest would report the snapshot as an open handle.
 void Promise.resolve().then(() => {
   enter = AsyncLocalStorage.snapshot();
 });
+
+/**
+ * Makes `outside` enter another context: the one that `enterContext` adds to the context in which
+ * this module was loaded. Used to suppress the tracing of the module's own statements. Without an
+ * argument, `outside` enters the original context again.
+ */
+export function refineOutside(enterContext?: <T>(code: () => T) => T): void {
+  original ??= enter;
+  enter = enterContext ? original(() => enterContext(() => AsyncLocalStorage.snapshot())) : original;
+}
 
 /**
  * Executes code in the async context in which this module was loaded. Otherwise, a timer or a

@@ -145,6 +145,8 @@ export interface NewRun extends DispatchKey {
    * first due.
    */
   readonly timeoutMs?: number | null;
+  /** Trace context of the start, in the stored form; absent or null when it is not traced. */
+  readonly traceContext?: string | null;
 }
 
 /** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */
@@ -183,4 +185,6 @@ export interface OwnedRun extends DispatchKey {
    * starts.
    */
   readonly dueSince?: number;
+  /** Trace context of the start, in the stored form; absent or null when it is not traced. */
+  readonly traceContext?: string | null;
 }

@@ -1,4 +1,5 @@
 import { clearTimeout, MAX_TIMER_MS, setTimeout } from '../core/timers.js';
+import type { AttemptSpan } from '../core/tracing.js';
 import { StepTimeoutError } from '../core/errors/index.js';
 import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';
@@ -29,12 +30,16 @@ export class Attempt implements CurrentStep {
   private reason: unknown;
   private timer: NodeJS.Timeout | undefined;
   private listener: AttemptDelegate | undefined;
+  /** Undefined while tracing is off. */
+  private span: AttemptSpan | undefined;
 
   constructor(
     private readonly pass: PassHandle,
     readonly runId: string,
     readonly stepKey: string,
     readonly attempt: number,
+    /** The step's name, without its key. */
+    private readonly name: string,
   ) {}
 
   get idempotencyKey(): string {
@@ -61,14 +66,25 @@ export class Attempt implements CurrentStep {
     // step.
     let result: unknown;
     try {
-      const scope = { pass: this.pass, step: this };
+      this.span = this.pass.span?.attempt(this.name, this.stepKey, this.attempt);
+      const scope = { pass: this.pass, step: this, span: this.span };
       result = given ? inScope(scope, body, given) : inScope(scope, body as () => unknown);
     } catch (error) {
       result = Promise.reject(error);
     }
     Promise.resolve(result).then(
-      (value: unknown) => this.end()?.succeeded(value),
-      (error: unknown) => this.end()?.failed(error),
+      (value: unknown) => {
+        const waiting = this.end();
+        if (!waiting) return;
+        this.span?.succeeded();
+        waiting.succeeded(value);
+      },
+      (error: unknown) => {
+        const waiting = this.end();
+        if (!waiting) return;
+        this.span?.failed(error);
+        waiting.failed(error);
+      },
     );
   }
 
@@ -76,6 +92,7 @@ export class Attempt implements CurrentStep {
   expire(timeoutMs: number): void {
     const { listener } = this;
     const error = new StepTimeoutError(this.stepKey, timeoutMs);
+    if (listener) this.span?.failed(error);
     this.abort(error);
     listener?.failed(error);
   }
@@ -83,6 +100,7 @@ export class Attempt implements CurrentStep {
   /** Aborts the body's signal and ignores the result of the body. */
   abort(reason: unknown): void {
     if (!this.end()) return;
+    this.span?.aborted();
     this.isAborted = true;
     this.reason = reason;
     this.controller?.abort(reason);

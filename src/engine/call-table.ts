@@ -70,6 +70,7 @@ export class CallTable implements PassHandle {
   readonly definition: WorkflowDefinition;
   readonly settings: EngineSettings;
   readonly timers: Timers;
+  readonly span: PassHandle['span'];
   readonly results: CallResults;
   readonly pendingStarts: StartsObserver;
   /** Absent until an operator sets the result of a step. */
@@ -89,6 +90,7 @@ export class CallTable implements PassHandle {
     this.definition = parts.definition;
     this.settings = parts.settings;
     this.timers = parts.timers;
+    this.span = parts.port.span;
     this.results = parts.records;
     this.pendingStarts = parts.pendingStarts;
   }

@@ -84,7 +84,8 @@ export function startDetached(
       // second run.
       for (let life = 1; ; life++) {
         const id = options.id ?? settings.starts.idFor(pass.run.id, startedIdKey(call.stepKey, life));
-        const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
+        const named = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
+        const child = withTrace(pass, named);
         const outcome = await pass.effects.startDetached(child);
         // A generated id is taken only when an earlier run with the id of this run has started a
         // child under it. The loop then tries the next id.
@@ -140,14 +141,19 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   pass.pendingStarts.began();
   const next = await start.withInput(input).finally(() => pass.pendingStarts.ended());
   outer?.signal?.throwIfAborted();
-  pass.continueAs(next);
+  pass.continueAs(withTrace(pass, next));
   return new Promise<never>(() => undefined);
+}
+
+/** Adds the trace context of the pass to a run that the pass starts. */
+function withTrace(pass: PassHandle, run: NewRun): NewRun {
+  return pass.span ? { ...run, traceContext: pass.span.starts(run) } : run;
 }
 
 function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
   if (call.settled || pass.isClosed) return;
   const { generation } = pass.run;
-  const child = { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) };
+  const child = withTrace(pass, { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) });
   // For a wait for a child, `attempts` stores the generation that started the child.
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }));

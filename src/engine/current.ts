@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { outside } from '../core/outside.js';
+import type { TraceScope } from '../core/tracing.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { PassHandle } from './pass-handle.js';
 
@@ -35,6 +36,8 @@ export interface Scope {
    * withdraws the calls made in the branch.
    */
   readonly signal?: AbortSignal;
+  /** Span in which the code is executed; absent while tracing is off. */
+  readonly span?: TraceScope | undefined;
 }
 
 /**
@@ -53,6 +56,9 @@ export const executionScope = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>()
 
 const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => executionScope.run(scope, code, given);
 
+const runInSpan = <A, T>(span: TraceScope, scope: Scope, code: (given: A) => T, given: A): T =>
+  span.within(runInScope<A, T>, scope, code, given);
+
 /**
  * Executes the application's code for a pass, outside the current asynchronous context. Otherwise
  * runs and steps would begin in the context of a flush or a claim. Most often that is the context
@@ -61,7 +67,8 @@ const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => e
 export function inScope<T>(scope: Scope, code: () => T): T;
 export function inScope<A, T>(scope: Scope, code: (given: A) => T, given: A): T;
 export function inScope<A, T>(scope: Scope, code: (given: A | undefined) => T, given?: A): T {
-  return outside(runInScope<A | undefined, T>, scope, code, given);
+  const { span } = scope;
+  return span ? outside(runInSpan<A | undefined, T>, span, scope, code, given) : outside(runInScope<A | undefined, T>, scope, code, given);
 }
 
 /** Thrown by `currentStep()` outside the body of a step. */

@@ -139,7 +139,8 @@ async function validatePayload(pass: PassHandle, schema: StandardSchema, shape: 
     // deployment that can decode the payload.
     return { settlement: { output: message.payload, attempts: 1 } };
   }
-  const fitting = (body: unknown): Promise<unknown> => inScope({ pass, step: undefined }, async () => validate(schema, body, 'payload'));
+  const scope = { pass, step: undefined, span: pass.span };
+  const fitting = (body: unknown): Promise<unknown> => inScope(scope, async () => validate(schema, body, 'payload'));
   try {
     const result =
       shape === 'body'

@@ -50,7 +50,9 @@ export class InstanceCreation {
     }
     // Leaves the scope of the current code, which may belong to another run. A constructor that
     // calls a step must not call it for that run.
-    const making = executionScope.exit(async () => this.factory.make({ runId: run.id, input }));
+    const make = async (): Promise<WorkflowCode> => this.factory.make({ runId: run.id, input });
+    const { span } = this.parts.port;
+    const making = executionScope.exit(() => (span ? span.within(make) : make()));
     making.then(
       (code) => this.made(code),
       (error: unknown) => this.failed(error),

@@ -7,6 +7,8 @@ export interface Message {
   readonly payload: string;
   /** Kind of the payload: a failed child run sends an error. */
   readonly outcome: 'value' | 'error';
+  /** Trace context of the sender, in the stored form; absent or null when it is not traced. */
+  readonly traceContext?: string | null;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
+import type { PassSpan } from '../core/tracing.js';
 import type { RunEvent } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { Call } from './call.js';
@@ -70,6 +71,8 @@ export interface PassHandle {
   readonly settings: EngineSettings;
   readonly timers: Timers;
   readonly results: CallResults;
+  /** Span of the pass; undefined while tracing is off. */
+  readonly span: PassSpan | undefined;
   readonly abortSignal: AbortSignal;
   readonly isClosed: boolean;
   /** Recorded time of the last delivered result, which is the current time for the workflow. */

@@ -5,6 +5,7 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait } from '../core/step.js';
+import type { PassSpan } from '../core/tracing.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
@@ -120,6 +121,8 @@ export type PassFault =
 export interface PassPort {
   readonly journal: PassJournal;
   readonly slot: BodySlot;
+  /** Span of the pass; absent while tracing is off, and for a pass that only checks a replay. */
+  readonly span?: PassSpan | undefined;
   /** Logs a warning for the developer. */
   warn(code: WarningCode, message: string): void;
   /** Reports a failed attempt of a step. */
@@ -155,10 +158,8 @@ export interface PassJournal extends PassEffects {
   record(result: StepResult, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /**
-   * Opens a wait for a child run and starts the child, in one transaction.
-   *
-   * @param known called with the outcome: undefined when the child was started, an error when the
-   * child was refused, for example because a run with its id already exists
+   * Opens a wait for a child run and starts the child, in one transaction. `known` is called with
+   * the outcome: an error when the child was refused, because a run with its id already exists.
    */
   openChild(wait: OpenWait, child: NewRun, known: (refusal: Error | undefined) => void): void;
   /** Closes the wait of a step. */

@@ -46,7 +46,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   } catch (error) {
     return giveUp(pass, call, error, call.failures + 1);
   }
-  const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
+  const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1, call.name);
   pass.attemptBegan(current);
   current.run(spec.body, given, spec.timeoutMs, {
     succeeded: (value) => {

@@ -54,14 +54,18 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   if (wakeAt !== null) {
     pass.timers.set(call.stepKey, wakeAt, () =>
       pass.offer(() => {
-        if (!call.settled) pass.results.settle(call, expired());
+        if (call.settled) return;
+        pass.span?.waited(spec.kind, call.stepKey, null);
+        pass.results.settle(call, expired());
       }),
     );
   }
   if (channel !== undefined && taken) {
     call.channel = channel;
-    const take = (message: Message, validated: Settlement | undefined): void =>
+    const take = (message: Message, validated: Settlement | undefined): void => {
+      pass.span?.waited(spec.kind, call.stepKey, message.traceContext ?? null);
       pass.results.settle(call, { ...(validated ?? taken(message)), takes: message.id });
+    };
     const refused = (message: Message, refusal: Error): void => {
       pass.dropMessage(call.stepKey, message.id, refusal);
       if (!call.settled && !call.waitRecorded && !pass.isClosed) open(pass, call, spec, wakeAt);

@@ -75,7 +75,7 @@ export class WorkflowFunction implements ResultQueueDelegate {
     } catch (error) {
       return state.rejectUnreadable('input', error);
     }
-    inScope({ pass: calls, step: undefined }, () => {
+    inScope({ pass: calls, step: undefined, span: calls.span }, () => {
       let result: unknown;
       try {
         result = this.code!.invoke(input, context);

@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 
 import { WorkflowError } from '../core/errors/index.js';
 import { DurableMetrics } from '../core/metrics/durable-metrics.js';
+import { outside } from '../core/outside.js';
 import type { Warn } from '../core/log-fields.js';
 import { Database } from '../store/database.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
@@ -14,6 +15,7 @@ import { whileAway } from './boot-retry.js';
 import { checkPool, failedBoot } from './connection-checks.js';
 import { exportMetrics } from './otel-meter.js';
 import { resolveConnection } from './connection.js';
+import { detectTracing } from './opentelemetry.js';
 import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
 import type { ModuleSettings } from './settings.js';
 
@@ -28,6 +30,7 @@ export async function createRuntime(
   settings: ModuleSettings,
   dataSource: DataSource | undefined,
 ): Promise<WorkflowRuntime> {
+  await detectTracing();
   const connection = await resolveConnection(settings, dataSource, process.env);
   const { schema, pooler } = settings;
   const openClients: OpenClients = new Set();
@@ -47,12 +50,13 @@ export async function createRuntime(
   };
   try {
     const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
-    const applied = await whileAway(watched, connection.patienceMs, (message) =>
+    // The module's own statements belong to no trace, also while it boots.
+    const applied = await outside(whileAway, watched, connection.patienceMs, (message: string) =>
       runtime.logger.line('warn', message, { code: 'database-unreachable' }),
     );
     runtime.stopExport = await exportMetrics(runtime.metricsReader, parts.name, warn);
     // A replica that cannot be used is reported at boot, and not with the first query.
-    void runtime.replica?.check();
+    void outside(() => runtime.replica?.check());
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {

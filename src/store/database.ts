@@ -16,6 +16,7 @@ import { ReadingPool, type ReadingPoolOptions } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
 import { RowLockQueues } from './row-lock-queues.js';
+import { inTransaction } from './transaction.js';
 import { UnwritableRuns } from './unwritable-runs.js';
 
 export type { ConnectionSettings } from './connection-settings.js';
@@ -44,15 +45,6 @@ export interface Statement {
    */
   readonly text: (schema: string, lockTimeout: string) => string;
 }
-
-/**
- * Begins a transaction under READ COMMITTED, whatever the role's or the database's default is. A
- * worker that takes over a dead worker's runs first deletes the dead worker's session, and then
- * selects the session's runs in a second statement. This statement must also see runs that were
- * committed between the two statements. Under REPEATABLE READ it would miss these runs, and they
- * would stay `running` for ever.
- */
-const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
  * Number of tries of a statement that conflicts with another transaction. Behind a pooler, the
@@ -170,27 +162,14 @@ export class Database {
   }
 
   /** Executes statements in a transaction and returns the result of `work`. */
-  async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await outside(() => this.pool.connect()).catch((error: unknown) => {
-      noteOutage(error);
-      throw error;
+  transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    return outside(async () => {
+      const client = await this.pool.connect().catch((error: unknown) => {
+        noteOutage(error);
+        throw error;
+      });
+      return inTransaction(client, work);
     });
-    let broken: Error | undefined;
-    try {
-      await client.query(BEGIN);
-      const value = await work(client);
-      await client.query('COMMIT');
-      return value;
-    } catch (error) {
-      try {
-        await client.query('ROLLBACK');
-      } catch (rollbackError) {
-        broken = rollbackError as Error;
-      }
-      throw error;
-    } finally {
-      client.release(broken);
-    }
   }
 
   /**
@@ -200,7 +179,7 @@ export class Database {
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
-    const client = await this.reservedPool.connect().catch(() => undefined);
+    const client = await outside(() => this.reservedPool.connect()).catch(() => undefined);
     if (!client) return this.query<Row>(statement, values);
     let broken: Error | undefined;
     try {

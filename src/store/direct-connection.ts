@@ -5,6 +5,7 @@ import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
 import { clearInterval, clearTimeout, setInterval, setTimeout } from '../core/timers.js';
 import { within } from '../core/async.js';
+import { outside } from '../core/outside.js';
 import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
@@ -92,13 +93,10 @@ export class DirectConnection {
     if (this.state !== 'new') return;
     this.state = 'open';
     this.pinging = setInterval(() => this.ping(), PING_MS).unref();
-    await this.connect();
+    await outside(() => this.connect());
   }
 
-  /**
-   * Notifies the other processes within milliseconds. Drops the notice when the connection is not
-   * established.
-   */
+  /** Notifies the other processes within milliseconds. Drops the notice without a connection. */
   notify(notice: Notice): void {
     if (!this.client) return;
     this.batch.add(notice);
@@ -273,7 +271,7 @@ export class DirectConnection {
     const asked = this.turn.then(async () => {
       if (this.client !== client) return undefined;
       try {
-        return await work();
+        return await outside(work);
       } catch (error) {
         if (faultOf(error) === 'connection') this.handleLoss(client);
         return undefined;

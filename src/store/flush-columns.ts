@@ -43,11 +43,12 @@ const START = [
   ['nonce', 'bigint'],
   ['deployment_id', 'text'],
   ['timeout_ms', 'float8'],
+  ['trace_context', 'text'],
 ] as const;
 
 function startValues(run: NewRun): Row<typeof START> {
-  const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null } = run;
-  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs];
+  const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null, traceContext = null } = run;
+  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs, traceContext];
 }
 
 const STARTS = [...START, ['owned', 'boolean'], ['parent_run_id', 'text']] as const;

@@ -3,8 +3,10 @@ import { performance } from 'node:perf_hooks';
 import { setImmediate, sleep } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
+import { tracer } from '../core/tracing.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
+import type { FlushRows } from './flush-columns.js';
 import { toFlushRows } from './flush-rows.js';
 import { DeferredRuns, runsAtFault } from './journal-deferred.js';
 import { partition, type JournalLimits } from './journal-batch.js';
@@ -13,9 +15,9 @@ import { startedRun, type JournalEntry } from './journal-entry.js';
 import { isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftoversError, toStartError } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
 import type { JournalQueue } from './journal-queue.js';
-import { fenceOfEndedSession } from './session-fence.js';
+import { fenceOfEndedSession, type SessionFence } from './session-fence.js';
 import { resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
-import { flush } from './sql/flush.js';
+import { flush, type FlushResult } from './sql/flush.js';
 import { clearLeftovers } from './sql/leftovers.js';
 import { findLockedRuns } from './sql/find-locked-runs.js';
 
@@ -120,7 +122,7 @@ export class JournalWriter {
       this.database.listened,
     );
     const sentAt = performance.now();
-    const result = await flush(this.database, fence, rows).catch((error: unknown) => {
+    const result = await this.flushRows(entries, fence, rows).catch((error: unknown) => {
       this.events.flushed?.('failed', performance.now() - sentAt, entries);
       throw error;
     });
@@ -133,6 +135,19 @@ export class JournalWriter {
     if (rows.runEvents.length > 0 || rows.stepEvents.length > 0) this.database.listened.recorded();
     if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.events.fenced(sessionId));
     return resolveOutcomes(this.database, entries, rows, result);
+  }
+
+  private async flushRows(entries: readonly JournalEntry[], fence: SessionFence | null, rows: FlushRows): Promise<FlushResult> {
+    if (!tracer) return flush(this.database, fence, rows);
+    const since = Date.now();
+    try {
+      const result = await flush(this.database, fence, rows);
+      tracer?.flushed(entries, since);
+      return result;
+    } catch (error) {
+      tracer?.flushed(entries, since, error);
+      throw error;
+    }
   }
 
   private withoutStale(entries: readonly JournalEntry[]): readonly JournalEntry[] {

@@ -61,3 +61,6 @@ export const RUNNING: ExecutionState = { name: 'running' };
 export const PAUSING: ExecutionState = { name: 'pausing' };
 export const HANDING_OVER: ExecutionState = { name: 'handingOver' };
 export const LEFT: ExecutionState = { name: 'left' };
+
+/** Minimum number of milliseconds before an idle run is checked again. */
+export const LEAST_IDLE_MS = 10;

@@ -1,19 +1,17 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
+import { tracer, type PassOutcomeName, type PassSpan } from '../core/tracing.js';
 import type { OwnedRun } from '../core/run.js';
 import type { History } from '../core/step.js';
 import { Pass } from '../engine/pass.js';
 import type { AttemptFailure, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionDelegate, ExecutionServices } from './execution-services.js';
-import { HANDING_OVER, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
+import { HANDING_OVER, LEAST_IDLE_MS, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
 import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
-import { failedByMismatch, inSameQueue } from './outcomes.js';
+import { failedByMismatch, inSameQueue, spanOutcomeOf } from './outcomes.js';
 import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
 import type { RunSlot } from './run-slot.js';
 import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
-
-/** Minimum number of milliseconds before an idle run is checked again. */
-const LEAST_IDLE_MS = 10;
 
 /**
  * Executes one run in this process, and decides when the run is suspended, paused, handed back or
@@ -21,6 +19,7 @@ const LEAST_IDLE_MS = 10;
  */
 export class Execution implements PassPort, RunRecorderDelegate, RunChangesDelegate {
   readonly pass: Pass;
+  readonly span: PassSpan | undefined;
   readonly journal: RunRecorder;
   wakeCount: number;
   /** State of the run's inbox: which messages have been read. */
@@ -48,6 +47,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   ) {
     this.wakeCount = run.wakeCount;
     this.journal = new RunRecorder(run, this.inbox, known, services, this);
+    this.span = tracer?.pass(run);
     this.pass = new Pass(run, definition, history, this, services.options.engine);
     this.firstSeq = history.steps.at(-1)?.seq ?? 0;
     this.changes = new RunChanges(run, services.journal, this.journal, this);
@@ -76,8 +76,9 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /** Stops the run at once. This process writes nothing more of the run, except its last change. */
-  abandon(reason: unknown): void {
+  abandon(reason: unknown, outcome: PassOutcomeName = 'abandoned'): void {
     this.enter(LEFT);
+    this.span?.end(outcome);
     this.journal.close();
     this.changes.close();
     this.pass.close(reason);
@@ -87,7 +88,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** Hands the run back: any worker may claim the run at once. Active step bodies are aborted. */
   handBack(reason: unknown): void {
     if (this.hasLeft) return;
-    this.abandon(reason);
+    this.abandon(reason, 'handed_back');
     this.isHandedBack = true;
     // A run that has not begun here keeps its place in the order of claims.
     this.changes.handBack(this.slot.hasBegun || this.pass.durableSeq > this.firstSeq ? 'last' : 'as before');
@@ -116,10 +117,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   pause(): void {
     const { state } = this;
     if (state.name === 'left' || state.name === 'pausing') return;
-    if (state.name === 'leaving') {
-      state.isPauseWanted = true;
-      return;
-    }
+    if (state.name === 'leaving') return void (state.isPauseWanted = true);
     this.enter(PAUSING);
     this.whenBodiesFinished(() => this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount }));
   }
@@ -148,10 +146,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
-    if (this.state.name === 'leaving') {
-      this.state.end = () => this.ended(outcome, leftovers);
-      return;
-    }
+    if (this.state.name === 'leaving') return void (this.state.end = () => this.ended(outcome, leftovers));
     this.enter(LEFT);
     this.slot.release();
     this.changes.end(inSameQueue(this.run, outcome), this.inbox.hasMore ? 'some' : leftovers);
@@ -161,13 +156,13 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (fault.kind === 'restart') {
       // A run that has ended restarts too: its end was refused together with the result.
       if (this.isHandedBack) return;
-      this.abandon(undefined);
+      this.abandon(undefined, 'restarted');
       return this.owner.restart(this);
     }
     if (this.hasLeft) return;
     const { onMismatch, engine } = this.services.options;
     if (onMismatch === 'block') return this.block(fault.error);
-    this.abandon(undefined);
+    this.abandon(undefined, 'failed');
     this.changes.end(failedByMismatch(this.run, fault.error, engine.payloads), 'some');
   }
 
@@ -188,7 +183,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
 
   /** Blocks the run until another deployment claims the run, or an operator resumes it. */
   block(error: Error): void {
-    this.abandon(undefined);
+    this.abandon(undefined, 'blocked');
     this.services.log.blocked(this.run, error);
     this.changes.block(this.services.options.deploymentId, error);
   }
@@ -212,6 +207,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   released(outcome: PassOutcome | undefined): void {
+    this.span?.end(...spanOutcomeOf(outcome));
     this.owner.released(this, outcome);
   }
 
@@ -276,7 +272,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     const settled = (outcome: string): void => {
       if (this.hasLeft) return;
       if (outcome === 'moved') return this.stay();
-      this.abandon(undefined);
+      this.abandon(undefined, change.status === 'paused' ? 'paused' : 'suspended');
       const { id, queue, name, version } = this.run;
       if (change.status === 'waiting') this.services.options.metrics.runSuspended(name);
       if (change.wakeAt !== null) void this.services.events.due([{ id, queue, name, version, wakeAt: change.wakeAt }]);

@@ -221,14 +221,14 @@ function isMissingSome({ pass }: MessageReceiver): boolean {
   return [...pass.messages.missing()].length > 0;
 }
 
-function deliverTo(execution: MessageReceiver, { id, kind, name, payload }: InboxMessage): void {
+function deliverTo(execution: MessageReceiver, { id, kind, name, payload, traceContext }: InboxMessage): void {
   const { pass } = execution;
   if (kind === 'pause') return execution.pause();
   if (kind === 'cancel') {
     const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
     return pass.cancel(id, reason);
   }
-  const message = { id, channel: channelOf(kind, name!), payload: payload ?? 'null', outcome: outcomeOf(kind) };
+  const message = { id, channel: channelOf(kind, name!), payload: payload ?? 'null', outcome: outcomeOf(kind), traceContext };
   if (kind === 'resolve' || kind === 'resolve_failed') return pass.resolve(name!, message);
   pass.receive(message);
 }

@@ -1,6 +1,7 @@
 import { failureOf } from '../core/failure.js';
 import type { Payloads } from '../core/payloads.js';
 import type { OwnedRun } from '../core/run.js';
+import type { PassOutcomeName } from '../core/tracing.js';
 import type { PassOutcome } from '../engine/ports.js';
 
 /**
@@ -19,4 +20,14 @@ export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
 export function failedByMismatch(run: OwnedRun, mismatch: Error, payloads: Payloads): PassOutcome {
   const { stored: error, plain } = payloads.encodeFailure(mismatch, run.id);
   return { status: 'failed', error, failure: failureOf(plain, () => undefined) };
+}
+
+/**
+ * Returns how the span of a pass shows the end of the run, with the code of a failure. `outcome` is
+ * undefined when this process has lost the run.
+ */
+export function spanOutcomeOf(outcome: PassOutcome | undefined): [outcome: PassOutcomeName, errorType?: string] {
+  if (!outcome) return ['abandoned'];
+  if (outcome.status === 'failed') return ['failed', outcome.failure.code];
+  return [outcome.status === 'completed' && outcome.continuedAs ? 'continued' : outcome.status];
 }

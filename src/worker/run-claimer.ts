@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { setImmediate } from '../core/timers.js';
 import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
+import { tracer } from '../core/tracing.js';
 import { EMPTY_HISTORY } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import { claimNamed, markExclusive, SUSPECT_LOSSES, type ClaimedRun } from '../store/sql/claim-runs.js';
@@ -167,10 +168,12 @@ export class RunClaimer {
     const mostLosses = mode === 'alone' ? ANY_LOSSES : SUSPECT_LOSSES - 1;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId };
     const inFlight = { since: performance.now() };
+    const claimedAt = tracer ? Date.now() : 0;
     this.claimsById.add(inFlight);
     const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.claimsById.delete(inFlight));
     this.noteClaim(run ? [run] : [], inFlight.since);
     if (!run) return undefined;
+    tracer?.claimed([run], claimedAt);
     // Mark the run as executed alone only now: a death of this worker before this line does not
     // count against the run.
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
@@ -219,8 +222,10 @@ export class RunClaimer {
     if (limit === 0) return;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const sentAt = performance.now();
+    const claimedAt = tracer ? Date.now() : 0;
     const claimed = await this.cursor.claim(claim);
     this.noteClaim(claimed, sentAt);
+    tracer?.claimed(claimed, claimedAt);
     // A claim from the middle of the backlog may return few runs although there are more at the
     // start.
     this.backlog = claimed.length >= limit || this.cursor.isUnsure;

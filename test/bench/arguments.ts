@@ -20,6 +20,7 @@ export const ROWS = [
   'lockedRow',
   'qstash',
   'retention',
+  'telemetry',
   'big',
 ] as const;
 export type RowName = (typeof ROWS)[number];

@@ -22,6 +22,7 @@ import { recovery } from './rows/recovery.js';
 import { retention } from './rows/retention.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
+import { telemetry } from './rows/telemetry.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
@@ -50,6 +51,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   lockedRow,
   qstash,
   retention,
+  telemetry,
   big,
 };
 

@@ -11,10 +11,11 @@ import { checkText, newNonce, newRunId } from '../../core/ids.js';
 import { checkStepKey, mayBeEscaped } from '../../core/step-key-format.js';
 import { isTerminal, type DueRun } from '../../core/run.js';
 import { announce } from '../../core/run-notices.js';
+import { sendWithin, tracer } from '../../core/tracing.js';
 import type { StepRecord } from '../../core/step.js';
 import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../../store/sql/cancel-run.js';
 import { endRuns } from '../../store/sql/end-runs.js';
-import { forkRun } from '../../store/sql/fork-run.js';
+import { forkRun, type RunFork } from '../../store/sql/fork-run.js';
 import { resumeRun, sendPause } from '../../store/sql/pause-run.js';
 import { readRunStatus } from '../../store/sql/read-runs.js';
 import { readStep, wasCancelledBefore } from '../../store/sql/read-steps.js';
@@ -159,11 +160,19 @@ export class Control {
       note: noteOf(who, { to: newId }),
       noteOfNew: noteOf(who, { from: id }),
     };
+    return tracer
+      ? sendWithin(tracer.send('fork', newId), (traceContext) => this.createFork({ ...fork, traceContext }))
+      : this.createFork(fork);
+  }
+
+  private async createFork(fork: RunFork): Promise<string> {
+    const { database } = this.dependencies;
+    const { runId, newId, fromStep } = fork;
     let key = await forkRun(database, fork);
     if (key === 'noStep') {
-      key = await forkRun(database, { ...fork, fromStep: await recordedStepKey(database, id, wanted!, 'options.fromStep') });
+      key = await forkRun(database, { ...fork, fromStep: await recordedStepKey(database, runId, fromStep!, 'options.fromStep') });
     }
-    if (key === 'noRun') throw new RunNotFoundError(id);
+    if (key === 'noRun') throw new RunNotFoundError(runId);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
     this.dependencies.metrics.runStarted(key.name);
     await this.dependencies.due([{ id: newId, ...key }]);

@@ -4,6 +4,7 @@ import { HttpException } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 
 import { ClosedError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import { tracer } from '../../core/tracing.js';
 import { within } from '../../core/async.js';
 import type { LogFields } from '../../core/log-fields.js';
 import type { WarningCode } from '../../core/warning-codes.js';
@@ -115,7 +116,9 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     // Limit the time, so that the answer is sent before the platform ends the request. A database
     // that does not respond would block the request for longer.
     const limitMs = qstash.settings.deliveryTimeoutMs - ANSWER_MARGIN_MS;
-    return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_TIMEOUT_MS, limitMs));
+    return kind === 'delivery'
+      ? await deliver(push, body, request.headers, limitMs)
+      : await sweep(push, Math.min(SWEEP_TIMEOUT_MS, limitMs));
   } catch (error) {
     if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
@@ -124,11 +127,13 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
   }
 }
 
-async function deliver(push: PushHost, body: string, limitMs: number): Promise<Answer> {
+async function deliver(push: PushHost, body: string, headers: HookHttpRequest['headers'], limitMs: number): Promise<Answer> {
   const message = decodeMessage(body);
   // The header makes QStash stop retrying, because every later attempt would be refused too.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
-  const delivered = push.deliver(message);
+  const { run: runId, queue } = message;
+  const execute = (): Promise<DeliveryOutcome> => push.deliver(message);
+  const delivered = tracer ? tracer.deliver('qstash', { runId, queue }, headers, execute) : execute();
   if ((await within(limitMs, delivered)) === 'late') return RETRY_LATER;
   const outcome: DeliveryOutcome = await delivered;
   if (outcome === 'closed') return NOT_READY;

@@ -51,4 +51,8 @@ export class WorkflowInboxMessage {
   /** Approximate size in bytes of the messages that `place` counts. */
   @Column({ type: 'bigint', nullable: true })
   total!: string | null;
+
+  /** W3C trace context of the sender, as in `workflow_runs`. Null when the send was not traced. */
+  @Column({ name: 'trace_context', type: 'text', nullable: true })
+  traceContext!: string | null;
 }

@@ -184,4 +184,11 @@ export class WorkflowRun {
   /** Key of the parent's step that waits for this run; null when no step waits for it. */
   @Column({ name: 'parent_step_key', type: 'text', nullable: true })
   parentStepKey!: string | null;
+
+  /**
+   * W3C trace context of the start: `traceparent`, and after a space `tracestate` if there is one.
+   * Null when the start was not traced.
+   */
+  @Column({ name: 'trace_context', type: 'text', nullable: true })
+  traceContext!: string | null;
 }

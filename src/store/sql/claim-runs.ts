@@ -162,6 +162,7 @@ function claimedColumns(alias: string): string {
     `extract(epoch FROM ${alias}.deadline_at)::float8 * 1000`,
     `${alias}.generation`,
     `coalesce(${alias}.seed_run_id, ${alias}.id)`,
+    `${alias}.trace_context`,
   ].join(', ');
 }
 
@@ -169,11 +170,12 @@ type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
+  traceContext: string | null,
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt, generation, seedId] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext] = rest;
   return {
     id,
     queue,
@@ -193,6 +195,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     deadlineAt,
     generation,
     seedId,
+    traceContext,
   };
 }
 

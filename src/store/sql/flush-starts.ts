@@ -33,7 +33,7 @@ export const starts = (ids: Ids): Section => ({
   sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-      started_at, session_id, epoch, parent_run_id, timeout_ms)
+      started_at, session_id, epoch, parent_run_id, timeout_ms, trace_context)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
@@ -42,7 +42,7 @@ export const starts = (ids: Ids): Section => ({
     CASE WHEN x.owned THEN now() END,
     CASE WHEN x.owned THEN session.id END,
     CASE WHEN x.owned THEN 1 ELSE 0 END,
-    x.parent_run_id, x.timeout_ms
+    x.parent_run_id, x.timeout_ms, x.trace_context
   FROM ${rows} LEFT JOIN session ON true
   ${DUE}
   WHERE (NOT x.owned OR session.id IS NOT NULL)${onlyIfNothingLeft(schema, ids)}
@@ -61,7 +61,7 @@ export const startsByRuns = (ids: Ids): Section => ({
   sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-      parent_run_id, parent_step_key, continued_from, wake_count, chain_created_at, chain_nonce, timeout_ms)
+      parent_run_id, parent_step_key, continued_from, wake_count, chain_created_at, chain_nonce, timeout_ms, trace_context)
   SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input,
     x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
@@ -69,7 +69,7 @@ export const startsByRuns = (ids: Ids): Section => ({
     CASE WHEN due.at > now() THEN due.at END,
     ${DEADLINE}, ${inherited('parent_run_id')}, ${inherited('parent_step_key')}, x.continued_from, x.wake_count,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END,
-    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms
+    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms, x.trace_context
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   WHERE true${onlyIfNothingLeft(schema, ids)}
   ON CONFLICT (id) DO NOTHING

@@ -29,10 +29,10 @@ const FORK: Statement = {
 ), run AS (
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at,
-      started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id)
+      started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id, trace_context)
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
     CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
-    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END
+    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text
   FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE
   RETURNING id, queue, name, version
 ), tags AS (
@@ -65,6 +65,8 @@ export interface RunFork {
    */
   readonly note: string;
   readonly noteOfNew: string;
+  /** Trace context of the call, in the stored form; absent or null when the call is not traced. */
+  readonly traceContext?: string | null;
 }
 
 /**
@@ -72,8 +74,8 @@ export interface RunFork {
  * exist, and `noStep` when it has not recorded the step. Nothing is written in these two cases.
  */
 export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep'> {
-  const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew } = fork;
-  const values = [runId, newId, fromStep, nonce, deploymentId, note, noteOfNew];
+  const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew, traceContext = null } = fork;
+  const values = [runId, newId, fromStep, nonce, deploymentId, note, noteOfNew, traceContext];
   const [row] = await database.query<[number, string | null, string | null, number | null]>(FORK, values);
   const [sources, queue, name, version] = row!;
   if (sources === 0) return 'noRun';

@@ -111,8 +111,8 @@ const RESUME: Statement = {
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
-  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
-  SELECT hook.run_id, 'hook', hook.token, $2::json, depth.place, depth.total FROM hook JOIN logged ON logged.run_id = hook.run_id, depth RETURNING 1
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total, trace_context)
+  SELECT hook.run_id, 'hook', hook.token, $2::json, depth.place, depth.total, $6::text FROM hook JOIN logged ON logged.run_id = hook.run_id, depth RETURNING 1
 )
 SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int, (SELECT is_full FROM depth) FROM hook`,
 };
@@ -152,10 +152,11 @@ export async function resumeHook(
   token: string,
   payload: string,
   delivery: HookDelivery | null,
+  traceContext: string | null = null,
 ): Promise<HookResumed | undefined> {
   const data = delivery && `{"digest":${delivery.digest}}`;
   const weight = database.inboxSampling.weightOf(token, payload.length);
-  const values = [token, payload, delivery?.id ?? null, data, weight];
+  const values = [token, payload, delivery?.id ?? null, data, weight, traceContext];
   const [row] = await database.deliver<[string, string, boolean, number, boolean]>(RESUME, values);
   if (!row) return undefined;
   const [runId, stepKey, isClosed, sent, isFull] = row;

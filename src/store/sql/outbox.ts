@@ -16,9 +16,11 @@ export interface WakeUp {
   readonly dueInMs: number;
   /** Number of workers that have died with the run. */
   readonly losses: number;
+  /** Trace context of the run's start, in the stored form; null when the start was not traced. */
+  readonly traceContext: string | null;
 }
 
-type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number];
+type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number, traceContext: string | null];
 
 /** An announcement, with the columns that decide which deployment can execute the run. */
 export interface ListedRun extends WakeUp, DispatchKey {
@@ -39,9 +41,9 @@ const READ: Statement = {
   text: (
     schema,
   ) => `SELECT r.id, r.queue, r.epoch || '.' || r.wake_count || CASE WHEN r.status = 'waiting' THEN 't' || floor(extract(epoch FROM now())) ELSE '' END || ${LIFE},
-  coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.worker_losses, r.name, r.version, coalesce(r.blocked_deployments, '{}')
+  coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.worker_losses, r.trace_context, r.name, r.version, coalesce(r.blocked_deployments, '{}')
 FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-  SELECT id, start_nonce, queue, epoch, wake_count, status, wake_at, worker_losses, name, version, blocked_deployments FROM ${schema}.workflow_runs
+  SELECT id, start_nonce, queue, epoch, wake_count, status, wake_at, worker_losses, trace_context, name, version, blocked_deployments FROM ${schema}.workflow_runs
   WHERE id = x.id AND (status = 'pending' OR status = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
 ) AS r`,
 };
@@ -59,8 +61,8 @@ export function isSameWait(one: string, other: string): boolean {
  */
 export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<ListedRun[]> {
   const rows = await database.query<ListedRow>(READ, [runIds]);
-  return rows.map(([runId, queue, seq, dueInMs, losses, name, version, blockedDeployments]) => {
-    return { runId, queue, seq, dueInMs, losses, name, version, blockedDeployments };
+  return rows.map(([runId, queue, seq, dueInMs, losses, traceContext, name, version, blockedDeployments]) => {
+    return { runId, queue, seq, dueInMs, losses, traceContext, name, version, blockedDeployments };
   });
 }
 
@@ -86,13 +88,13 @@ const RESEND: Statement = {
     const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
       AND coalesce(${lastRecord}, '-infinity') <= now()`;
     return `WITH overdue AS MATERIALIZED (
-  (SELECT r.id, r.queue, r.seq FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
-    SELECT r.id, r.queue, ${seq} AS seq FROM ${schema}.workflow_runs r
+  (SELECT r.id, r.queue, r.seq, r.trace_context FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
+    SELECT r.id, r.queue, ${seq} AS seq, r.trace_context FROM ${schema}.workflow_runs r
     WHERE r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version AND ${isOverdue}
     ORDER BY r.priority DESC, r.ready_at LIMIT $5::int
   ) AS r LIMIT $5::int)
   UNION ALL
-  (SELECT r.id, r.queue, ${seq} FROM ${schema}.workflow_runs r
+  (SELECT r.id, r.queue, ${seq}, r.trace_context FROM ${schema}.workflow_runs r
   WHERE r.status = 'pending' AND r.worker_losses >= ${SUSPECT_LOSSES} AND ${isOverdue}
     AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
@@ -106,7 +108,7 @@ const RESEND: Statement = {
     WHERE o.next_at <= now() OR o.seq <> excluded.seq
   RETURNING run_id, seq, attempts
 )
-SELECT recorded.run_id, overdue.queue, recorded.seq || 'r' || recorded.attempts, 0::float8, 0 FROM recorded JOIN overdue ON overdue.id = recorded.run_id`;
+SELECT recorded.run_id, overdue.queue, recorded.seq || 'r' || recorded.attempts, 0::float8, 0, overdue.trace_context FROM recorded JOIN overdue ON overdue.id = recorded.run_id`;
   },
 };
 
@@ -154,7 +156,7 @@ const WAKE = manyRuns('durable_wake_listed', {
   change: (
     schema,
   ) => `UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
-RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w' || ${LIFE}, 0::float8, 0`,
+RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w' || ${LIFE}, 0::float8, 0, r.trace_context`,
   selected: 'SELECT id FROM due',
   parameter: 2,
 });
@@ -167,6 +169,6 @@ export async function wakeListed(database: Database, limit: number): Promise<Wak
   return (await changeMany<Row>(database, WAKE, [limit], ([id]) => id)).rows.map(toWakeUp);
 }
 
-function toWakeUp([runId, queue, seq, dueInMs, losses]: Row): WakeUp {
-  return { runId, queue, seq, dueInMs, losses };
+function toWakeUp([runId, queue, seq, dueInMs, losses, traceContext]: Row): WakeUp {
+  return { runId, queue, seq, dueInMs, losses, traceContext };
 }

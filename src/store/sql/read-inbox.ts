@@ -13,6 +13,8 @@ export interface InboxMessage {
   readonly name: string | null;
   /** JSON text. */
   readonly payload: string | null;
+  /** Trace context of the sender, in the stored form; null when the send was not traced. */
+  readonly traceContext: string | null;
 }
 
 /**
@@ -34,19 +36,19 @@ const READ: Statement = {
   text: (schema) => {
     const inbox = `${schema}.workflow_inbox`;
     const isNew = 'm.id > x.floor AND m.id <> ALL ($5::bigint[])';
-    return `SELECT x.id, snapshot.xmin, snapshot.xmax, i.id::text, i.kind, i.name, i.fits, CASE WHEN i.fits THEN i.payload::text END
+    return `SELECT x.id, snapshot.xmin, snapshot.xmax, i.id::text, i.kind, i.name, i.fits, CASE WHEN i.fits THEN i.payload::text END, i.trace_context
 FROM (SELECT pg_snapshot_xmin(s)::text AS xmin, pg_snapshot_xmax(s)::text AS xmax FROM pg_current_snapshot() AS s) AS snapshot
 CROSS JOIN unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[]), (SELECT $4::int[])) AS x(id, floor, room, bytes)
 LEFT JOIN LATERAL (
   SELECT m.*, m.bytes_before < x.bytes AND m.rows_before < x.room AND m.bytes_before < ${MAX_BYTES} AS fits FROM (
-    (SELECT m.id, m.kind, m.name, m.payload, 0::bigint AS bytes_before, 0::bigint AS rows_before FROM ${inbox} m
+    (SELECT m.id, m.kind, m.name, m.payload, m.trace_context, 0::bigint AS bytes_before, 0::bigint AS rows_before FROM ${inbox} m
       WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${REQUESTS} OFFSET 0)
     UNION ALL
-    (SELECT m.id, m.kind, m.name, m.payload, 0, 0 FROM ${inbox} m
+    (SELECT m.id, m.kind, m.name, m.payload, m.trace_context, 0, 0 FROM ${inbox} m
       WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${CHILD_ENDS} AND ${isNew} OFFSET 0)
     UNION ALL
-    (SELECT m.id, m.kind, m.name, m.payload, sum(m.size) OVER (ORDER BY m.id) - m.size, row_number() OVER (ORDER BY m.id) - 1 FROM (
-      SELECT m.id, m.kind, m.name, m.payload, m.size FROM ${inbox} m
+    (SELECT m.id, m.kind, m.name, m.payload, m.trace_context, sum(m.size) OVER (ORDER BY m.id) - m.size, row_number() OVER (ORDER BY m.id) - 1 FROM (
+      SELECT m.id, m.kind, m.name, m.payload, m.trace_context, m.size FROM ${inbox} m
       WHERE m.run_id = x.id AND m.kind IN ${LIMITED} AND ${isNew}
       ORDER BY m.id LIMIT CASE WHEN x.room > 0 THEN x.room + 1 ELSE 0 END
     ) AS m)
@@ -88,7 +90,7 @@ export interface InboxRead {
  */
 export async function readInboxes(database: Database, places: readonly InboxPlace[], known: readonly string[]): Promise<InboxRead[]> {
   const rows = await database.query<
-    [string, string, string, string | null, MessageKind | null, string | null, boolean | null, string | null]
+    [string, string, string, string | null, MessageKind | null, string | null, boolean | null, string | null, string | null]
   >(READ, [
     places.map(({ runId }) => runId),
     places.map(({ floor }) => floor.toString()),
@@ -97,11 +99,11 @@ export async function readInboxes(database: Database, places: readonly InboxPlac
     known,
   ]);
   const reads = new Map<string, { runId: string; messages: InboxMessage[]; left: bigint | undefined; xmin: bigint; xmax: bigint }>();
-  for (const [runId, xmin, xmax, id, kind, name, fits, payload] of rows) {
+  for (const [runId, xmin, xmax, id, kind, name, fits, payload, traceContext] of rows) {
     let read = reads.get(runId);
     if (!read) reads.set(runId, (read = { runId, messages: [], left: undefined, xmin: BigInt(xmin), xmax: BigInt(xmax) }));
     if (id === null || kind === null) continue;
-    if (fits || !isLimited(kind)) read.messages.push({ id, kind, name, payload });
+    if (fits || !isLimited(kind)) read.messages.push({ id, kind, name, payload, traceContext });
     else read.left ??= BigInt(id);
   }
   return [...reads.values()];
@@ -109,9 +111,9 @@ export async function readInboxes(database: Database, places: readonly InboxPlac
 
 const READ_CHANNELS: Statement = {
   name: 'durable_read_channels',
-  text: (schema) => `SELECT m.id::text, m.kind, m.name, m.payload::text FROM (
+  text: (schema) => `SELECT m.id::text, m.kind, m.name, m.payload::text, m.trace_context FROM (
   SELECT m.*, sum(m.size) OVER (ORDER BY m.id) - m.size AS bytes_before FROM (
-    SELECT id, kind, name, payload, size FROM ${schema}.workflow_inbox
+    SELECT id, kind, name, payload, trace_context, size FROM ${schema}.workflow_inbox
     WHERE run_id = $1 AND kind IN ${LIMITED} AND ${LIMITED_CHANNEL} = ANY ($2::text[]) AND id <> ALL ($3::bigint[])
     ORDER BY id LIMIT $4::int
   ) AS m
@@ -133,6 +135,6 @@ export async function readChannels(
   room: { readonly count: number; readonly bytes: number },
 ): Promise<InboxMessage[]> {
   const values = [runId, channels, known, room.count, room.bytes];
-  const rows = await database.query<[string, MessageKind, string | null, string | null]>(READ_CHANNELS, values);
-  return rows.map(([id, kind, name, payload]) => ({ id, kind, name, payload }));
+  const rows = await database.query<[string, MessageKind, string | null, string | null, string | null]>(READ_CHANNELS, values);
+  return rows.map(([id, kind, name, payload, traceContext]) => ({ id, kind, name, payload, traceContext }));
 }

@@ -28,8 +28,8 @@ function sendSignalSql(schema: string): string {
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
-  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
-  SELECT run_id, 'signal', $2, $3::json, depth.place, depth.total FROM logged, depth RETURNING 1
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total, trace_context)
+  SELECT run_id, 'signal', $2, $3::json, depth.place, depth.total, $7::text FROM logged, depth RETURNING 1
 )
 SELECT id, status, CASE WHEN (SELECT is_full FROM depth) THEN 'full' ELSE (SELECT count(*) FROM sent)::text END AS sent FROM run`;
 }
@@ -44,6 +44,8 @@ export interface OutgoingSignal {
   readonly idempotencyKey: string | null;
   /** JSON text that says who sends the signal and why. Null when the sender is unknown. */
   readonly note: string | null;
+  /** Trace context of the send, in the stored form; absent or null when the send is not traced. */
+  readonly traceContext?: string | null;
 }
 
 /** Outcome of sending a signal. */
@@ -67,8 +69,8 @@ export interface SignalSent {
  * @param weight number of messages that this message represents, because the inbox is measured for
  * a sample of the messages only; 0 when this message is not in the sample
  */
-function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal, weight: number): unknown[] {
-  return [runId, name, payload, idempotencyKey, note, weight];
+function signalValues({ runId, name, payload, idempotencyKey, note, traceContext }: OutgoingSignal, weight: number): unknown[] {
+  return [runId, name, payload, idempotencyKey, note, weight, traceContext ?? null];
 }
 
 function toSent(

@@ -4,6 +4,7 @@ import type { Client, Receiver } from '@upstash/qstash';
 
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { within } from '../../core/async.js';
+import { tracer } from '../../core/tracing.js';
 import type { WakeUp } from '../../store/sql/outbox.js';
 import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
@@ -154,7 +155,7 @@ export class QStashApi {
     await this.call(this.client.dlq.delete([...ids]));
   }
 
-  private toRequest({ runId, queue, seq, dueInMs }: WakeUp): Parameters<Client['batch']>[0][number] {
+  private toRequest({ runId, queue, seq, dueInMs, traceContext }: WakeUp): Parameters<Client['batch']>[0][number] {
     const { deliveryUrl, namespace, flow, label } = this.settings;
     const { parallelism, rate, periodSeconds } = flow[queue] ?? {};
     const isLimited = parallelism !== undefined || rate !== undefined;
@@ -167,7 +168,7 @@ export class QStashApi {
     return {
       url: deliveryUrl,
       body: encodeMessage({ run: runId, queue, seq }),
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...tracer?.headersOf(traceContext) },
       deduplicationId: `${this.prefix}.${encodeURIComponent(runId)}.${seq}`,
       // The time is sent as a delay, not as a date, because the clock of this process may differ
       // from QStash's. The delay is rounded up, because a message that arrives too early would have

@@ -2,7 +2,9 @@ import { clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers
 import type { Warn } from '../../core/log-fields.js';
 import { counted } from '../../core/log-text.js';
 import type { DurableMetrics } from '../../core/metrics/durable-metrics.js';
+import { outside } from '../../core/outside.js';
 import type { DueRun } from '../../core/run.js';
+import { tracer } from '../../core/tracing.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
 import { MAX_BATCH_MESSAGES, type QStashApi } from './api.js';
@@ -107,7 +109,8 @@ export class Publisher {
   /** Sends wake-ups until none is pending. Returns undefined when there is nothing to send. */
   private sendPending(): Promise<void> | undefined {
     if (this.pending.size === 0 && !this.sending) return undefined;
-    this.sending ??= this.drain();
+    // Leaves the context of the caller: one call of the API serves many callers.
+    this.sending ??= outside(() => this.drain());
     this.settings.waitUntil?.(this.sending);
     return this.sending;
   }
@@ -181,7 +184,8 @@ export class Publisher {
       const dueInMs = wakeUp.dueInMs <= ALMOST_DUE_MS ? 0 : Math.min(wakeUp.dueInMs, this.settings.maxDelayMs);
       return { ...wakeUp, dueInMs };
     });
-    const refusals = await this.publishWithRetries(near);
+    const publish = (): ReturnType<QStashApi['publish']> => this.publishWithRetries(near);
+    const refusals = await (tracer ? tracer.publish('qstash', near, publish) : publish());
     const refused = refusals.flatMap((refusal, index) => (refusal ? { runId: near[index]!.runId, reason: refusal.reason } : []));
     this.metrics.published('accepted', near.length - refused.length);
     if (refused.length > 0) this.metrics.published('refused', refused.length);

@@ -1,0 +1,187 @@
+import type { Context, Link, Span, SpanContext, Tracer as OtelTracer } from '@opentelemetry/api';
+
+import type { OwnedRun } from '../core/run.js';
+import type { AttemptSpan, PassOutcomeName, PassSpan, SendSpan, TraceScope } from '../core/tracing.js';
+import { errorTypeOf, passAttributes, startAttributes, stepAttributes, waitAttributes } from './span-attributes.js';
+import { fromStored, toStored } from './trace-context.js';
+
+export type Api = typeof import('@opentelemetry/api');
+
+/** Maximum number of links of a span, as in the SDK's default limits. */
+const MAX_LINKS = 128;
+
+/** Objects that all spans of a tracer share. */
+export interface Tracing {
+  readonly api: Api;
+  readonly otel: OtelTracer;
+  /** Spans of the passes that this process executes, by run id. */
+  readonly passes: Map<string, OtelPassSpan>;
+}
+
+/**
+ * A span, which is also the context in which the span is the active one. Most code never looks at
+ * its context, and OpenTelemetry's own context is a large object: it is made on the first look.
+ */
+class OtelScope implements TraceScope, Context {
+  private made: Context | undefined;
+
+  constructor(
+    protected readonly tracing: Tracing,
+    readonly span: Span,
+    private readonly around: Context,
+  ) {}
+
+  within<T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T {
+    return this.tracing.api.context.with(this, code, undefined, ...args);
+  }
+
+  getValue(key: symbol): unknown {
+    return this.context.getValue(key);
+  }
+
+  setValue(key: symbol, value: unknown): Context {
+    return this.context.setValue(key, value);
+  }
+
+  deleteValue(key: symbol): Context {
+    return this.context.deleteValue(key);
+  }
+
+  protected get context(): Context {
+    return (this.made ??= this.tracing.api.trace.setSpan(this.around, this.span));
+  }
+}
+
+/** Ends a span; an error sets its status. */
+export function endSpan({ SpanStatusCode }: Api, span: Span, error: unknown): void {
+  if (error !== undefined) {
+    span.setAttribute('error.type', errorTypeOf(error));
+    span.setStatus({ code: SpanStatusCode.ERROR });
+  }
+  span.end();
+}
+
+/** Span of a call that creates a run or sends a message. */
+export class OtelSendSpan extends OtelScope implements SendSpan {
+  get traceContext(): string | null {
+    return toStored(this.tracing.api, this.span.spanContext());
+  }
+
+  end(error?: unknown): void {
+    endSpan(this.tracing.api, this.span, error);
+  }
+}
+
+class OtelAttemptSpan extends OtelScope implements AttemptSpan {
+  private hasEnded = false;
+
+  succeeded(): void {
+    this.end(undefined);
+  }
+
+  failed(error: unknown): void {
+    if (!this.hasEnded) this.span.setAttribute('nestjs_durable.step.outcome', 'failed');
+    this.end(error ?? 'no error');
+  }
+
+  aborted(): void {
+    if (!this.hasEnded) this.span.setAttribute('nestjs_durable.step.outcome', 'aborted');
+    this.end(undefined);
+  }
+
+  private end(error: unknown): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    endSpan(this.tracing.api, this.span, error);
+  }
+}
+
+/** Attempt of a pass that is not sampled: a span of its own would not be recorded either. */
+class UnrecordedAttempt implements AttemptSpan {
+  constructor(private readonly pass: TraceScope) {}
+
+  within<T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T {
+    return this.pass.within(code, ...args);
+  }
+
+  succeeded(): void {}
+
+  failed(): void {}
+
+  aborted(): void {}
+}
+
+/** Span of one execution of the workflow function (a pass). */
+export class OtelPassSpan extends OtelScope implements PassSpan {
+  private hasEnded = false;
+  private links = 0;
+  private readonly isRecording: boolean;
+
+  /**
+   * @param origin context of the span that started the run; undefined when the start was not traced
+   * @param parent context of the parent of everything that the run does: the span that started the
+   *   run. This span has ended before the run begins, so it is exported even if this process is
+   *   killed. The span of the pass would be lost then, and with it the parent of steps and
+   *   children. Undefined when the start was not traced; the parent is then the pass
+   */
+  private constructor(
+    tracing: Tracing,
+    span: Span,
+    private readonly runId: string,
+    private readonly origin: SpanContext | undefined,
+    private readonly parent: Context | undefined,
+  ) {
+    super(tracing, span, tracing.api.ROOT_CONTEXT);
+    this.isRecording = span.isRecording();
+    tracing.passes.set(runId, this);
+  }
+
+  static begin(tracing: Tracing, run: OwnedRun, links: Link[] | undefined): OtelPassSpan {
+    const { api, otel } = tracing;
+    const { id, name, queue, version, epoch } = run;
+    const origin = fromStored(api, run.traceContext);
+    const parent = origin && api.trace.setSpanContext(api.ROOT_CONTEXT, origin);
+    const attributes = passAttributes(id, epoch, name, version, queue);
+    const options = { kind: api.SpanKind.CONSUMER, attributes, ...(links ? { links } : {}) };
+    const span = otel.startSpan(`process ${name}`, options, parent ?? api.ROOT_CONTEXT);
+    return new OtelPassSpan(tracing, span, id, origin, parent);
+  }
+
+  /** Context of the span to which the durable effects of the run belong. */
+  get spanContext(): SpanContext {
+    return this.origin ?? this.span.spanContext();
+  }
+
+  attempt(name: string, stepKey: string, attempt: number): AttemptSpan {
+    if (!this.isRecording) return new UnrecordedAttempt(this);
+    const attributes = stepAttributes(this.runId, stepKey, attempt);
+    // The kind is INTERNAL, which is the default.
+    const span = this.tracing.otel.startSpan(`step ${name}`, { attributes }, this.parent ?? this);
+    return new OtelAttemptSpan(this.tracing, span, this.tracing.api.ROOT_CONTEXT);
+  }
+
+  starts({ id, name }: { readonly id: string; readonly name: string }): string | null {
+    const { api, otel } = this.tracing;
+    const options = { kind: api.SpanKind.PRODUCER, attributes: startAttributes('start', id, name) };
+    const span = otel.startSpan(`start ${name}`, options, this.parent ?? this);
+    span.end();
+    return toStored(api, span.spanContext());
+  }
+
+  waited(kind: string, stepKey: string, sender: string | null): void {
+    const context = sender === null ? this.origin : fromStored(this.tracing.api, sender);
+    if (!context || this.links++ >= MAX_LINKS) return;
+    this.span.addLink({ context, attributes: waitAttributes(kind, stepKey) });
+  }
+
+  end(outcome: PassOutcomeName, errorType?: string): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    const { api, passes } = this.tracing;
+    if (passes.get(this.runId) === this) passes.delete(this.runId);
+    this.span.setAttribute('nestjs_durable.pass.outcome', outcome);
+    if (errorType !== undefined) this.span.setAttribute('error.type', errorType);
+    if (outcome === 'failed' || outcome === 'blocked') this.span.setStatus({ code: api.SpanStatusCode.ERROR });
+    this.span.end();
+  }
+}
