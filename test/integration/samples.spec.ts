@@ -49,6 +49,17 @@ describe('the samples', () => {
     expect(printed).toContain('eve logged in 3 times');
   });
 
+  it('09-operations reports failed runs to a table, retries them, and deletes old runs', async () => {
+    const printed = await play('sample/09-operations/main.ts');
+    expect(printed.match(/ {2}charge: .* does not support CHF/g)).toHaveLength(2);
+    expect(printed).toContain('GET /health/ready: ok');
+    expect(printed).toContain('GET /workflow/metrics without the token: 403');
+    expect(printed).toContain('nestjs_durable_runs_ended_total{workflow="charge",status="failed"} 2');
+    expect(printed).toContain('2 runs retried, and all are completed');
+    expect(printed).toContain('to be deleted: [{"workflow":"charge","status":"completed","count":6}]');
+    expect(printed).toContain('left: kept');
+  });
+
   it('05-qstash executes runs with the QStash of the environment', async () => {
     const qstash = await QStashEmulator.start();
     try {

@@ -1,0 +1,35 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { WorkflowModule } from 'nestjs-durable';
+
+import { CardProcessor, ChargeWorkflow } from './charge.workflow.js';
+import { SCHEMA } from './database.js';
+import { HealthController } from './health.controller.js';
+import { Incident, IncidentListener } from './incidents.js';
+import { ScrapeGuard } from './scrape.guard.js';
+
+@Module({})
+export class AppModule {
+  static forRoot(url: string): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url, entities: [Incident] }),
+        TypeOrmModule.forFeature([Incident]),
+        TerminusModule.forRoot({ errorLogStyle: 'json' }),
+        WorkflowModule.forRoot({
+          schema: SCHEMA,
+          worker: {},
+          // The listener reports failures, so the log does not repeat them.
+          logFailures: false,
+          http: { metrics: { guards: [ScrapeGuard] } },
+          // Short, so that the sample need not wait. An application says '30d' and '90d'.
+          retention: { completed: '1 minute', failed: '90d' },
+        }),
+      ],
+      controllers: [HealthController],
+      providers: [ChargeWorkflow, CardProcessor, IncidentListener],
+    };
+  }
+}

@@ -1,0 +1,25 @@
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
+import { DurableHealthIndicator } from 'nestjs-durable';
+
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly durable: DurableHealthIndicator,
+  ) {}
+
+  /** Readiness: a load balancer sends requests only while this answers 200. */
+  @Get('ready')
+  @HealthCheck()
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.durable.isHealthy('workflows', { maxOldestDueAge: '1 minute', maxUnregistered: 0 })]);
+  }
+
+  /** Liveness: asks no database, because a restart of this process mends no database. */
+  @Get('live')
+  @HealthCheck()
+  live(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.durable.isAlive('workflows')]);
+  }
+}
