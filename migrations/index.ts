@@ -1,4 +1,5 @@
 import { Initial1763600000000 } from './1763600000000-initial.js';
+import { Streams1764400003000 } from './1764400003000-streams.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -11,7 +12,7 @@ export type { DurableMigration } from './migration.js';
  * They create the tables in the DataSource's `schema`, and record themselves in the schema's table
  * `workflow_migrations`. (default of `schema`: `'durable'`)
  */
-export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
+export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Streams1764400003000];
 
 /** Builds the SQL of all migrations, in one transaction. */
 export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {

@@ -25,6 +25,9 @@ export type { FollowOptions } from './client/follow-options.js';
 export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
+export type { StreamDescription } from './client/queries/streams.js';
+export type { StreamMessage } from './client/streams/stream-messages.js';
+export type { StreamEndState, StreamEvent, StreamOptions } from './client/streams/stream-reader.js';
 export type {
   BlockedHealth,
   DueHealth,
@@ -61,6 +64,7 @@ export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { MessageKind } from './core/message-kinds.js';
 export type { StepKind, WaitKind } from './core/step.js';
+export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';

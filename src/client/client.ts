@@ -294,6 +294,6 @@ export class WorkflowClient extends RunQueries {
   }
 
   #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdInTurn?: number): WorkflowHandle {
-    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, transaction, createdInTurn);
+    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, this.#dependencies.streams, transaction, createdInTurn);
   }
 }

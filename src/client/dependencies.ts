@@ -9,12 +9,14 @@ import type { AmbientManager } from './transactions/caller-transactions.js';
 import type { DeadLetterStore } from './dead-letters.js';
 import type { KnownDirectConnection, KnownWorker } from './queries/health.js';
 import type { ResultHub } from './result-hub.js';
+import type { StreamHub } from './streams/stream-hub.js';
 
 /** Parts of the module that a client uses. */
 export interface ClientDependencies extends RunNotices {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
+  readonly streams: StreamHub;
   readonly payloads: Payloads;
   readonly deploymentId: string;
   /** Name of the module. Undefined when the module has no name. */

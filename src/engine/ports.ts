@@ -8,6 +8,7 @@ import type { History, OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
+import type { StreamPort } from './stream-port.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /** Code of a workflow, ready to be executed. */
@@ -200,6 +201,8 @@ export interface PassEffects {
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;
+  /** Streams of the run. */
+  readonly streams: StreamPort;
 }
 
 /** Hook that is to be created. */

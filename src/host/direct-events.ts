@@ -15,6 +15,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
   return {
     noticed: (notice) => {
       if (notice.ended) runtime.hub.noticed(notice.ended);
+      runtime.streams.noticed([...(notice.ended ?? []), ...(notice.streams ?? [])]);
       host()?.noticed(notice);
     },
     lost: async () => host()?.directLost(),
@@ -23,6 +24,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       if (isMissing) runtime.logger.log('listen: the direct connection is open');
       isMissing = false;
       runtime.hub.refresh();
+      runtime.streams.refresh();
       host()?.directConnected();
     },
     unreachable: (error) => {

@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { HookIntake } from '../client/hook-intake.js';
 import { ResultHub } from '../client/result-hub.js';
+import { StreamHub } from '../client/streams/stream-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseClock } from '../core/clock.js';
@@ -65,6 +66,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly journal: Journal;
   readonly notifier: RunNotifier;
   readonly hub: ResultHub;
+  readonly streams: StreamHub;
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
   readonly hookIntake: HookIntake;
@@ -126,6 +128,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
         process.env,
       ),
     });
+    this.streams = new StreamHub(database, {
+      receivesNotices: () => this.direct?.isConnected ?? false,
+      failed: (error) => this.warn('streams: could not read chunks', error),
+    });
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
@@ -143,6 +149,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       database: forCallers(database),
       journal: this.journal,
       hub: this.hub,
+      streams: this.streams,
       payloads: this.payloads,
       get deploymentId() {
         return deployment.id;
@@ -234,6 +241,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   endedElsewhere(runIds: readonly string[]): void {
     if (runIds.length === 0) return;
     this.hub.noticed(runIds);
+    this.streams.noticed(runIds);
     this.direct?.notify({ ended: runIds });
   }
 
@@ -257,6 +265,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());
+    this.streams.close(new ClosedError());
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);

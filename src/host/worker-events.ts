@@ -12,6 +12,7 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
       const error = outcome.status === 'completed' ? null : outcome.error;
       const continuedAs = outcome.status === 'completed' ? (outcome.continuedAs?.id ?? null) : null;
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
+      runtime.streams.noticed([run.id]);
       runtime.notify({ ended: [run.id] });
       if (outcome.status === 'failed') {
         const { code, step } = outcome.failure;
@@ -22,6 +23,10 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     returned: (runIds) => runtime.returned(runIds),
     endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
     messaged: (runIds) => runtime.messaged(runIds),
+    streamed: (runId) => {
+      runtime.streams.noticed([runId]);
+      runtime.notify({ streams: [runId] });
+    },
     attemptFailed: (run, failure) => runtime.failures.attemptFailed(run, failure),
     log: (level, message, error, fields) =>
       level === 'error' ? runtime.logger.line('error', message, fields, error) : runtime.warn(message, error, fields),

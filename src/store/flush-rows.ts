@@ -1,7 +1,7 @@
 import type { MessageKind } from '../core/message-kinds.js';
 import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
-import { changeRow, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
+import { changeRow, chunkRows, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
@@ -29,6 +29,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
     continuedRuns: [],
     droppedPayloads: [],
     takenMessages: [],
+    streamChunks: [],
   };
   const waits = new Map<string, FlushRows['waits'][number]>();
   const states = new Map<string, FlushRows['states'][number]>();
@@ -85,6 +86,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       }
       case 'state':
         states.set(waitKey(transition.runId, transition.key), [transition.runId, transition.epoch, transition.key, transition.value]);
+        break;
+      case 'chunks':
+        rows.streamChunks.push(...chunkRows(transition));
         break;
       case 'change': {
         const { runId, epoch, change } = transition;

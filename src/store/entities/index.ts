@@ -9,6 +9,7 @@ import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
+import { WorkflowStreamChunk } from './workflow-stream-chunk.entity.js';
 import { WorkflowTag } from './workflow-tag.entity.js';
 import { WorkflowWait } from './workflow-wait.entity.js';
 
@@ -24,6 +25,7 @@ export {
   WorkflowSession,
   WorkflowState,
   WorkflowStep,
+  WorkflowStreamChunk,
   WorkflowTag,
   WorkflowWait,
 };
@@ -45,5 +47,6 @@ export const durableEntities = [
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowHome,
+  WorkflowStreamChunk,
   WorkflowHistoryEntry,
 ] as const;

@@ -3,6 +3,7 @@ import { COLUMNS } from '../flush-columns.js';
 import { columnList, fromMs, owned, valueList, withoutEpoch, type Section } from './flush-section.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
+import { streamChunks } from './flush-streams.js';
 import { TERMINAL } from './run-status.js';
 
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
@@ -30,7 +31,7 @@ const childIsThere = (schema: string): string => `
 
 /**
  * Sections of the flush statement, in the order in which it contains them. PostgreSQL executes the
- * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`) in the order of
+ * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`, `streamChunks`) in the order of
  * these counts.
  */
 export const SECTIONS: readonly Section[] = [
@@ -187,4 +188,5 @@ export const SECTIONS: readonly Section[] = [
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
   },
+  streamChunks,
 ];
