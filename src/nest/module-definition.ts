@@ -9,6 +9,8 @@ import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
 import { HookHttpHandler } from './http/hook-http-handler.js';
 import { hooksController } from './http/hooks-controller.js';
+import { StreamHttpHandler } from './http/stream-http-handler.js';
+import { streamsController } from './http/streams-controller.js';
 import { takeHttp } from './options/module-arguments.js';
 import type { ModuleStructure, WorkflowFactoryOptions } from './options/module-types.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
@@ -24,6 +26,7 @@ import {
   getWorkflowRepositoryToken,
   HOOK_RECEIVER,
   moduleLabel,
+  STREAM_ENDPOINT,
   WORKFLOW_RUNTIME,
 } from './tokens.js';
 
@@ -75,6 +78,16 @@ export function defineModule(
     useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) =>
       new HookHttpHandler(instance, discovery, host),
   };
+  const streams: Provider = {
+    provide: STREAM_ENDPOINT,
+    inject: [WORKFLOW_RUNTIME, DiscoveryService],
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) => new StreamHttpHandler(instance, discovery),
+  };
+  const controllers = [
+    ...(endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : []),
+    ...(endpoints.streams ? [streamsController(endpoints, endpoints.streams)] : []),
+  ];
+  const handlers = [...(endpoints.hooks ? [receiver] : []), ...(endpoints.streams ? [streams] : [])];
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),
     inject: [WORKFLOW_RUNTIME],
@@ -82,9 +95,9 @@ export function defineModule(
   }));
   return {
     global: isGlobal,
-    controllers: endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : [],
+    controllers,
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
-    providers: [SingletonCheck, options, ...extraProviders, runtime, ...clients, ...repositories, ...(endpoints.hooks ? [receiver] : [])],
+    providers: [SingletonCheck, options, ...extraProviders, runtime, ...clients, ...repositories, ...handlers],
     exports: [clientToken, ...clientClasses, ...repositories.map(({ provide }) => provide)],
   };
 }

@@ -3,7 +3,7 @@ import type { Database } from '../../store/database.js';
 import { readShownStatus } from '../../store/sql/read-runs.js';
 import { listStreams } from '../../store/sql/streams.js';
 import { runNotFound } from '../follow.js';
-import { endState, type StreamEndState } from '../streams/stream-reader.js';
+import { endState, type StreamEndState } from '../streams/stream-events.js';
 
 /** A stream of a run, as `client.streams` lists it. */
 export interface StreamDescription {

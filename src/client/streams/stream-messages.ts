@@ -2,7 +2,8 @@ import { Observable } from 'rxjs';
 
 import { InvalidInputError } from '../../core/errors/index.js';
 import { toPlainJson } from './plain-json.js';
-import type { StreamEvent, StreamReader } from './stream-reader.js';
+import type { StreamEvent } from './stream-events.js';
+import type { StreamReader } from './stream-reader.js';
 
 /** A server-sent event, in the form of Nest's `MessageEvent`. */
 export interface StreamMessage {

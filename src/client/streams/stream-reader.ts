@@ -2,43 +2,10 @@ import { checkOptions } from '../../core/check-options.js';
 import { InvalidInputError, RunNotFoundError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
 import type { Payloads } from '../../core/payloads.js';
-import { isTerminal, type RunStatus } from '../../core/run.js';
 import { DEFAULT_STREAM } from '../../core/stream.js';
 import { readStreamEnd, type ChunkPage, type StoredChunk } from '../../store/sql/streams.js';
+import { endState, StreamEvents, type StreamEvent } from './stream-events.js';
 import type { PageWait, StreamHub } from './stream-hub.js';
-
-/** Reason why a stream has ended: it was closed, or its run has ended. */
-export type StreamEndState = 'closed' | 'completed' | 'failed' | 'cancelled';
-
-/** What a reader gets from a stream with `form: 'events'`. */
-export type StreamEvent<T = unknown> =
-  | {
-      readonly type: 'chunk';
-      /** Place in the stream, from 0. A reader continues after the chunk with `from: index + 1`. */
-      readonly index: number;
-      readonly value: T;
-      /** The step whose body wrote the chunk; undefined when `run` wrote it. */
-      readonly stepKey: string | undefined;
-      /** Number of the step's attempt, from 1; undefined when `run` wrote the chunk. */
-      readonly attempt: number | undefined;
-    }
-  | {
-      /**
-       * A step is executed again. The chunks of this step from the place `from` on no longer count.
-       * Chunks that were replaced before the reader came to them are left out without a reset.
-       */
-      readonly type: 'reset';
-      readonly index: number;
-      readonly from: number;
-      readonly stepKey: string | undefined;
-    }
-  | {
-      /** The stream has ended. No event follows. */
-      readonly type: 'end';
-      /** Number of chunks and markers in the stream. */
-      readonly index: number;
-      readonly state: StreamEndState;
-    };
 
 /** Options of `handle.stream`. */
 export interface StreamOptions {
@@ -81,14 +48,12 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   private page: ChunkPage | undefined;
   /** Next chunk of the page. */
   private position = 0;
-  private start = 0;
   private isOver = false;
   /** Settles a `next` that waits while the reader is given up. */
   private stop: (() => void) | undefined;
   /** Calls of `next` are executed one after another. */
   private turn: Promise<unknown> = Promise.resolve();
-  /** Steps of which the reader has delivered chunks. */
-  private readonly shown = new Set<string | null>();
+  private events: StreamEvents<T> | undefined;
   private lastKind: StoredChunk['kind'] | undefined;
 
   constructor(private readonly source: StreamSource) {}
@@ -129,7 +94,10 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   private nextOfPage(): StreamEvent<T> | undefined {
     const { page } = this;
     while (page && this.position < page.chunks.length) {
-      const event = this.toEvent(page.chunks[this.position++]!);
+      const chunk = page.chunks[this.position++]!;
+      this.place = chunk.index + 1;
+      this.lastKind = chunk.kind;
+      const event = this.events!.from(chunk);
       if (event) return event;
     }
     if (!page || page.rest === 'cut') return undefined;
@@ -140,24 +108,12 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
     return { type: 'end', index: this.place!, state };
   }
 
-  private toEvent({ index, kind, stepKey, attempt, data, from }: StoredChunk): StreamEvent<T> | undefined {
-    this.place = index + 1;
-    this.lastKind = kind;
-    if (kind === 'reset') {
-      // The reader has not delivered the chunks that no longer count, and neither has an earlier
-      // reader that stopped at the start of this one.
-      if (!this.shown.has(stepKey) && from! >= this.start) return undefined;
-      return { type: 'reset', index, from: from!, stepKey: stepKey ?? undefined };
-    }
-    if (kind === 'end') return undefined;
-    this.shown.add(stepKey);
-    const value = this.source.payloads.decode(data ?? 'null', `chunk of stream "${this.source.stream}"`) as T;
-    return { type: 'chunk', index, value, stepKey: stepKey ?? undefined, attempt: attempt ?? undefined };
-  }
-
   private async load(): Promise<void> {
     const { hub, runId, stream } = this.source;
-    this.place ??= this.start = await this.findStart();
+    if (this.place === undefined) {
+      this.place = await this.findStart();
+      this.events = new StreamEvents<T>(this.source, this.place);
+    }
     if (this.isOver) return;
     this.page = this.lastKind === 'end' ? await this.findClosed() : undefined;
     this.position = 0;
@@ -193,14 +149,4 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
     if (found.end?.closedBy !== undefined) this.lastKind = 'end';
     return from < 0 ? Math.max(0, length + from) : from;
   }
-}
-
-/**
- * Returns the state of a stream.
- *
- * @param lastKind kind of the last row of the stream
- */
-export function endState(status: RunStatus, lastKind: StoredChunk['kind'] | undefined): StreamEndState | 'open' {
-  if (lastKind === 'end') return 'closed';
-  return isTerminal(status) ? (status as StreamEndState) : 'open';
 }

@@ -21,8 +21,21 @@ export type EndpointOptions =
       decorators?: ClassDecorator[];
     };
 
+/** Access to an endpoint that shows data of runs: closed, or open to the requests that guards admit. */
+export type GuardedEndpointOptions =
+  | false
+  | {
+      /**
+       * Guards of the endpoint: classes, or objects with `canActivate`. An empty list leaves the
+       * decision to the application's global guards. Required.
+       */
+      guards: (Type<CanActivate> | CanActivate)[];
+      /** Decorators of the endpoint's controller. (default: none) */
+      decorators?: ClassDecorator[];
+    };
+
 /**
- * HTTP endpoints of the module: one for hooks, and one for QStash.
+ * HTTP endpoints of the module: one for hooks, one for streams, and one for QStash.
  */
 export interface HttpOptions {
   /**
@@ -34,6 +47,11 @@ export interface HttpOptions {
    * Opens `POST {path}/hooks/:token`, which resumes the run that has the hook. (default: closed)
    */
   hooks?: EndpointOptions;
+  /**
+   * Opens `GET {path}/runs/:runId/streams/:name`, which sends a stream of a run as server-sent
+   * events or as JSON. (default: closed)
+   */
+  streams?: GuardedEndpointOptions;
   /**
    * Opens `POST {path}/qstash` and `POST {path}/qstash/sweep`, which accept only requests signed by
    * QStash. Set `false` in a process that starts runs but does not execute them. (default: `true`;
@@ -56,6 +74,8 @@ export interface EndpointSettings {
 export interface HttpSettings extends HttpEndpoints {
   /** Guards and decorators of the endpoint for hooks; undefined when the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
+  /** Guards and decorators of the endpoint for streams; undefined when the endpoint is closed. */
+  readonly streams: EndpointSettings | undefined;
 }
 
 export const DEFAULT_PATH = 'workflow';
@@ -66,10 +86,11 @@ export const DEFAULT_PATH = 'workflow';
  * @throws InvalidInputError naming the option that is invalid
  */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
-  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'qstash', 'publicUrl']);
+  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'streams', 'qstash', 'publicUrl']);
   return {
     path: given.path === undefined ? DEFAULT_PATH : checkPath(given.path),
     hooks: checkEndpoint(given.hooks, 'http.hooks'),
+    streams: checkGuarded(given.streams, 'http.streams'),
     qstash: checkSwitch(given.qstash, 'http.qstash'),
     publicUrl: given.publicUrl === undefined ? '' : checkPublicUrl(given.publicUrl),
   };
@@ -101,6 +122,14 @@ function checkEndpoint(value: unknown, argument: string): EndpointSettings | und
   };
 }
 
+function checkGuarded(value: unknown, argument: string): EndpointSettings | undefined {
+  const isOpen = value !== undefined && value !== false;
+  if (isOpen && (typeof value !== 'object' || value === null || (value as { guards?: unknown }).guards === undefined)) {
+    throw new InvalidInputError(argument, 'must be false, or an object that names its guards: { guards: [UserGuard] }');
+  }
+  return checkEndpoint(value, argument);
+}
+
 function checkList<T>(value: unknown, isMember: (member: unknown) => member is T, argument: string, what: string): readonly T[] {
   if (value === undefined) return [];
   try {
@@ -129,7 +158,7 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
-  for (const fixed of ['path', 'hooks', 'qstash']) {
+  for (const fixed of ['path', 'hooks', 'streams', 'qstash']) {
     if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
       throw new InvalidInputError(`http.${fixed}`, FIXED_AT_DEFINITION);
     }
