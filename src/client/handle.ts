@@ -180,9 +180,9 @@ export class WorkflowHandle<O = unknown> {
    * @param name name of the stream (default: `'default'`)
    * @param options.from place of the first chunk, from 0; a negative number counts from the end
    *   (default: 0)
-   * @param options.form `'values'` iterates over the values, and throws the error of `result()` when
-   *   the run has failed or was cancelled. `'events'` iterates over chunks with their places, resets
-   *   and the end (default: `'values'`)
+   * @param options.form `'values'` iterates over the values, and throws the error of `result()`
+   *   when the run has failed or was cancelled. `'events'` iterates over chunks with their places,
+   *   resets and the end (default: `'values'`)
    * @throws InvalidInputError, RunNotFoundError
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @throws PayloadUnreadableError when this process cannot decode a chunk
@@ -204,7 +204,9 @@ export class WorkflowHandle<O = unknown> {
    * `stream`.
    *
    * @throws InvalidInputError when an argument is invalid
-   * @example return new Response(handle.readable<string>('answer').pipeThrough(new TextEncoderStream()));
+   * @example
+   * const bytes = handle.readable<string>('answer').pipeThrough(new TextEncoderStream());
+   * return new Response(bytes);
    */
   readable<T = unknown>(name?: string, options: StreamOptions = {}): ReadableStream<T> {
     const stream = checkStreamName(name);
@@ -214,10 +216,10 @@ export class WorkflowHandle<O = unknown> {
 
   /**
    * Reads a stream as server-sent events, for a method with Nest's `@Sse`. The data of a message is
-   * the chunk as JSON text, and its id is the place of the chunk. A message of the type `reset` says
-   * from which place on the former messages no longer count. A message of the type `end` comes last;
-   * the page must then close its EventSource, or the browser connects again. Unsubscribing frees
-   * everything.
+   * the chunk as JSON text, and its id is the place of the chunk. A message of the type `reset`
+   * says from which place on the former messages no longer count. A message of the type `end` comes
+   * last; the page must then close its EventSource, or the browser connects again. Unsubscribing
+   * frees everything.
    *
    * @param options.lastEventId header `Last-Event-ID` of a browser that connects again, with which
    *   the messages continue (default: from the first chunk)

@@ -29,7 +29,9 @@ export interface CurrentStep {
    *
    * @param name name of the stream (default: `'default'`)
    * @throws InvalidInputError when the name is invalid
-   * @example for await (const token of answer) await currentStep().stream<string>('answer').write(token);
+   * @example
+   * const out = currentStep().stream<string>('answer');
+   * for await (const token of answer) await out.write(token);
    */
   stream<T = unknown>(name?: string): WorkflowStream<T>;
 }

@@ -1,7 +1,6 @@
 import { StreamClosedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { DEFAULT_STREAM, MAX_CHUNK_BYTES, type WorkflowStream } from '../core/stream.js';
-import { ignoreUnhandled } from './call-step.js';
 import { executionScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';
 import type { ChunkAuthor } from './stream-port.js';
@@ -37,7 +36,7 @@ abstract class PassStream<T> implements WorkflowStream<T> {
   }
 
   write(value: T): Promise<void> {
-    return ignoreUnhandled(() => {
+    return handled(() => {
       const { payloads } = this.#pass.settings;
       const data = payloads.encode(value, `chunk of stream "${this.name}"`, this.#pass.run.id, 'chunk', MAX_CHUNK_BYTES);
       return this.append(this.#pass, 'data', data);
@@ -45,11 +44,11 @@ abstract class PassStream<T> implements WorkflowStream<T> {
   }
 
   flush(): Promise<void> {
-    return ignoreUnhandled(() => this.settled(this.#pass));
+    return handled(() => this.settled(this.#pass));
   }
 
   close(): Promise<void> {
-    return ignoreUnhandled(async () => {
+    return handled(async () => {
       await this.append(this.#pass, 'end', null);
       await this.settled(this.#pass);
     });
@@ -118,4 +117,14 @@ export class RunStream<T> extends PassStream<T> {
   private ofStep(): WorkflowStream<T> | undefined {
     return executionScope.getStore()?.step?.stream<T>(this.name);
   }
+}
+
+/**
+ * Starts an operation. An error becomes a rejection, which ends the process only if nothing
+ * handles it: without this handler, a write that the code does not await could end the process.
+ */
+function handled(start: () => Promise<void>): Promise<void> {
+  const promise = (async () => start())();
+  promise.catch(() => undefined);
+  return promise;
 }

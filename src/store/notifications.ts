@@ -19,7 +19,9 @@ export interface Notice {
   readonly wakeAt?: number;
 }
 
-/** Content of a payload. `s` is the sender; `d`, `e`, `m`, `c` and `w` are the fields of the notice. */
+/**
+ * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c` and `w` are the fields of the notice.
+ */
 interface Wire {
   readonly s: string;
   readonly d: [queue: string, name: string, version: number][];

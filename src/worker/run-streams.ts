@@ -11,7 +11,7 @@ import { sizeOf, StreamBuffer } from './stream-buffer.js';
 /** Bytes that a run may have written and the database not yet stored. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 
-/** What the streams of a run need from the worker. */
+/** Services of the worker that the streams of a run use. */
 export interface RunStreamsServices {
   readonly journal: Journal;
   /** Reads the end of a stream; undefined when the stream has no chunks. */

@@ -44,7 +44,9 @@ export class StreamBuffer {
   private bytes = 0;
   /** Position of the last write of `run` that an earlier pass has stored. */
   private storedPosition = 0;
-  /** Key of the step that closed the stream, or null for `run`; undefined while the stream is open. */
+  /**
+   * Key of the step that closed the stream, or null for `run`; undefined while the stream is open.
+   */
   private closedBy: string | null | undefined;
   /** Last execution of each step that wrote to the stream. */
   private readonly executions = new Map<string, object>();
@@ -60,7 +62,9 @@ export class StreamBuffer {
     return this.pending.length === 0;
   }
 
-  /** Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes */
+  /**
+   * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
+   */
   know({ length, bytes, runPosition, closedBy }: StreamEnd): number {
     this.chunks += length;
     this.bytes += bytes;

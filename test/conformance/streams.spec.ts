@@ -146,13 +146,10 @@ describe('a stream', () => {
     const after = ['question', 'one of 3', 'two of 3', 'three of 3'];
     expect(await valuesOf(handle, 'answer')).toEqual(after);
     // A reader that drops what each reset names has the same chunks.
-    const kept: { index: number; value: unknown; stepKey: string | undefined }[] = [];
+    let kept: { index: number; value: unknown; stepKey: string | undefined }[] = [];
     for (const event of live) {
       if (event.type === 'chunk') kept.push(event);
-      if (event.type !== 'reset') continue;
-      for (const { index, stepKey } of [...kept]) {
-        if (index >= event.from && stepKey === event.stepKey) kept.splice(kept.findIndex((each) => each.index === index), 1);
-      }
+      if (event.type === 'reset') kept = kept.filter(({ index, stepKey }) => index < event.from || stepKey !== event.stepKey);
     }
     expect(kept.map(({ value }) => value)).toEqual(after);
     expect(live.at(-1)).toMatchObject({ type: 'end', state: 'completed' });

@@ -109,7 +109,9 @@ export class RunQueries {
    *
    * @throws InvalidInputError, RunNotFoundError
    * @example
-   * for (const { name, length, state } of await client.streams(runId)) console.log(name, length, state);
+   * for (const { name, length, state } of await client.streams(runId)) {
+   *   console.log(name, length, state);
+   * }
    */
   async streams(runId: string): Promise<StreamDescription[]> {
     return streamsOf(this.#dependencies.database, runId);

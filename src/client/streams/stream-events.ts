@@ -5,7 +5,7 @@ import type { StoredChunk } from '../../store/sql/streams.js';
 /** Reason why a stream has ended: it was closed, or its run has ended. */
 export type StreamEndState = 'closed' | 'completed' | 'failed' | 'cancelled';
 
-/** What a reader gets from a stream with `form: 'events'`. */
+/** An event of a stream, for a reader with `form: 'events'`. */
 export type StreamEvent<T = unknown> =
   | {
       readonly type: 'chunk';
@@ -42,7 +42,7 @@ export type StreamEvent<T = unknown> =
  */
 export function endState(status: RunStatus, lastKind: StoredChunk['kind'] | undefined): StreamEndState | 'open' {
   if (lastKind === 'end') return 'closed';
-  return isTerminal(status) ? (status as StreamEndState) : 'open';
+  return isTerminal(status) ? status : 'open';
 }
 
 /** Converts the rows of a stream to events for one reader. */

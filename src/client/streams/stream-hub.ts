@@ -38,9 +38,9 @@ export interface PageWait {
  * Reads streams for all readers of this process. A reader asks for its next chunks when it has used
  * up the former ones. So a slow reader has one page in memory, and delays no other reader.
  *
- * Notifications tell which runs have written. They can be lost, so one query for all waiting readers
- * also polls. Without notifications, the pauses between polls are short while chunks arrive, and grow
- * while none do.
+ * Notifications tell which runs have written. They can be lost, so one query for all waiting
+ * readers also polls. Without notifications, the pauses between polls are short while chunks
+ * arrive, and grow while none do.
  */
 export class StreamHub {
   /** Waiting readers, by run. */
@@ -66,8 +66,8 @@ export class StreamHub {
   }
 
   /**
-   * Waits for the chunks of a stream from a place on. Resolves with at least one chunk, or with none
-   * when the run has ended.
+   * Waits for the chunks of a stream from a place on. Resolves with at least one chunk, or with
+   * none when the run has ended.
    *
    * @throws RunNotFoundError, ClosedError by the promise
    */
@@ -99,7 +99,7 @@ export class StreamHub {
 
   close(error: Error): void {
     this.closedWith = error;
-    for (const waiters of [...this.waiters.values()]) {
+    for (const waiters of this.waiters.values()) {
       for (const waiter of waiters) {
         this.remove(waiter);
         waiter.reject(error);
@@ -133,7 +133,9 @@ export class StreamHub {
     if (this.due.size > 0) this.readSoon();
   }
 
-  /** Takes the due readers, grouped by stream and place. The readers of a group get the same chunks. */
+  /**
+   * Takes the due readers, grouped by stream and place. The readers of a group get the same chunks.
+   */
   private takeDue(): Waiter[][] {
     const groups = new Map<string, Waiter[]>();
     for (const waiter of this.due) {

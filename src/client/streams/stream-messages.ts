@@ -16,8 +16,8 @@ export interface StreamMessage {
 }
 
 /**
- * Id of the last event of a stream. A browser that connects again with this id has seen the end, and
- * a browser with the id of the last chunk has not.
+ * Id of the last event of a stream. A browser that connects again with this id has seen the end,
+ * and a browser with the id of the last chunk has not.
  */
 const END_SUFFIX = '-end';
 

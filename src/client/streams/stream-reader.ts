@@ -93,8 +93,8 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
 
   private nextOfPage(): StreamEvent<T> | undefined {
     const { page } = this;
-    while (page && this.position < page.chunks.length) {
-      const chunk = page.chunks[this.position++]!;
+    for (const chunk of page?.chunks.slice(this.position) ?? []) {
+      this.position++;
       this.place = chunk.index + 1;
       this.lastKind = chunk.kind;
       const event = this.events!.from(chunk);

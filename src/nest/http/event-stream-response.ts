@@ -75,7 +75,7 @@ export class EventStreamResponse {
    */
   disconnect(): void {
     const { req } = this.response;
-    if (!this.isOver) this.response.end(() => req.httpVersionMajor === 1 && req.socket.end());
+    if (!this.isOver) this.response.end(() => req.httpVersionMajor === 1 && req.socket.destroySoon());
     this.release();
   }
 

@@ -82,10 +82,12 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
       throw new WorkflowConfigurationError(`two WorkflowModules have endpoints under "${path}": give each an http.path of its own`);
   }
 
-  /** Ends the open responses, because the application's HTTP server waits for them when it closes. */
+  /**
+   * Ends the open responses, because the application's HTTP server waits for them when it closes.
+   */
   beforeApplicationShutdown(): void {
     this.isClosing = true;
-    for (const response of [...this.open]) response.disconnect();
+    for (const response of this.open) response.disconnect();
   }
 
   /**
@@ -133,7 +135,7 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     { headers, method }: StreamHttpRequest,
     response: StreamHttpResponse,
   ): Promise<void> {
-    // A page that opens an EventSource anew cannot send the header.
+    // A page that opens another EventSource cannot send the header.
     const { from, seen } = placeOfEventId(headers['last-event-id'] ?? query['lastEventId'], 'Last-Event-ID');
     const { streams, payloads } = this.module;
     const summary = await readSummary(streams.database, target.runId, target.stream);

@@ -21,7 +21,9 @@ export type EndpointOptions =
       decorators?: ClassDecorator[];
     };
 
-/** Access to an endpoint that shows data of runs: closed, or open to the requests that guards admit. */
+/**
+ * Access to an endpoint that shows data of runs: closed, or open to the requests that guards admit.
+ */
 export type GuardedEndpointOptions =
   | false
   | {

@@ -31,8 +31,8 @@ const childIsThere = (schema: string): string => `
 
 /**
  * Sections of the flush statement, in the order in which it contains them. PostgreSQL executes the
- * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`, `streamChunks`) in the order of
- * these counts.
+ * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`, `streamChunks`) in
+ * the order of these counts.
  */
 export const SECTIONS: readonly Section[] = [
   starts('generated'),

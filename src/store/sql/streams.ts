@@ -2,7 +2,7 @@ import type { RunStatus } from '../../core/run.js';
 import type { ChunkKind } from '../../core/stream.js';
 import type { Database, Statement } from '../database.js';
 
-/** What the last row of a stream shows about the whole stream. */
+/** Facts about a whole stream, which its last row shows. */
 export interface StreamEnd {
   /** Number of chunks and markers. */
   readonly length: number;

@@ -1,9 +1,12 @@
+import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { Injectable, type CanActivate, type ExecutionContext, type INestApplication } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 
 import { currentStep, defineSignal, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
+import type { WorkflowRuntime } from '../../../src/host/runtime.js';
+import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
 import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { createHttpApplication, httpPlatforms } from '../../support/http-platforms.js';
@@ -68,12 +71,12 @@ for (const [platform, describePlatform] of httpPlatforms) {
     /** Reads until the text has been received, or until the end. */
     const until = async (reader: ReadableStreamDefaultReader<Uint8Array>, text?: string): Promise<string> => {
       let received = '';
-      while (text === undefined || !received.includes(text)) {
+      for (;;) {
         const { done, value } = await reader.read();
-        if (done) break;
+        if (done) return received;
         received += Buffer.from(value).toString();
+        if (text !== undefined && received.includes(text)) return received;
       }
-      return received;
     };
 
     it('is closed by default, and admits only what its guards admit', async () => {
@@ -137,13 +140,18 @@ for (const [platform, describePlatform] of httpPlatforms) {
     it('ends open responses when the application closes, and frees what a client leaves', async () => {
       await boot({ guards: [UserGuard] });
       const handle = await client.start(Repeats);
-      const left = (await get(`${handle.runId}/streams/answer`, events)).body!.getReader();
+      const { streams } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+      const left = request(`${url}/${handle.runId}/streams/answer`, { headers: { ...USER, ...events } }).end();
+      left.on('error', () => undefined);
       const kept = (await get(`${handle.runId}/streams/answer`, events)).body!.getReader();
-      await Promise.all([until(left, 'retry'), until(kept, 'retry')]);
-      await left.cancel();
+      await waitFor(() => streams.size === 2);
+      left.destroy();
+      await waitFor(() => streams.size === 1);
+      await until(kept, 'retry');
       const ended = until(kept);
       await app.close();
       expect(await ended).toBe('');
+      expect(streams.size).toBe(0);
     });
 
     it('refuses options without guards', () => {
