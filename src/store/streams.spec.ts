@@ -77,10 +77,14 @@ describe('the chunks of a stream', () => {
     await open.submit(startOf(id, true));
     await open.submit(chunksOf(id, [{ data: 0 }]));
     const cut = proxy.cutAfterCommit('durable_flush_');
-    const work = [open.submit(chunksOf(id, [{ data: 1 }, { data: 2 }])), open.submit(changeOf(id))];
+    const written = open.submit(chunksOf(id, [{ data: 1 }, { data: 2 }]));
     await cut;
+    await expect(written).resolves.toMatchObject({ outcome: 'done' });
+    const cutAgain = proxy.cutAfterCommit('durable_flush_');
+    const work = [open.submit(chunksOf(id, [{ data: 3 }])), open.submit(changeOf(id))];
+    await cutAgain;
     for (const committed of await Promise.all(work)) expect(committed).toMatchObject({ outcome: 'done' });
-    expect(await stored(id)).toEqual(['1 data 0', '2 data 1', '3 data 2']);
+    expect(await stored(id)).toEqual(['1 data 0', '2 data 1', '3 data 2', '4 data 3']);
   });
 
   it('that run() repeats in a later pass are stored once, and those of steps each time', async () => {

@@ -79,6 +79,34 @@ class Numbers {
   }
 }
 
+/** Ends at once after many writes that it does not await. */
+@Workflow({ name: 'hurries' })
+class Hurries {
+  async run(count: number, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', () => {
+      for (let index = 0; index < count; index++) void currentStep().stream('body').write(index);
+    });
+    for (let index = 0; index < count; index++) void ctx.stream('run').write(index);
+  }
+}
+
+let isRepaired = false;
+
+/** Fails until it is repaired, and then writes something else. */
+@Workflow({ name: 'repaired' })
+class Repaired {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const out = ctx.stream<string>();
+    await out.write('begins');
+    await ctx.step('first', () => out.write('first'));
+    const worked = await ctx.step('second', { retry: { maxAttempts: 1 } }, () => isRepaired);
+    await out.write(worked ? 'worked' : 'did not work');
+    await out.write('over');
+    if (!worked) await ctx.step('fail', { retry: { maxAttempts: 1 } }, () => Promise.reject(new Error('not yet')));
+    await out.close();
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -88,7 +116,7 @@ describe('streams', () => {
   afterAll(() => database.drop());
 
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
-    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers], options);
+    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired], options);
 
   it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
     const { client } = await start();
@@ -101,6 +129,30 @@ describe('streams', () => {
     await handle.result();
     await expect(kept!.write('too late')).rejects.toMatchObject({ code: 'STREAM_CLOSED' });
     expect(await client.streams(handle.runId)).toMatchObject([{ name: 'default', length: 1 }]);
+  });
+
+  it('have all chunks when the result of the step, or of the run, is there', async () => {
+    const { client } = await start();
+    const handle = await client.start(Hurries, 3_000);
+    await handle.result();
+    for (const name of ['body', 'run']) {
+      const values: unknown[] = [];
+      for await (const value of handle.stream(name)) values.push(value);
+      expect(values).toEqual(Array.from({ length: 3_000 }, (_, index) => index));
+    }
+  });
+
+  it('replace the chunks of run() and of repeated steps when an operator retries the run', async () => {
+    const { client } = await start();
+    const handle = await client.start(Repaired);
+    await expect(handle.result()).rejects.toMatchObject({ name: 'WorkflowFailedError' });
+    isRepaired = true;
+    await client.retry(handle.runId, { fromStep: 'second' });
+    await handle.result();
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['first', 'begins', 'worked', 'over']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
   });
 
   it('make a writer wait while a megabyte is not stored yet', async () => {
