@@ -80,7 +80,7 @@ export {
 } from './nest/tokens.js';
 export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
-export type { EndpointOptions, HttpOptions } from './nest/options/http-options.js';
+export type { EndpointOptions, GuardedEndpointOptions, HttpOptions } from './nest/options/http-options.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
 export type { StepMethodOptions } from './nest/decorators/step-declarations.js';
 export { StepsOf } from './nest/decorators/steps-of.js';

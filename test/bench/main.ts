@@ -21,6 +21,7 @@ import { qstash } from './rows/qstash.js';
 import { recovery } from './rows/recovery.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
+import { stream } from './rows/stream.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
@@ -47,6 +48,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   child,
   inbox,
   lockedRow,
+  stream,
   qstash,
   big,
 };

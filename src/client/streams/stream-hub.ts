@@ -1,4 +1,4 @@
-import { clearImmediate, clearTimeout, setImmediate, setTimeout } from '../../core/timers.js';
+import { clearImmediate, clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
 import { RunNotFoundError } from '../../core/errors/index.js';
 import { isTerminal } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
@@ -84,6 +84,19 @@ export class StreamHub {
     this.readSoon();
     this.schedule();
     return { page, cancel: () => this.remove(waiter!) };
+  }
+
+  /** Repeats a query of a reader while the database is away. @throws ClosedError */
+  async untilRead<T>(query: () => Promise<T>): Promise<T> {
+    for (;;) {
+      if (this.closedWith) throw this.closedWith;
+      try {
+        return await query();
+      } catch (error) {
+        this.options.failed(error);
+        await sleep(MAX_POLL_MS);
+      }
+    }
   }
 
   /** Reads the streams of runs that have written to them, or have ended. */

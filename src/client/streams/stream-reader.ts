@@ -53,6 +53,8 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   private stop: (() => void) | undefined;
   /** Calls of `next` are executed one after another. */
   private turn: Promise<unknown> = Promise.resolve();
+  /** Number of calls of `next` that have no result yet. */
+  private pending = 0;
   private events: StreamEvents<T> | undefined;
   private lastKind: StoredChunk['kind'] | undefined;
 
@@ -63,9 +65,24 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   }
 
   next(): Promise<IteratorResult<StreamEvent<T>>> {
-    const turn = this.turn.then(() => this.read());
+    // Most chunks are in the page already, and need no turn of their own.
+    const event = this.pending === 0 ? this.takeLoaded() : undefined;
+    if (event) return Promise.resolve({ done: false, value: event });
+    this.pending++;
+    const turn = this.turn.then(() => this.read()).finally(() => this.pending--);
     this.turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** Returns the next event of the page. An error is left to `read`, which meets it again. */
+  private takeLoaded(): StreamEvent<T> | undefined {
+    const { position } = this;
+    try {
+      return this.isOver ? undefined : this.nextOfPage();
+    } catch {
+      this.position = position;
+      return undefined;
+    }
   }
 
   /** Ends the iteration. A pending `next` resolves at once, and nothing of the reader remains. */
@@ -93,8 +110,9 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
 
   private nextOfPage(): StreamEvent<T> | undefined {
     const { page } = this;
-    for (const chunk of page?.chunks.slice(this.position) ?? []) {
-      this.position++;
+    const chunks = page?.chunks ?? [];
+    while (this.position < chunks.length) {
+      const chunk = chunks[this.position++]!;
       this.place = chunk.index + 1;
       this.lastKind = chunk.kind;
       const event = this.events!.from(chunk);
@@ -132,7 +150,7 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
    */
   private async findClosed(): Promise<ChunkPage | undefined> {
     const { hub, runId, stream } = this.source;
-    const found = await readStreamEnd(hub.database, runId, stream);
+    const found = await hub.untilRead(() => readStreamEnd(hub.database, runId, stream));
     if (!found) throw new RunNotFoundError(runId);
     const isLast = found.end?.closedBy !== undefined && found.end.length <= this.place!;
     return isLast ? { status: found.status, chunks: [], rest: 'none' } : undefined;
