@@ -138,8 +138,9 @@ export class RunStreams implements StreamPort {
       },
       (error) => {
         settled();
-        this.freed(buffer.fail(error));
-        if (!isRefusal(error)) this.fenced(error);
+        if (isRefusal(error)) return this.freed(buffer.fail(error));
+        buffer.close();
+        this.fenced(error);
       },
     );
   }

@@ -48,8 +48,9 @@ export class StreamBuffer {
    * Key of the step that closed the stream, or null for `run`; undefined while the stream is open.
    */
   private closedBy: string | null | undefined;
-  /** Last execution of each step that wrote to the stream. */
-  private readonly executions = new Map<string, object>();
+  /** Executions of bodies that wrote to the stream, and the keys of their steps. */
+  private readonly executions = new WeakSet<object>();
+  private readonly steps = new Set<string>();
   private lastGeneration = 0;
 
   constructor(
@@ -99,11 +100,12 @@ export class StreamBuffer {
       this.push(kind, null, null, data, position);
     } else {
       const { stepKey, attempt, execution } = author;
-      if (this.executions.get(stepKey) !== execution) {
+      if (!this.executions.has(execution)) {
         if (this.closedBy === stepKey) this.closedBy = undefined;
         if (this.isClosedFor(kind)) return 0;
-        const isRepeated = attempt > 1 || this.mayHaveChunks || this.executions.has(stepKey);
-        this.executions.set(stepKey, execution);
+        const isRepeated = attempt > 1 || this.mayHaveChunks || this.steps.has(stepKey);
+        this.executions.add(execution);
+        this.steps.add(stepKey);
         if (isRepeated) this.push('reset', stepKey, attempt, null, null);
       } else if (this.isClosedFor(kind)) return 0;
       this.push(kind, stepKey, attempt, data, null);

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 import type { StreamMessage } from '../../client/streams/stream-messages.js';
-import { clearInterval, clearTimeout, setInterval, setTimeout } from '../../core/timers.js';
+import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../core/timers.js';
 
 /**
  * Milliseconds between two comments on an idle connection. nginx closes a connection on which
@@ -52,7 +52,7 @@ export class EventStreamResponse {
       if (!this.isStalled) response.write(':\n\n');
     }, HEARTBEAT_MS).unref();
     // A client that left before the response began emits no further event.
-    if (response.destroyed) this.release();
+    if (response.destroyed) setImmediate(() => this.release());
   }
 
   /** Sends an event. Resolves when the client can take the next one. */
