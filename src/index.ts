@@ -26,6 +26,10 @@ export type { FollowOptions } from './client/follow-options.js';
 export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
+export type { StreamDescription } from './client/queries/streams.js';
+export type { StreamMessage } from './client/streams/stream-messages.js';
+export type { StreamEndState, StreamEvent } from './client/streams/stream-events.js';
+export type { StreamOptions } from './client/streams/stream-reader.js';
 export type {
   BlockedHealth,
   DueHealth,
@@ -76,6 +80,7 @@ export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { MessageKind } from './core/message-kinds.js';
 export type { StepKind, WaitKind } from './core/step.js';
+export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';
@@ -93,7 +98,7 @@ export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
 export { DurableHealthIndicator, type DurableHealthResult } from './nest/health/durable-health-indicator.js';
 export type { HealthThresholds } from './nest/health/thresholds.js';
-export type { EndpointOptions, HttpOptions, MetricsEndpointOptions } from './nest/options/http-options.js';
+export type { EndpointOptions, GuardedEndpointOptions, HttpOptions, MetricsEndpointOptions } from './nest/options/http-options.js';
 export { OnRunEvent, type OnRunEventOptions } from './nest/decorators/on-run-event.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
 export type { StepMethodOptions } from './nest/decorators/step-declarations.js';

@@ -4,6 +4,7 @@ import { WorkflowClient } from '../client/client.js';
 import { DatabaseGauges } from '../client/queries/database-gauges.js';
 import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { ResultHub } from '../client/result-hub.js';
+import { StreamHub } from '../client/streams/stream-hub.js';
 import { DatabaseClock } from '../core/clock.js';
 import { ClosedError } from '../core/errors/index.js';
 import { DurableMetrics } from '../core/metrics/durable-metrics.js';
@@ -55,7 +56,13 @@ export class Connection {
       failed: ignore,
       now,
     });
-    this.closing = [() => notifier.close(), () => journal.close(), () => hub.close(new ClosedError())];
+    const streams = new StreamHub(own, { receivesNotices: () => false, failed: ignore });
+    this.closing = [
+      () => notifier.close(),
+      () => journal.close(),
+      () => hub.close(new ClosedError()),
+      () => streams.close(new ClosedError()),
+    ];
     this.database = forCallers(own);
     const metrics = new DurableMetrics();
     this.client = new WorkflowClient({
@@ -65,6 +72,7 @@ export class Connection {
       metricsReader: new MetricsReader(metrics, () => [], new DatabaseGauges(this.database, () => undefined, now), undefined),
       journal,
       hub,
+      streams,
       payloads,
       deploymentId: 'nestjs-durable-cli',
       module: undefined,

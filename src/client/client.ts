@@ -197,6 +197,6 @@ export class WorkflowClient extends RunControl {
   }
 
   #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdInTurn?: number): WorkflowHandle {
-    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, transaction, createdInTurn);
+    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, this.#dependencies.streams, transaction, createdInTurn);
   }
 }

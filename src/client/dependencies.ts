@@ -14,6 +14,7 @@ import type { DeadLetterStore } from './dead-letters.js';
 import type { KnownDirectConnection, KnownWorker } from './queries/health.js';
 import type { MetricsReader } from './queries/metrics-reader.js';
 import type { ResultHub } from './result-hub.js';
+import type { StreamHub } from './streams/stream-hub.js';
 
 /** Parts of the module that a client uses. */
 export interface ClientDependencies extends RunNotices {
@@ -22,6 +23,7 @@ export interface ClientDependencies extends RunNotices {
   readonly replica: ReadReplica | undefined;
   readonly journal: Journal;
   readonly hub: ResultHub;
+  readonly streams: StreamHub;
   readonly payloads: Payloads;
   readonly metrics: DurableMetrics;
   readonly metricsReader: MetricsReader;

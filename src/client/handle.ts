@@ -1,4 +1,7 @@
+import type { ReadableStream } from 'node:stream/web';
 import { types } from 'node:util';
+
+import type { Observable } from 'rxjs';
 
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
@@ -19,6 +22,11 @@ import { checkFollowing, type FollowOptions } from './follow-options.js';
 import type { HistoryOptions, HistoryPage } from './queries/history.js';
 import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
+import { messagesOf, placeOfEventId, type StreamMessage } from './streams/stream-messages.js';
+import type { StreamEvent } from './streams/stream-events.js';
+import { checkStreamName, checkStreamOptions, StreamReader, type StreamOptions } from './streams/stream-reader.js';
+import type { StreamHub } from './streams/stream-hub.js';
+import { readableOf, StreamValues } from './streams/stream-values.js';
 import type { SendOptions } from './send-options.js';
 
 /** Methods of the client that a handle calls with its run's id. */
@@ -37,6 +45,7 @@ export class WorkflowHandle<O = unknown> {
   // id and `created`.
   readonly #client: RunAccess;
   readonly #hub: ResultHub;
+  readonly #streams: StreamHub;
   readonly #transaction: CallerTransaction | undefined;
   /**
    * Number of the event loop's turn in which this process created the run. Undefined when the run
@@ -55,11 +64,13 @@ export class WorkflowHandle<O = unknown> {
     readonly created: boolean,
     client: RunAccess,
     hub: ResultHub,
+    streams: StreamHub,
     transaction: CallerTransaction | undefined,
     createdInTurn?: number,
   ) {
     this.#client = client;
     this.#hub = hub;
+    this.#streams = streams;
     this.#transaction = transaction;
     this.#createdInTurn = createdInTurn;
   }
@@ -159,6 +170,80 @@ export class WorkflowHandle<O = unknown> {
   /** Sends a signal to the run. See `WorkflowClient.signal`. */
   signal<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void> {
     return this.#client.signal(this.runId, signal, ...args);
+  }
+
+  /**
+   * Reads a stream of exactly this run: the chunks that are stored, and then each further chunk as
+   * the run writes it. Ends when the stream was closed or the run has ended. Chunks of an attempt
+   * that was replaced by another are left out. Nothing is kept after the loop was left.
+   *
+   * @param name name of the stream (default: `'default'`)
+   * @param options.from place of the first chunk, from 0; a negative number counts from the end
+   *   (default: 0)
+   * @param options.form `'values'` iterates over the values, and throws the error of `result()`
+   *   when the run has failed or was cancelled. `'events'` iterates over chunks with their places,
+   *   resets and the end (default: `'values'`)
+   * @throws InvalidInputError, RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
+   * @throws PayloadUnreadableError when this process cannot decode a chunk
+   * @example
+   * for await (const token of handle.stream<string>('answer')) process.stdout.write(token);
+   */
+  stream<T = unknown>(name?: string, options?: StreamOptions & { form?: 'values' }): AsyncIterable<T>;
+  stream<T = unknown>(name: string | undefined, options: StreamOptions & { form: 'events' }): AsyncIterable<StreamEvent<T>>;
+  stream(name?: string, options: StreamOptions & { form?: 'values' | 'events' } = {}): AsyncIterable<unknown> {
+    const stream = checkStreamName(name);
+    const { from, form } = checkStreamOptions(options);
+    return {
+      [Symbol.asyncIterator]: () => (form === 'events' ? this.reader(stream, from) : this.values(stream, from)),
+    };
+  }
+
+  /**
+   * Reads a stream as a web `ReadableStream` of values. Cancelling the stream frees everything. See
+   * `stream`.
+   *
+   * @throws InvalidInputError when an argument is invalid
+   * @example
+   * const bytes = handle.readable<string>('answer').pipeThrough(new TextEncoderStream());
+   * return new Response(bytes);
+   */
+  readable<T = unknown>(name?: string, options: StreamOptions = {}): ReadableStream<T> {
+    const stream = checkStreamName(name);
+    const { from } = checkStreamOptions(options);
+    return readableOf(this.values<T>(stream, from));
+  }
+
+  /**
+   * Reads a stream as server-sent events, for a method with Nest's `@Sse`. The data of a message is
+   * the chunk as JSON text, and its id is the place of the chunk. A message of the type `reset`
+   * says from which place on the former messages no longer count. A message of the type `end` comes
+   * last; the page must then close its EventSource, or the browser connects again. Unsubscribing
+   * frees everything.
+   *
+   * @param options.lastEventId header `Last-Event-ID` of a browser that connects again, with which
+   *   the messages continue (default: from the first chunk)
+   * @throws InvalidInputError when an argument is invalid
+   * @example
+   * @Sse('answers/:id')
+   * answer(@Param('id') id: string, @Headers('last-event-id') lastEventId?: string) {
+   *   return this.client.getHandle(Ask, id).sse('answer', { lastEventId });
+   * }
+   */
+  sse(name?: string, options: { lastEventId?: string | undefined } = {}): Observable<StreamMessage> {
+    const stream = checkStreamName(name);
+    const { lastEventId } = checkOptions(options, 'options', ['lastEventId']);
+    const { from } = placeOfEventId(lastEventId, 'options.lastEventId');
+    return messagesOf(() => this.reader(stream, from));
+  }
+
+  private reader<T>(stream: string, from: number): StreamReader<T> {
+    this.assertCommitted();
+    return new StreamReader<T>({ hub: this.#streams, payloads: this.#hub.payloads, runId: this.runId, stream, from });
+  }
+
+  private values<T>(stream: string, from: number): StreamValues<T> {
+    return new StreamValues<T>(this.reader<T>(stream, from), () => this.result({ follow: false }));
   }
 
   private outcome(end: RunEnd): O {

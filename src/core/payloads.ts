@@ -8,8 +8,11 @@ import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './
 export interface PayloadInfo {
   /** Id of the run. */
   readonly runId: string;
-  /** Kind of the payload. A `message` is the payload of a signal or of a hook. */
-  readonly kind: 'input' | 'output' | 'error' | 'message';
+  /**
+   * Kind of the payload. A `message` is the payload of a signal or of a hook. A `chunk` was written
+   * to a stream.
+   */
+  readonly kind: 'input' | 'output' | 'error' | 'message' | 'chunk';
 }
 
 /**
@@ -58,13 +61,14 @@ export class Payloads {
    * Encodes a value as the text to store.
    *
    * @param subject the name of the value in errors: `input`
+   * @param maxBytes largest size, in bytes of JSON (default: the limit of all payloads)
    * @throws SerializationError when the value cannot be stored or the codec fails
    * @throws PayloadTooLargeError when the value is larger than `maxBytes`
    */
-  encode(value: unknown, subject: string, runId: string, kind: 'input' | 'output' | 'message'): string {
-    const text = encode(value, subject, this.maxBytes);
-    const bytes = text.length * 3 > this.maxBytes ? Buffer.byteLength(text) : 0;
-    if (bytes > this.maxBytes) throw new PayloadTooLargeError(subject, bytes, this.maxBytes);
+  encode(value: unknown, subject: string, runId: string, kind: Exclude<PayloadInfo['kind'], 'error'>, maxBytes = this.maxBytes): string {
+    const text = encode(value, subject, maxBytes);
+    const bytes = text.length * 3 > maxBytes ? Buffer.byteLength(text) : 0;
+    if (bytes > maxBytes) throw new PayloadTooLargeError(subject, bytes, maxBytes);
     return this.codec ? seal(this.codec, text, subject, { runId, kind }) : text;
   }
 

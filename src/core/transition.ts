@@ -1,6 +1,7 @@
 import type { Failure } from './failure.js';
 import type { NewRun, RunStatus, TerminalStatus } from './run.js';
 import type { OpenWait, StepRecord } from './step.js';
+import type { NewChunk } from './stream.js';
 
 /** An event of a run that the run's other rows do not show: one row of `workflow_run_log`. */
 export interface RunEvent {
@@ -84,6 +85,14 @@ export type Transition =
   /** Deletes a message that no step received. The event records the reason. */
   | { readonly kind: 'drop'; readonly runId: string; readonly epoch: number; readonly messageId: string; readonly event: RunEvent | null }
   | { readonly kind: 'state'; readonly runId: string; readonly epoch: number; readonly key: string; readonly value: string }
+  /** Appends chunks to a stream of the run. */
+  | {
+      readonly kind: 'chunks';
+      readonly runId: string;
+      readonly epoch: number;
+      readonly stream: string;
+      readonly chunks: readonly NewChunk[];
+    }
   | { readonly kind: 'change'; readonly runId: string; readonly epoch: number; readonly change: RunChange; readonly historyBytes: number };
 
 /** Outcome of a transition that did not fail. */

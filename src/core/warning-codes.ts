@@ -76,6 +76,8 @@ export const WARNING_CODES = [
   'listener-failed',
   'listener-gave-up',
   'listeners-unavailable',
+  // Streams
+  'streams-not-read',
   // Telemetry
   'metrics-not-exported',
   // Hooks

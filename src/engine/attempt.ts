@@ -1,9 +1,11 @@
 import { clearTimeout, MAX_TIMER_MS, setTimeout } from '../core/timers.js';
 import type { AttemptSpan } from '../core/tracing.js';
 import { StepTimeoutError } from '../core/errors/index.js';
+import type { WorkflowStream } from '../core/stream.js';
 import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';
+import { StepStream } from './streams.js';
 
 let begun: Attempt | undefined;
 
@@ -52,6 +54,15 @@ export class Attempt implements CurrentStep {
       if (this.isAborted) this.controller.abort(this.reason);
     }
     return this.controller.signal;
+  }
+
+  stream<T>(name?: string): WorkflowStream<T> {
+    return new StepStream<T>(this.pass, this, name);
+  }
+
+  /** True when the attempt has ended, or was aborted. */
+  get isOver(): boolean {
+    return this.listener === undefined;
   }
 
   /**

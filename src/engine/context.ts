@@ -24,8 +24,10 @@ import type {
 } from './context-options.js';
 import { race } from './race.js';
 import type { RunLogger } from '../core/log-fields.js';
+import type { WorkflowStream } from '../core/stream.js';
 import { makeRunLogger } from './run-logger.js';
 import { waitForSignal } from './signals.js';
+import { RunStream, StreamPositions } from './streams.js';
 import { beginWait, type WaitSpec } from './wait.js';
 import { WorkflowContext } from './workflow-context.js';
 
@@ -35,6 +37,7 @@ export class PassContext extends WorkflowContext {
   // mistake must not include the pass.
   readonly #pass: PassHandle;
   #seeded: SeededRandom | undefined;
+  #positions: StreamPositions | undefined;
   #logger: RunLogger | undefined;
 
   constructor(pass: PassHandle) {
@@ -111,6 +114,11 @@ export class PassContext extends WorkflowContext {
 
   setState(key: string, value: unknown): void {
     this.#pass.setState(checkText(key, 'key'), value);
+  }
+
+  stream<T>(name?: string): WorkflowStream<T> {
+    this.#positions ??= new StreamPositions(this.#pass.run.generation);
+    return new RunStream<T>(this.#pass, this.#positions, name);
   }
 
   now(): Date {

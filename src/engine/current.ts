@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { outside } from '../core/outside.js';
 import type { TraceScope } from '../core/tracing.js';
 import { WorkflowError } from '../core/errors/index.js';
+import type { WorkflowStream } from '../core/stream.js';
 import type { PassHandle } from './pass-handle.js';
 
 /** Facts about the step whose body is being executed. */
@@ -23,6 +24,17 @@ export interface CurrentStep {
    * worker loses the run.
    */
   readonly abortSignal: AbortSignal;
+  /**
+   * Opens a stream of the run. Readers get the chunks while the body works. When the step is tried
+   * again, the chunks of the earlier attempt no longer count.
+   *
+   * @param name name of the stream (default: `'default'`)
+   * @throws InvalidInputError when the name is invalid
+   * @example
+   * const out = currentStep().stream<string>('answer');
+   * for await (const token of answer) await out.write(token);
+   */
+  stream<T = unknown>(name?: string): WorkflowStream<T>;
 }
 
 /**

@@ -10,6 +10,7 @@ import type { RunEvent, StepResult } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
+import type { StreamPort } from './stream-port.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /** Code of a workflow, ready to be executed. */
@@ -115,9 +116,7 @@ export type PassFault =
    */
   | { readonly kind: 'restart' };
 
-/**
- * Services and callbacks that the worker gives to one execution of the workflow function (a pass).
- */
+/** Services and callbacks that the worker gives to one pass. */
 export interface PassPort {
   readonly journal: PassJournal;
   readonly slot: BodySlot;
@@ -202,6 +201,8 @@ export interface PassEffects {
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;
+  /** Streams of the run. */
+  readonly streams: StreamPort;
 }
 
 /** Hook that is to be created. */

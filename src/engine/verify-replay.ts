@@ -144,6 +144,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       dropMessage: nothing,
       cancelChild: nothing,
       setState: nothing,
+      streams: { write: () => Promise.resolve(), flush: () => Promise.resolve() },
       startDetached: () => never,
       createHook: () => never,
     },

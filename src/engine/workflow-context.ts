@@ -14,6 +14,7 @@ import type {
   WaitOptions,
 } from './context-options.js';
 import type { RunLogger } from '../core/log-fields.js';
+import type { WorkflowStream } from '../core/stream.js';
 
 /**
  * Second argument of `run`. Values that its methods return are the same each time `run` is executed
@@ -161,6 +162,17 @@ export abstract class WorkflowContext {
    * a later value for the same key replaces an earlier one.
    */
   abstract setState(key: string, value: unknown): void;
+
+  /**
+   * Opens a stream of this run, for chunks that readers get while the run works. A replay repeats
+   * the calls of `run`, and no chunk is stored twice. In the body of a step, the chunks belong to
+   * the step, as with `currentStep().stream()`.
+   *
+   * @param name name of the stream (default: `'default'`)
+   * @throws InvalidInputError when the name is invalid
+   * @example await ctx.stream<Progress>('progress').write({ done: 3, of: 10 });
+   */
+  abstract stream<T = unknown>(name?: string): WorkflowStream<T>;
 
   /**
    * Time of the last recorded result, or of the start of the run. Unlike `new Date()`, this time is

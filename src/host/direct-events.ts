@@ -17,6 +17,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       runtime.metrics.noticesReceived.add();
       if (notice.ended) runtime.hub.noticed(notice.ended);
       if (notice.ended && notice.ended.length > 0) runtime.database.listened.recorded();
+      runtime.streams.noticed([...(notice.ended ?? []), ...(notice.streams ?? [])]);
       host()?.noticed(notice);
     },
     lost: async () => {
@@ -28,6 +29,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       if (isMissing) runtime.logger.log('listen: the direct connection is open');
       isMissing = false;
       runtime.hub.refresh();
+      runtime.streams.refresh();
       host()?.directConnected();
     },
     unreachable: (error) => {

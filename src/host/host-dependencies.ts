@@ -1,4 +1,5 @@
 import type { ResultHub } from '../client/result-hub.js';
+import type { StreamHub } from '../client/streams/stream-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { LogFields } from '../core/log-fields.js';
@@ -29,6 +30,7 @@ export interface HostDependencies extends RunNotices {
   readonly journal: Journal;
   readonly notifier: RunNotifier;
   readonly hub: ResultHub;
+  readonly streams: StreamHub;
   readonly direct: DirectConnection | undefined;
   readonly logger: HostLogger;
   /** Logs failed attempts, steps and runs. */

@@ -5,6 +5,7 @@ import { DatabaseGauges } from '../client/queries/database-gauges.js';
 import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { HookIntake } from '../client/hook-intake.js';
 import type { ResultHub } from '../client/result-hub.js';
+import type { StreamHub } from '../client/streams/stream-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseClock } from '../core/clock.js';
@@ -32,6 +33,7 @@ import { Deployment } from './deployment.js';
 import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
 import { createResultHub } from './create-result-hub.js';
+import { createStreamHub } from './create-stream-hub.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
@@ -74,6 +76,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly journal: Journal;
   readonly notifier: RunNotifier;
   readonly hub: ResultHub;
+  readonly streams: StreamHub;
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
   readonly hookIntake: HookIntake;
@@ -131,6 +134,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = createResultHub(this);
+    this.streams = createStreamHub(this);
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
     this.replica = createReadReplica(this);
@@ -152,6 +156,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       replica: this.replica,
       journal: this.journal,
       hub: this.hub,
+      streams: this.streams,
       payloads: this.payloads,
       metrics,
       metricsReader: this.metricsReader,
@@ -257,6 +262,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     for (const { name, status } of runs) this.metrics.runEnded(name, status);
     const runIds = runs.map(({ id }) => id);
     this.hub.noticed(runIds);
+    this.streams.noticed(runIds);
     this.direct?.notify({ ended: runIds });
   }
 
@@ -281,6 +287,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());
+    this.streams.close(new ClosedError());
     const connections = [this.direct?.stop(), this.replica?.close(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);
@@ -289,6 +296,4 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 }
 
-function directUrl(settings: ModuleSettings): string | undefined {
-  return typeof settings.listen === 'object' ? settings.listen.url : undefined;
-}
+const directUrl = ({ listen }: ModuleSettings): string | undefined => (typeof listen === 'object' ? listen.url : undefined);

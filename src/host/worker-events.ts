@@ -14,6 +14,7 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
       const seconds = Math.max(0, runtime.clock.now() - run.startedAt) / 1_000;
       runtime.metrics.runEnded(run.name, continuedAs === null ? outcome.status : 'continued', seconds);
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
+      runtime.streams.noticed([run.id]);
       runtime.notify({ ended: [run.id] });
       if (outcome.status === 'failed') {
         const { code, step } = outcome.failure;
@@ -24,6 +25,10 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     returned: (runIds) => runtime.returned(runIds),
     endedElsewhere: (runs) => runtime.endedElsewhere(runs),
     messaged: (runIds) => runtime.messaged(runIds),
+    streamed: (runId) => {
+      runtime.streams.noticed([runId]);
+      runtime.notify({ streams: [runId] });
+    },
     attemptFailed: (run, failure) => {
       runtime.metrics.attemptFailed(run.name, failure.stepKey);
       runtime.failures.attemptFailed(run, failure);

@@ -11,6 +11,8 @@ import { HookHttpHandler } from './http/hook-http-handler.js';
 import { metricsController, MetricsHandler } from './http/metrics-controller.js';
 import { DurableHealthIndicator } from './health/durable-health-indicator.js';
 import { hooksController } from './http/hooks-controller.js';
+import { StreamHttpHandler } from './http/stream-http-handler.js';
+import { streamsController } from './http/streams-controller.js';
 import { takeHttp } from './options/module-arguments.js';
 import type { ModuleStructure, WorkflowFactoryOptions } from './options/module-types.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
@@ -28,6 +30,7 @@ import {
   HOOK_RECEIVER,
   METRICS_HANDLER,
   moduleLabel,
+  STREAM_ENDPOINT,
   WORKFLOW_RUNTIME,
 } from './tokens.js';
 
@@ -85,10 +88,25 @@ export function defineModule(
     useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) =>
       new MetricsHandler(instance.client, endpoints.metrics!.path, discovery),
   };
+  const streams: Provider = {
+    provide: STREAM_ENDPOINT,
+    inject: [WORKFLOW_RUNTIME, DiscoveryService],
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) => new StreamHttpHandler(instance, discovery),
+  };
   const healthToken = getWorkflowHealthIndicatorToken(name);
   const health: Provider[] = [
     { provide: healthToken, inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => new DurableHealthIndicator(instance) },
     ...(name === undefined ? [{ provide: DurableHealthIndicator, useExisting: healthToken }] : []),
+  ];
+  const controllers = [
+    ...(endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : []),
+    ...(endpoints.streams ? [streamsController(endpoints, endpoints.streams)] : []),
+    ...(endpoints.metrics ? [metricsController(endpoints.metrics)] : []),
+  ];
+  const handlers = [
+    ...(endpoints.hooks ? [receiver] : []),
+    ...(endpoints.streams ? [streams] : []),
+    ...(endpoints.metrics ? [metricsHandler] : []),
   ];
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),
@@ -97,22 +115,9 @@ export function defineModule(
   }));
   return {
     global: isGlobal,
-    controllers: [
-      ...(endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : []),
-      ...(endpoints.metrics ? [metricsController(endpoints.metrics)] : []),
-    ],
+    controllers,
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
-    providers: [
-      SingletonCheck,
-      options,
-      ...extraProviders,
-      runtime,
-      ...clients,
-      ...repositories,
-      ...health,
-      ...(endpoints.hooks ? [receiver] : []),
-      ...(endpoints.metrics ? [metricsHandler] : []),
-    ],
+    providers: [SingletonCheck, options, ...extraProviders, runtime, ...clients, ...repositories, ...health, ...handlers],
     exports: [
       clientToken,
       healthToken,

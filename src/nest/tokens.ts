@@ -37,6 +37,12 @@ export const HOOK_RECEIVER = 'nestjs-durable:hook-receiver';
 export const METRICS_HANDLER = 'nestjs-durable:metrics-handler';
 
 /**
+ * Token of a module's handler for requests to streams. Each module with an endpoint for streams
+ * provides its own, and no module exports it.
+ */
+export const STREAM_ENDPOINT = 'nestjs-durable:stream-endpoint';
+
+/**
  * Returns the token of a module's options.
  *
  * @param name the module's name (default: the module without a name)

@@ -180,6 +180,33 @@ export function logRow(runId: string, epoch: number, event: RunEvent): Row<typeo
   return [runId, epoch, event.kind, event.stepKey, event.attempt, event.data];
 }
 
+const STREAM_CHUNKS = [
+  ...OWNER,
+  ['stream', 'text'],
+  ['kind', 'text'],
+  ['step_key', 'text'],
+  ['attempt', 'int'],
+  ['data', 'json'],
+  ['bytes', 'int'],
+  ['run_position', 'bigint'],
+  ['ordinal', 'bigint'],
+] as const;
+
+export function chunkRows({ runId, epoch, stream, chunks }: TransitionOf<'chunks'>): Row<typeof STREAM_CHUNKS>[] {
+  return chunks.map(({ kind, stepKey, attempt, data, bytes, runPosition, ordinal }) => [
+    runId,
+    epoch,
+    stream,
+    kind,
+    stepKey,
+    attempt,
+    data,
+    bytes,
+    runPosition,
+    ordinal,
+  ]);
+}
+
 const TAGS = [
   ['run_id', 'text'],
   ['key', 'text'],
@@ -237,6 +264,8 @@ export const COLUMNS = {
   runEvents: [['event', 'text']],
   /** The run event to record for steps that have failed. */
   stepEvents: [['event', 'text']],
+  /** Chunks of streams. */
+  streamChunks: STREAM_CHUNKS,
 } as const satisfies Readonly<Record<string, Columns>>;
 
 /** Rows of one flush. */

@@ -3,7 +3,7 @@ import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 import type { ListenedEvents } from './listened-events.js';
 import { eventsOf } from './event-rows.js';
-import { changeRow, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
+import { changeRow, chunkRows, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
@@ -34,6 +34,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
     droppedPayloads: [],
     takenMessages: [],
     ...eventsOf(transitions, listened),
+    streamChunks: [],
   };
   const waits = new Map<string, FlushRows['waits'][number]>();
   const states = new Map<string, FlushRows['states'][number]>();
@@ -90,6 +91,9 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
       }
       case 'state':
         states.set(waitKey(transition.runId, transition.key), [transition.runId, transition.epoch, transition.key, transition.value]);
+        break;
+      case 'chunks':
+        rows.streamChunks.push(...chunkRows(transition));
         break;
       case 'change': {
         const { runId, epoch, change } = transition;

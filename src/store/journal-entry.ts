@@ -48,6 +48,8 @@ export function sizeOf(transition: Transition): number {
       return FIXED_BYTES + (transition.event?.data?.length ?? 0);
     case 'state':
       return FIXED_BYTES + transition.value.length;
+    case 'chunks':
+      return transition.chunks.reduce((bytes, chunk) => bytes + FIXED_BYTES + chunk.bytes, 0);
     case 'change': {
       const { change } = transition;
       return FIXED_BYTES + ('output' in change ? (change.output?.length ?? 0) + (change.error?.length ?? 0) : 0);

@@ -13,9 +13,25 @@ export interface Notice {
   readonly ended?: readonly string[];
   /** Ids of runs that have received a message. */
   readonly messages?: readonly string[];
+  /** Ids of runs that have written to their streams. */
+  readonly streams?: readonly string[];
   /** Time when a suspended or delayed run becomes due, in milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
+
+/**
+ * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c` and `w` are the fields of the notice.
+ */
+interface Wire {
+  readonly s: string;
+  readonly d: [queue: string, name: string, version: number][];
+  readonly e: string[];
+  readonly m: string[];
+  c?: string[];
+  w?: number;
+}
+
+const emptyWire = (sender: string): Wire => ({ s: sender, d: [], e: [], m: [] });
 
 /** Maximum number of bytes of a payload. PostgreSQL's own limit is 8,000 bytes. */
 const MAX_PAYLOAD_BYTES = 7_000;
@@ -44,23 +60,25 @@ export class NoticeBatch {
   private readonly due = new Map<string, DispatchKey>();
   private readonly ended = new Set<string>();
   private readonly messages = new Set<string>();
+  private readonly streams = new Set<string>();
   private wakeAt = Number.POSITIVE_INFINITY;
 
   add(notice: Notice): void {
     for (const key of notice.due ?? []) this.due.set(`${key.queue}\n${key.name}\n${key.version}`, key);
     for (const id of notice.ended ?? []) this.ended.add(id);
     for (const id of notice.messages ?? []) this.messages.add(id);
+    for (const id of notice.streams ?? []) this.streams.add(id);
     if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
   }
 
   /** Empties the batch and returns the payloads to send, each below PostgreSQL's limit. */
   take(sender: string): string[] {
     const payloads: string[] = [];
-    let current: { s: string; d: [string, string, number][]; e: string[]; m: string[]; w?: number } = { s: sender, d: [], e: [], m: [] };
+    let current: Wire = emptyWire(sender);
     let bytes = 0;
     const cut = (): void => {
       if (bytes > 0) payloads.push(JSON.stringify(current));
-      current = { s: sender, d: [], e: [], m: [] };
+      current = emptyWire(sender);
       bytes = 0;
     };
     const put = (size: number, write: () => void): void => {
@@ -73,11 +91,13 @@ export class NoticeBatch {
     }
     for (const id of this.ended) put(jsonBytes(id) + 1, () => current.e.push(id));
     for (const id of this.messages) put(jsonBytes(id) + 1, () => current.m.push(id));
+    for (const id of this.streams) put(jsonBytes(id) + 1, () => (current.c ??= []).push(id));
     if (Number.isFinite(this.wakeAt)) put(20, () => (current.w = this.wakeAt));
     cut();
     this.due.clear();
     this.ended.clear();
     this.messages.clear();
+    this.streams.clear();
     this.wakeAt = Number.POSITIVE_INFINITY;
     return payloads;
   }
@@ -103,14 +123,15 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
     return undefined;
   }
   if (typeof wire !== 'object' || wire === null) return undefined;
-  const { s, d = [], e = [], m = [], w } = wire as Readonly<Record<string, unknown>>;
+  const { s, d = [], e = [], m = [], c = [], w } = wire as Readonly<Record<string, unknown>>;
   if (typeof s !== 'string' || s === self) return undefined;
-  if (!isListOf(d, isKey) || !isListOf(e, isText) || !isListOf(m, isText)) return undefined;
+  if (!isListOf(d, isKey) || !isListOf(e, isText) || !isListOf(m, isText) || !isListOf(c, isText)) return undefined;
   if (w !== undefined && !isTime(w)) return undefined;
   return {
     due: d.map(([queue, name, version]) => ({ queue, name, version })),
     ended: e,
     messages: m,
+    ...(c.length === 0 ? {} : { streams: c }),
     ...(w === undefined ? {} : { wakeAt: w }),
   };
 }

@@ -32,7 +32,8 @@ export async function resolveOutcomes(
     result.starts === rows.starts.length + rows.checkedStarts.length &&
     result.steps === rows.steps.length &&
     result.changes === rows.changes.length &&
-    result.startsByRuns === rows.startsByRuns.length + rows.checkedStartsByRuns.length
+    result.startsByRuns === rows.startsByRuns.length + rows.checkedStartsByRuns.length &&
+    result.streamChunks === rows.streamChunks.length
   ) {
     // The row counts do not include waits, so a wait counts as written while the session is alive.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
@@ -72,6 +73,10 @@ export async function resolveOutcomes(
         // No other process takes the runs of a living session. So if this session no longer owns
         // the run, an earlier try of this flush has changed it.
         return done;
+      case 'chunks':
+        // Chunks that were not inserted existed: an earlier try of this flush, or an earlier pass,
+        // has written them.
+        return result.sessionAlive && run?.epoch === transition.epoch ? done : lost(runId);
       case 'wait':
         if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
         if (!transition.child) return done;

@@ -109,6 +109,7 @@ describe('a claimed run whose inbox has not been read', () => {
       due: () => Promise.resolve(),
       messaged: ignore,
       returned: ignore,
+      streamed: ignore,
       endedElsewhere: ignore,
       attemptFailed: ignore,
       log: ignore,

@@ -48,7 +48,7 @@ export class RunChanges {
   constructor(
     private readonly run: OwnedRun,
     private readonly journal: Journal,
-    private readonly recorder: Pick<RunRecorder, 'historyBytes' | 'isReplacing'>,
+    private readonly recorder: Pick<RunRecorder, 'historyBytes' | 'isReplacing' | 'submitChunks'>,
     private readonly delegate: RunChangesDelegate,
   ) {
     this.refusals = new Refusals(delegate);
@@ -109,6 +109,7 @@ export class RunChanges {
 
   private submit(change: RunChange, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const { id, epoch } = this.run;
+    this.recorder.submitChunks();
     this.journal.submit({ kind: 'change', runId: id, epoch, change, historyBytes: this.recorder.historyBytes }, done, failed);
   }
 

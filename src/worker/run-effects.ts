@@ -8,6 +8,7 @@ import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { createHook } from '../store/sql/hooks.js';
+import { readStreamEnd, type StreamEnd } from '../store/sql/streams.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
 
@@ -67,6 +68,11 @@ export class RunEffects {
         reject,
       );
     });
+  }
+
+  /** Reads the last chunk of a stream; undefined when the stream has no chunks. */
+  async streamEnd(runId: string, stream: string): Promise<StreamEnd | undefined> {
+    return (await readStreamEnd(this.database, runId, stream))?.end;
   }
 
   async createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {

@@ -8,6 +8,7 @@ import type { KnownHistory } from './history-cache.js';
 import type { InboxState } from './inbox-state.js';
 import { isRefusal, type RefusalDelegate } from './refusals.js';
 import { RefusedSteps } from './refused-steps.js';
+import { RunStreams } from './run-streams.js';
 
 const ignore = (): void => undefined;
 
@@ -28,6 +29,8 @@ export interface RunRecorderDelegate extends RefusalDelegate {
 export class RunRecorder implements PassJournal {
   private bytes: number;
   private refusedSteps: RefusedSteps | undefined;
+  /** Absent until the code opens a stream, because most workflows have none. */
+  private writtenStreams: RunStreams | undefined;
 
   constructor(
     private readonly run: OwnedRun,
@@ -36,6 +39,8 @@ export class RunRecorder implements PassJournal {
     private readonly known: KnownHistory | undefined,
     private readonly services: ExecutionServices,
     private readonly delegate: RunRecorderDelegate,
+    /** True when the run already has a history, so that an earlier pass may have written chunks. */
+    private readonly hasHistory: boolean,
   ) {
     this.bytes = run.historyBytes;
   }
@@ -53,8 +58,25 @@ export class RunRecorder implements PassJournal {
     return this.refusedSteps?.isReplacing ?? false;
   }
 
+  get streams(): RunStreams {
+    const { journal, effects, events } = this.services;
+    this.writtenStreams ??= new RunStreams(
+      this.run,
+      { journal, readEnd: (id, stream) => effects.streamEnd(id, stream), streamed: (id) => events.streamed(id) },
+      this.hasHistory || this.run.epoch > 1,
+      (error) => this.delegate.fenced(error),
+    );
+    return this.writtenStreams;
+  }
+
+  /** Submits the chunks that were written so far, before another transition of the run. */
+  submitChunks(): void {
+    this.writtenStreams?.submitAll();
+  }
+
   record(result: StepResult, durable: () => void, replace: (error: Error) => void): void {
     const { step, takes } = result;
+    this.submitChunks();
     this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
     const { journal } = this.services;
@@ -79,6 +101,7 @@ export class RunRecorder implements PassJournal {
 
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     const { id, epoch } = this.run;
+    this.submitChunks();
     const opened = (): void => {
       this.known?.opened(wait);
       durable();
@@ -144,8 +167,12 @@ export class RunRecorder implements PassJournal {
     return this.services.effects.createHook(this.run, hook);
   }
 
-  /** Cancels the retry of a refused step record. Called when the run leaves this process. */
+  /**
+   * Cancels the retry of a refused step record, and drops unwritten chunks. Called when the run
+   * leaves this process.
+   */
   close(): void {
+    this.writtenStreams?.close();
     this.refusedSteps?.close();
   }
 

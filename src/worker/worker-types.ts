@@ -29,6 +29,8 @@ export interface WorkerEvents extends RunNotices {
    * QStash. Processes that poll find these runs without a notice.
    */
   returned(runIds: readonly string[]): void;
+  /** Called when chunks that a run has written to its streams are durable. */
+  streamed(runId: string): void;
   /** Called when an attempt of a step of this run has failed. */
   attemptFailed(run: OwnedRun, failure: AttemptFailure): void;
   log(level: 'warn' | 'error', code: WarningCode, message: string, error?: unknown, fields?: LogFields): void;

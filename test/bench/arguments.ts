@@ -18,6 +18,7 @@ export const ROWS = [
   'child',
   'inbox',
   'lockedRow',
+  'stream',
   'qstash',
   'retention',
   'telemetry',

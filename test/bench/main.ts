@@ -23,6 +23,7 @@ import { retention } from './rows/retention.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
 import { telemetry } from './rows/telemetry.js';
+import { stream } from './rows/stream.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
@@ -49,6 +50,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   child,
   inbox,
   lockedRow,
+  stream,
   qstash,
   retention,
   telemetry,

@@ -133,6 +133,24 @@ class WaitingWorkflow {
   }
 }
 
+/** Writes chunks in `run` and in the bodies of steps, slowly. */
+@Workflow({ name: 'telling' })
+class TellingWorkflow {
+  async run({ steps, chunks, ms }: { steps: number; chunks: number; ms: number }, ctx: WorkflowContext): Promise<void> {
+    const out = ctx.stream<string>('story');
+    for (let step = 0; step < steps; step++) {
+      await out.write(`chapter ${step}`);
+      await ctx.step(`tell ${step}`, async () => {
+        await count();
+        for (let chunk = 0; chunk < chunks; chunk++) {
+          await out.write(`${step}.${chunk}`);
+          await sleep(ms);
+        }
+      });
+    }
+  }
+}
+
 /** A body that computes, and lets nothing else happen meanwhile. */
 @Workflow({ name: 'busy' })
 class BusyWorkflow {
@@ -194,7 +212,16 @@ const logger: LoggerService = {
       ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),
     }),
   ],
-  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, BusyWorkflow, WaitingWorkflow, DiaryWorkflow, VersionedWorkflow],
+  providers: [
+    AdderWorkflow,
+    PoisonWorkflow,
+    GatedWorkflow,
+    BusyWorkflow,
+    WaitingWorkflow,
+    DiaryWorkflow,
+    TellingWorkflow,
+    VersionedWorkflow,
+  ],
 })
 class FaultModule {}
 

@@ -88,6 +88,12 @@ export async function inference(client: WorkflowClient): Promise<void> {
 
   const executed = await client.execute(OrderWorkflow, { id: 1, note: 'x' }, { id: 'x', tags: { a: 'b' } });
   exactly<typeof executed, Receipt>(true);
+  for await (const token of handle.stream<string>('answer', { from: -10 })) token.toUpperCase();
+  for await (const event of handle.stream<string>('answer', { form: 'events' })) {
+    if (event.type === 'chunk') event.value.toUpperCase();
+  }
+  // @ts-expect-error: there is no such form.
+  handle.stream('answer', { form: 'raw' });
   const got = client.getHandle(OrderWorkflow, 'id');
   exactly<typeof got, WorkflowHandle<Receipt>>(true);
   const byId = client.getHandle('id');

@@ -14,6 +14,7 @@ import { historyPage, type HistoryOptions, type HistoryPage } from './history.js
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { stepsOf, type StepsOptions } from './steps.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
+import { streamsOf, type StreamDescription } from './streams.js';
 import type { ClientDependencies } from '../dependencies.js';
 
 /** Queries of the client. They change no run. */
@@ -124,6 +125,19 @@ export class RunQueries {
    */
   async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
     return this.#read((database) => historyPage(database, this.#dependencies.payloads, runId, options));
+  }
+
+  /**
+   * Lists the streams that exactly this run has written to, by name.
+   *
+   * @throws InvalidInputError, RunNotFoundError
+   * @example
+   * for (const { name, length, state } of await client.streams(runId)) {
+   *   console.log(name, length, state);
+   * }
+   */
+  async streams(runId: string): Promise<StreamDescription[]> {
+    return streamsOf(this.#dependencies.database, runId);
   }
 
   /**

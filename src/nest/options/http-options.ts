@@ -21,16 +21,31 @@ export type EndpointOptions =
       decorators?: ClassDecorator[];
     };
 
-/** Access to the endpoint for metrics, as in `EndpointOptions`, and its path. */
+/**
+ * Access to an endpoint that shows data of runs: closed, or open to the requests that guards admit.
+ */
+export type GuardedEndpointOptions =
+  | false
+  | {
+      /**
+       * Guards of the endpoint: classes, or objects with `canActivate`. An empty list leaves the
+       * decision to the application's global guards. Required.
+       */
+      guards: (Type<CanActivate> | CanActivate)[];
+      /** Decorators of the endpoint's controller. (default: none) */
+      decorators?: ClassDecorator[];
+    };
+
+/** Access to the endpoint for metrics, as in `GuardedEndpointOptions`, and its path. */
 export type MetricsEndpointOptions =
-  | boolean
-  | (Exclude<EndpointOptions, boolean> & {
+  | false
+  | (Exclude<GuardedEndpointOptions, false> & {
       /** Path of the endpoint, such as `'metrics'`. (default: `'{path}/metrics'`) */
       path?: string;
     });
 
 /**
- * HTTP endpoints of the module: one for hooks, one for QStash, and one for metrics.
+ * HTTP endpoints of the module: for hooks, for streams, for metrics, and for QStash.
  */
 export interface HttpOptions {
   /**
@@ -44,10 +59,14 @@ export interface HttpOptions {
   hooks?: EndpointOptions;
   /**
    * Opens `GET {path}/metrics`, which returns `client.metrics()` to Prometheus. The text contains
-   * names of workflows, steps and queues, so give the endpoint a guard, or keep its port inside
-   * your network. (default: closed)
+   * names of workflows, steps and queues. (default: closed)
    */
   metrics?: MetricsEndpointOptions;
+  /**
+   * Opens `GET {path}/runs/:runId/streams/:name`, which sends a stream of a run as server-sent
+   * events or as JSON. (default: closed)
+   */
+  streams?: GuardedEndpointOptions;
   /**
    * Opens `POST {path}/qstash` and `POST {path}/qstash/sweep`, which accept only requests signed by
    * QStash. Set `false` in a process that starts runs but does not execute them. (default: `true`;
@@ -74,6 +93,8 @@ export interface HttpSettings extends HttpEndpoints {
    * Guards, decorators and path of the endpoint for metrics; undefined when the endpoint is closed.
    */
   readonly metrics: MetricsEndpointSettings | undefined;
+  /** Guards and decorators of the endpoint for streams; undefined when the endpoint is closed. */
+  readonly streams: EndpointSettings | undefined;
 }
 
 export interface MetricsEndpointSettings extends EndpointSettings {
@@ -89,12 +110,13 @@ export const DEFAULT_PATH = 'workflow';
  * @throws InvalidInputError naming the option that is invalid
  */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
-  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'metrics', 'qstash', 'publicUrl']);
+  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'metrics', 'streams', 'qstash', 'publicUrl']);
   const path = given.path === undefined ? DEFAULT_PATH : checkPath(given.path, 'http.path');
   return {
     path,
     hooks: checkEndpoint(given.hooks, 'http.hooks'),
     metrics: checkMetrics(given.metrics, path),
+    streams: checkGuarded(given.streams, 'http.streams'),
     qstash: checkSwitch(given.qstash, 'http.qstash'),
     publicUrl: given.publicUrl === undefined ? '' : checkPublicUrl(given.publicUrl),
   };
@@ -127,14 +149,22 @@ function checkEndpoint(value: unknown, argument: string): EndpointSettings | und
 }
 
 function checkMetrics(value: unknown, prefix: string): MetricsEndpointSettings | undefined {
-  const standard = `${prefix}/metrics`;
   if (typeof value !== 'object' || value === null) {
-    const endpoint = checkEndpoint(value, 'http.metrics');
-    return endpoint && { ...endpoint, path: standard };
+    checkGuarded(value, 'http.metrics');
+    return undefined;
   }
   const given = checkOptions<Partial<Record<string, unknown>>>(value, 'http.metrics', ['guards', 'decorators', 'path']);
   const { path, ...access } = given;
-  return { ...checkEndpoint(access, 'http.metrics')!, path: path === undefined ? standard : checkPath(path, 'http.metrics.path') };
+  const endpoint = checkGuarded(access, 'http.metrics')!;
+  return { ...endpoint, path: path === undefined ? `${prefix}/metrics` : checkPath(path, 'http.metrics.path') };
+}
+
+function checkGuarded(value: unknown, argument: string): EndpointSettings | undefined {
+  const isOpen = value !== undefined && value !== false;
+  if (isOpen && (typeof value !== 'object' || value === null || (value as { guards?: unknown }).guards === undefined)) {
+    throw new InvalidInputError(argument, 'must be false, or an object that names its guards: { guards: [UserGuard] }');
+  }
+  return checkEndpoint(value, argument);
 }
 
 function checkList<T>(value: unknown, isMember: (member: unknown) => member is T, argument: string, what: string): readonly T[] {
@@ -165,7 +195,7 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
-  for (const fixed of ['path', 'hooks', 'metrics', 'qstash']) {
+  for (const fixed of ['path', 'hooks', 'metrics', 'streams', 'qstash']) {
     if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
       throw new InvalidInputError(`http.${fixed}`, FIXED_AT_DEFINITION);
     }

@@ -11,6 +11,7 @@ import { WorkflowRunEvent } from './workflow-run-event.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
+import { WorkflowStreamChunk } from './workflow-stream-chunk.entity.js';
 import { WorkflowSubscription } from './workflow-subscription.entity.js';
 import { WorkflowTag } from './workflow-tag.entity.js';
 import { WorkflowWait } from './workflow-wait.entity.js';
@@ -29,6 +30,7 @@ export {
   WorkflowSession,
   WorkflowState,
   WorkflowStep,
+  WorkflowStreamChunk,
   WorkflowSubscription,
   WorkflowTag,
   WorkflowWait,
@@ -54,5 +56,6 @@ export const durableEntities = [
   WorkflowSubscription,
   WorkflowRunEvent,
   WorkflowRetentionProgress,
+  WorkflowStreamChunk,
   WorkflowHistoryEntry,
 ] as const;

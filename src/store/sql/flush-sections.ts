@@ -5,6 +5,7 @@ import { runEvents, stepEvents } from './flush-events.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
 import { eventColumns } from './run-events.js';
+import { streamChunks } from './flush-streams.js';
 import { TERMINAL } from './run-status.js';
 
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
@@ -32,8 +33,8 @@ const childIsThere = (schema: string): string => `
 
 /**
  * Sections of the flush statement, in the order in which it contains them. PostgreSQL executes the
- * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`) in the order of
- * these counts.
+ * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`, `streamChunks`) in
+ * the order of these counts.
  */
 export const SECTIONS: readonly Section[] = [
   starts('generated'),
@@ -191,4 +192,5 @@ export const SECTIONS: readonly Section[] = [
   },
   runEvents,
   stepEvents,
+  streamChunks,
 ];

@@ -22,6 +22,7 @@ export interface FlushResult {
   readonly steps: number;
   readonly changes: number;
   readonly startsByRuns: number;
+  readonly streamChunks: number;
   /** Time of the transaction, in milliseconds since the epoch. */
   readonly now: number;
 }
@@ -55,7 +56,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.flat().join(',\n')}
 SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('startsByRuns')}, ${count('steps')},
-  extract(epoch FROM now())::float8 * 1000, ${SERVER}${lockTimeout && ` WHERE true${lockTimeout}`}`;
+  ${count('streamChunks')}, extract(epoch FROM now())::float8 * 1000, ${SERVER}${lockTimeout && ` WHERE true${lockTimeout}`}`;
     },
   };
 }
@@ -113,7 +114,7 @@ export async function flush(database: Database, fence: SessionFence | null, rows
     if (single) values.push(...section[0]!);
     else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
-  const [row] = await database.query<[number, number, number, number, number, number, string]>(statement, values);
-  const [session, starts, changes, startsByRuns, steps, now, server] = row!;
-  return { sessionAlive: session === 1, server, starts, steps, changes, now, startsByRuns };
+  const [row] = await database.query<[number, number, number, number, number, number, number, string]>(statement, values);
+  const [session, starts, changes, startsByRuns, steps, streamChunks, now, server] = row!;
+  return { sessionAlive: session === 1, server, starts, steps, changes, now, startsByRuns, streamChunks };
 }

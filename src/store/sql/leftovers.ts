@@ -18,6 +18,7 @@ export const RUN_TABLES = [
   'workflow_inbox',
   'workflow_hooks',
   'workflow_outbox',
+  'workflow_stream_chunks',
 ] as const;
 
 /**

@@ -189,6 +189,8 @@ describe('an id that is used again after its run was deleted', () => {
     workflow_inbox: `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload) VALUES ($1, 'cancel', NULL, '{}')`,
     workflow_hooks: `INSERT INTO durable.workflow_hooks (token, run_id, step_key) VALUES ('token of ' || $1, $1, 'hook')`,
     workflow_outbox: `INSERT INTO durable.workflow_outbox (run_id, seq, attempts, next_at) VALUES ($1, '1', 3, now())`,
+    workflow_stream_chunks: `INSERT INTO durable.workflow_stream_chunks (run_id, stream, seq, kind, bytes, stream_bytes, run_position, epoch, ordinal)
+      VALUES ($1, 'default', 1, 'end', 0, 0, 0, 1, 1)`,
   };
   const ways = ['client.start', 'a transaction', 'ctx.start', 'many at once'] as const;
   it.each(RUN_TABLES.flatMap((table) => ways.map((way) => ({ table, way }))))(

@@ -76,7 +76,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
     });
 
     it('is at the path that the option names', async () => {
-      const { url } = await serve(platform, { metrics: { path: '/metrics' } });
+      const { url } = await serve(platform, { metrics: { path: '/metrics', guards: [] } });
       expect((await fetch(`${url}/workflow/metrics`)).status).toBe(404);
       expect((await fetch(`${url}/metrics`)).status).toBe(200);
     });
@@ -90,7 +90,7 @@ it('two modules that return their metrics at one path are refused at boot', asyn
       schema: name,
       connection: { url: database.url },
       worker: false,
-      http: { path: name, metrics: { path: 'metrics' } },
+      http: { path: name, metrics: { path: 'metrics', guards: [] } },
     });
   const booting = bootApplication({ imports: [module('one'), module('two')] });
   await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
@@ -98,10 +98,11 @@ it('two modules that return their metrics at one path are refused at boot', asyn
 });
 
 it.each<[string, object]>([
+  ['http.metrics', { path: 'metrics' }],
   ['http.metrics.guards', { guards: [5] }],
-  ['http.metrics.decorators', { decorators: ['Public'] }],
-  ['http.metrics.path', { path: 'a b' }],
+  ['http.metrics.decorators', { guards: [], decorators: ['Public'] }],
+  ['http.metrics.path', { guards: [], path: 'a b' }],
   ['http.metrics.route', { route: 'metrics' }],
 ])('a wrong option is refused by name: %s in %j', (name, metrics) => {
-  expect(() => WorkflowModule.forRoot({ http: { metrics } })).toThrow(name);
+  expect(() => WorkflowModule.forRoot({ http: { metrics: metrics as HttpOptions['metrics'] } })).toThrow(name);
 });

@@ -1,0 +1,77 @@
+import type { Payloads } from '../../core/payloads.js';
+import { isTerminal, type RunStatus } from '../../core/run.js';
+import type { StoredChunk } from '../../store/sql/streams.js';
+
+/** Reason why a stream has ended: it was closed, or its run has ended. */
+export type StreamEndState = 'closed' | 'completed' | 'failed' | 'cancelled';
+
+/** An event of a stream, for a reader with `form: 'events'`. */
+export type StreamEvent<T = unknown> =
+  | {
+      readonly type: 'chunk';
+      /** Place in the stream, from 0. A reader continues after the chunk with `from: index + 1`. */
+      readonly index: number;
+      readonly value: T;
+      /** The step whose body wrote the chunk; undefined when `run` wrote it. */
+      readonly stepKey: string | undefined;
+      /** Number of the step's attempt, from 1; undefined when `run` wrote the chunk. */
+      readonly attempt: number | undefined;
+    }
+  | {
+      /**
+       * A step is executed again. The chunks of this step from the place `from` on no longer count.
+       * Chunks that were replaced before the reader came to them are left out without a reset.
+       */
+      readonly type: 'reset';
+      readonly index: number;
+      readonly from: number;
+      readonly stepKey: string | undefined;
+    }
+  | {
+      /** The stream has ended. No event follows. */
+      readonly type: 'end';
+      /** Number of chunks and markers in the stream. */
+      readonly index: number;
+      readonly state: StreamEndState;
+    };
+
+/**
+ * Returns the state of a stream.
+ *
+ * @param lastKind kind of the last row of the stream
+ */
+export function endState(status: RunStatus, lastKind: StoredChunk['kind'] | undefined): StreamEndState | 'open' {
+  if (lastKind === 'end') return 'closed';
+  return isTerminal(status) ? status : 'open';
+}
+
+/** Converts the rows of a stream to events for one reader. */
+export class StreamEvents<T> {
+  /** Steps of which the reader has got chunks. */
+  private readonly shown = new Set<string | null>();
+
+  constructor(
+    private readonly source: { readonly payloads: Payloads; readonly stream: string },
+    /** Place at which the reader began. */
+    private readonly start: number,
+  ) {}
+
+  /**
+   * Returns the event of a row; undefined for a row that changes nothing for this reader.
+   *
+   * @throws PayloadUnreadableError when this process cannot decode the chunk
+   */
+  from({ index, kind, stepKey, attempt, data, from }: StoredChunk): Exclude<StreamEvent<T>, { type: 'end' }> | undefined {
+    if (kind === 'reset') {
+      // The reader has not got the chunks that no longer count, and neither has an earlier reader
+      // that stopped at the start of this one.
+      if (!this.shown.has(stepKey) && from! >= this.start) return undefined;
+      return { type: 'reset', index, from: from!, stepKey: stepKey ?? undefined };
+    }
+    if (kind === 'end') return undefined;
+    this.shown.add(stepKey);
+    const { payloads, stream } = this.source;
+    const value = payloads.decode(data ?? 'null', `chunk of stream "${stream}"`) as T;
+    return { type: 'chunk', index, value, stepKey: stepKey ?? undefined, attempt: attempt ?? undefined };
+  }
+}

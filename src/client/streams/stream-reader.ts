@@ -1,0 +1,170 @@
+import { checkOptions } from '../../core/check-options.js';
+import { InvalidInputError, RunNotFoundError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
+import type { Payloads } from '../../core/payloads.js';
+import { DEFAULT_STREAM } from '../../core/stream.js';
+import { readStreamEnd, type ChunkPage, type StoredChunk } from '../../store/sql/streams.js';
+import { endState, StreamEvents, type StreamEvent } from './stream-events.js';
+import type { PageWait, StreamHub } from './stream-hub.js';
+
+/** Options of `handle.stream`. */
+export interface StreamOptions {
+  /**
+   * Place of the first chunk, from 0. A negative number counts from the end: -10 begins with the
+   * last ten. (default: 0)
+   */
+  from?: number;
+}
+
+/** Reads one stream of one run, from a place on. */
+export interface StreamSource {
+  readonly hub: StreamHub;
+  readonly payloads: Payloads;
+  readonly runId: string;
+  readonly stream: string;
+  readonly from: number;
+}
+
+/** Checks the name of a stream. @throws InvalidInputError */
+export function checkStreamName(name: unknown): string {
+  return name === undefined ? DEFAULT_STREAM : checkText(name, 'name');
+}
+
+/** Checks options of a reader. @throws InvalidInputError */
+export function checkStreamOptions(options: StreamOptions & { form?: unknown }): { from: number; form: 'values' | 'events' } {
+  const { from = 0, form = 'values' } = checkOptions(options, 'options', ['from', 'form']);
+  if (!Number.isSafeInteger(from)) throw new InvalidInputError('options.from', 'must be a whole number');
+  if (form !== 'values' && form !== 'events') throw new InvalidInputError('options.form', `must be 'values' or 'events'`);
+  return { from, form };
+}
+
+/**
+ * Iterates over the events of a stream. Waits for chunks while the run works, and ends after the
+ * event `end`. Waits hold no resources after `return`.
+ */
+export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
+  private place: number | undefined;
+  private wait: PageWait | undefined;
+  private page: ChunkPage | undefined;
+  /** Next chunk of the page. */
+  private position = 0;
+  private isOver = false;
+  /** Settles a `next` that waits while the reader is given up. */
+  private stop: (() => void) | undefined;
+  /** Calls of `next` are executed one after another. */
+  private turn: Promise<unknown> = Promise.resolve();
+  /** Number of calls of `next` that have no result yet. */
+  private pending = 0;
+  private events: StreamEvents<T> | undefined;
+  private lastKind: StoredChunk['kind'] | undefined;
+
+  constructor(private readonly source: StreamSource) {}
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<StreamEvent<T>>> {
+    // Most chunks are in the page already, and need no turn of their own.
+    const event = this.pending === 0 ? this.takeLoaded() : undefined;
+    if (event) return Promise.resolve({ done: false, value: event });
+    this.pending++;
+    const turn = this.turn.then(() => this.read()).finally(() => this.pending--);
+    this.turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Returns the next event of the page. An error is left to `read`, which meets it again. */
+  private takeLoaded(): StreamEvent<T> | undefined {
+    const { position } = this;
+    try {
+      return this.isOver ? undefined : this.nextOfPage();
+    } catch {
+      this.position = position;
+      return undefined;
+    }
+  }
+
+  /** Ends the iteration. A pending `next` resolves at once, and nothing of the reader remains. */
+  return(): Promise<IteratorResult<StreamEvent<T>>> {
+    this.isOver = true;
+    this.page = undefined;
+    this.wait?.cancel();
+    this.stop?.();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  private async read(): Promise<IteratorResult<StreamEvent<T>>> {
+    try {
+      for (;;) {
+        if (this.isOver) return { done: true, value: undefined };
+        const event = this.nextOfPage();
+        if (event) return { done: false, value: event };
+        await this.load();
+      }
+    } catch (error) {
+      this.isOver = true;
+      throw error;
+    }
+  }
+
+  private nextOfPage(): StreamEvent<T> | undefined {
+    const { page } = this;
+    const chunks = page?.chunks ?? [];
+    while (this.position < chunks.length) {
+      const chunk = chunks[this.position++]!;
+      this.place = chunk.index + 1;
+      this.lastKind = chunk.kind;
+      const event = this.events!.from(chunk);
+      if (event) return event;
+    }
+    if (!page || page.rest === 'cut') return undefined;
+    const state = endState(page.status!, this.lastKind);
+    if (state === 'open') return undefined;
+    this.isOver = true;
+    this.page = undefined;
+    return { type: 'end', index: this.place!, state };
+  }
+
+  private async load(): Promise<void> {
+    const { hub, runId, stream } = this.source;
+    if (this.place === undefined) {
+      this.place = await this.findStart();
+      this.events = new StreamEvents<T>(this.source, this.place);
+    }
+    if (this.isOver) return;
+    this.page = this.lastKind === 'end' ? await this.findClosed() : undefined;
+    this.position = 0;
+    if (this.page || this.isOver) return;
+    this.wait = hub.wait({ runId, stream, from: this.place });
+    const stopped = new Promise<undefined>((resolve) => {
+      this.stop = () => resolve(undefined);
+    });
+    this.page = await Promise.race([this.wait.page, stopped]);
+    this.wait = this.stop = undefined;
+  }
+
+  /**
+   * Returns an empty last page when no chunk follows the mark that closed the stream. The hub would
+   * wait for a chunk, because the run may still be executed.
+   */
+  private async findClosed(): Promise<ChunkPage | undefined> {
+    const { hub, runId, stream } = this.source;
+    const found = await hub.untilRead(() => readStreamEnd(hub.database, runId, stream));
+    if (!found) throw new RunNotFoundError(runId);
+    const isLast = found.end?.closedBy !== undefined && found.end.length <= this.place!;
+    return isLast ? { status: found.status, chunks: [], rest: 'none' } : undefined;
+  }
+
+  /** Converts a place that counts from the end. */
+  private async findStart(): Promise<number> {
+    const { hub, runId, stream, from } = this.source;
+    // A reader that continues at a place may have to see how the stream was closed before it.
+    if (from === 0) return 0;
+    const found = await readStreamEnd(hub.database, runId, stream);
+    if (!found) throw new RunNotFoundError(runId);
+    const length = found.end?.length ?? 0;
+    if (found.end?.closedBy !== undefined) this.lastKind = 'end';
+    return from < 0 ? Math.max(0, length + from) : from;
+  }
+}

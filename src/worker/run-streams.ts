@@ -1,0 +1,153 @@
+import { StreamLimitError } from '../core/errors/index.js';
+import type { OwnedRun } from '../core/run.js';
+import { MAX_STREAMS } from '../core/stream.js';
+import { setImmediate } from '../core/timers.js';
+import type { ChunkAuthor, StreamPort, WrittenChunk } from '../engine/stream-port.js';
+import type { StreamEnd } from '../store/sql/streams.js';
+import type { Journal } from '../store/journal.js';
+import { isRefusal } from './refusals.js';
+import { sizeOf, StreamBuffer } from './stream-buffer.js';
+
+/** Bytes that a run may have written and the database not yet stored. */
+const MAX_BUFFERED_BYTES = 1 << 20;
+
+/** Services of the worker that the streams of a run use. */
+export interface RunStreamsServices {
+  readonly journal: Journal;
+  /** Reads the end of a stream; undefined when the stream has no chunks. */
+  readonly readEnd: (runId: string, stream: string) => Promise<StreamEnd | undefined>;
+  /** Called when chunks of the run have become durable. */
+  readonly streamed: (runId: string) => void;
+}
+
+/** Code that waits until the buffer has room. */
+interface RoomWaiter {
+  readonly by: ChunkAuthor['by'];
+  readonly resolve: () => void;
+}
+
+/**
+ * Streams of a run that this process executes. Collects the chunks of each stream while the journal
+ * writes the ones before them, so that a flush carries many.
+ *
+ * Chunks become durable before everything that the run submits to the journal after them. So the
+ * result of a step never becomes durable without the chunks that its body wrote.
+ */
+export class RunStreams implements StreamPort {
+  private readonly buffers = new Map<string, StreamBuffer>();
+  private bytes = 0;
+  private waiting: RoomWaiter[] = [];
+  private isClosed = false;
+  private scheduled = false;
+
+  constructor(
+    private readonly run: OwnedRun,
+    private readonly services: RunStreamsServices,
+    /** True when an earlier pass may have written chunks. */
+    private readonly mayHaveChunks: boolean,
+    private readonly fenced: (error: Error) => void,
+  ) {}
+
+  async write(chunk: WrittenChunk): Promise<void> {
+    if (this.isClosed) return;
+    const buffer = this.bufferOf(chunk.stream);
+    this.bytes += buffer.append(chunk);
+    this.schedule();
+    const { journal } = this.services;
+    if (this.bytes <= MAX_BUFFERED_BYTES && !journal.isFull) return;
+    if (this.bytes > MAX_BUFFERED_BYTES) {
+      await new Promise<void>((resolve) => this.waiting.push({ by: chunk.author.by, resolve }));
+    }
+    await journal.ready();
+  }
+
+  async flush(stream: string, by: ChunkAuthor['by']): Promise<void> {
+    await this.buffers.get(stream)?.stored(by);
+  }
+
+  /** Submits all chunks to the journal, before another transition of the run. */
+  submitAll(): void {
+    for (const buffer of this.buffers.values()) while (!buffer.isEmpty) this.submit(buffer);
+  }
+
+  /** Drops all chunks that are not in the journal, because the run leaves this process. */
+  close(): void {
+    this.isClosed = true;
+    for (const buffer of this.buffers.values()) buffer.close();
+    // A body gets its answer, and its next write is refused. `run` of a pass that was given up must
+    // not continue.
+    for (const { by, resolve } of this.waiting.splice(0)) if (by === 'step') resolve();
+  }
+
+  private bufferOf(stream: string): StreamBuffer {
+    let buffer = this.buffers.get(stream);
+    if (!buffer) {
+      if (this.buffers.size >= MAX_STREAMS) throw new StreamLimitError(stream, `${MAX_STREAMS} streams of a run`);
+      buffer = new StreamBuffer(stream, this.mayHaveChunks);
+      this.buffers.set(stream, buffer);
+      if (this.mayHaveChunks) void this.lookUp(buffer);
+    }
+    return buffer;
+  }
+
+  /**
+   * Finds out what earlier passes have stored, so that a replay does not send its chunks again. The
+   * flush drops repeated chunks too, so a failed lookup costs only time.
+   */
+  private async lookUp(buffer: StreamBuffer): Promise<void> {
+    buffer.isLookingUp = true;
+    try {
+      const end = await this.services.readEnd(this.run.id, buffer.name);
+      if (end && !this.isClosed) this.freed(buffer.know(end));
+    } catch {
+      // The flush reports an unavailable database.
+    }
+    buffer.isLookingUp = false;
+    this.schedule();
+  }
+
+  /** Submits chunks at the end of this turn of the event loop, so that they share a transition. */
+  private schedule(): void {
+    if (this.scheduled || this.isClosed) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (this.isClosed) return;
+      for (const buffer of this.buffers.values()) {
+        if (buffer.inFlight === 0 && !buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
+      }
+    });
+  }
+
+  private submit(buffer: StreamBuffer): void {
+    const { id, epoch } = this.run;
+    const chunks = buffer.take();
+    const size = sizeOf(chunks);
+    buffer.inFlight++;
+    const settled = (): void => {
+      buffer.inFlight--;
+      this.freed(size);
+    };
+    this.services.journal.submit(
+      { kind: 'chunks', runId: id, epoch, stream: buffer.name, chunks },
+      () => {
+        settled();
+        buffer.settle(chunks.length);
+        this.services.streamed(id);
+        if (!buffer.isEmpty) this.schedule();
+      },
+      (error) => {
+        settled();
+        if (isRefusal(error)) return this.freed(buffer.fail(error));
+        buffer.close();
+        this.fenced(error);
+      },
+    );
+  }
+
+  private freed(bytes: number): void {
+    this.bytes -= bytes;
+    if (this.bytes > MAX_BUFFERED_BYTES) return;
+    for (const { resolve } of this.waiting.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,191 @@
+import { StreamClosedError, StreamLimitError } from '../core/errors/index.js';
+import { MAX_STREAM_BYTES, MAX_STREAM_CHUNKS, type ChunkKind, type NewChunk } from '../core/stream.js';
+import type { ChunkAuthor, WrittenChunk } from '../engine/stream-port.js';
+import type { StreamEnd } from '../store/sql/streams.js';
+
+/** Chunks of one transition at most, and their bytes. */
+const MAX_BATCH_CHUNKS = 500;
+const MAX_BATCH_BYTES = 256 << 10;
+
+/**
+ * Room for the positions of one generation. A retry by an operator begins at the next multiple, so
+ * that its positions follow all earlier ones.
+ */
+const POSITIONS = 2 ** 32;
+
+/** Counts all chunks of this process. A chunk that is written later has a greater ordinal. */
+let ordinals = 0;
+
+/** Code that waits until chunks are durable. */
+interface FlushWaiter {
+  /** Number of chunks that must have been stored. */
+  readonly upTo: number;
+  readonly by: ChunkAuthor['by'];
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Chunks of one stream that are not yet in the journal, and what is known about the stream. */
+export class StreamBuffer {
+  /** Number of transitions in the journal. */
+  inFlight = 0;
+  /** True while the stored part of the stream is being looked up. */
+  isLookingUp = false;
+  /** Error with which the database refused a chunk. */
+  failure: Error | undefined;
+  private pending: NewChunk[] = [];
+  /** Bytes of `pending`. */
+  private size = 0;
+  private waiters: FlushWaiter[] = [];
+  private accepted = 0;
+  private settled = 0;
+  /** Size of the stream, as far as it is known. */
+  private chunks = 0;
+  private bytes = 0;
+  /** Position of the last write of `run` that an earlier pass has stored. */
+  private storedPosition = 0;
+  /**
+   * Key of the step that closed the stream, or null for `run`; undefined while the stream is open.
+   */
+  private closedBy: string | null | undefined;
+  /** Executions of bodies that wrote to the stream, and the keys of their steps. */
+  private readonly executions = new WeakSet<object>();
+  private readonly steps = new Set<string>();
+  private lastGeneration = 0;
+
+  constructor(
+    readonly name: string,
+    /** True when an earlier pass of the run may have written to the stream. */
+    private readonly mayHaveChunks: boolean,
+  ) {}
+
+  get isEmpty(): boolean {
+    return this.pending.length === 0;
+  }
+
+  /**
+   * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
+   */
+  know({ length, bytes, runPosition, closedBy }: StreamEnd): number {
+    this.chunks += length;
+    this.bytes += bytes;
+    this.storedPosition = runPosition;
+    if (closedBy !== undefined) this.closedBy ??= closedBy;
+    const left = this.pending.filter((chunk) => chunk.runPosition === null || Number(chunk.runPosition) > runPosition);
+    const dropped = this.pending.filter((chunk) => !left.includes(chunk));
+    this.pending = left;
+    this.size -= sizeOf(dropped);
+    this.settle(dropped.length);
+    return sizeOf(dropped);
+  }
+
+  /**
+   * Appends a chunk. Puts a reset marker before the first chunk of a new attempt.
+   *
+   * @returns the bytes that were added to the buffer
+   * @throws StreamLimitError, StreamClosedError
+   */
+  append({ kind, data, author }: WrittenChunk): number {
+    if (this.failure) throw new StreamClosedError(this.name, 'the database refused a chunk', { cause: this.failure });
+    const before = this.size;
+    if (author.by === 'run') {
+      const first = author.generation * POSITIONS;
+      const position = first + author.position;
+      if (position <= this.storedPosition) return 0;
+      const isRepeated = author.generation > this.lastGeneration;
+      if (isRepeated && this.closedBy === null) this.closedBy = undefined;
+      if (this.isClosedFor(kind)) return 0;
+      if (isRepeated) this.push('reset', null, null, null, first);
+      this.lastGeneration = author.generation;
+      this.push(kind, null, null, data, position);
+    } else {
+      const { stepKey, attempt, execution } = author;
+      if (!this.executions.has(execution)) {
+        if (this.closedBy === stepKey) this.closedBy = undefined;
+        if (this.isClosedFor(kind)) return 0;
+        const isRepeated = attempt > 1 || this.mayHaveChunks || this.steps.has(stepKey);
+        this.executions.add(execution);
+        this.steps.add(stepKey);
+        if (isRepeated) this.push('reset', stepKey, attempt, null, null);
+      } else if (this.isClosedFor(kind)) return 0;
+      this.push(kind, stepKey, attempt, data, null);
+    }
+    if (kind === 'end') this.closedBy = author.by === 'run' ? null : author.stepKey;
+    return this.size - before;
+  }
+
+  /** Removes the chunks of the next transition from the buffer. */
+  take(): readonly NewChunk[] {
+    let count = 0;
+    for (let bytes = 0; count < this.pending.length && count < MAX_BATCH_CHUNKS && bytes < MAX_BATCH_BYTES; count++) {
+      bytes += this.pending[count]!.bytes;
+    }
+    const taken = this.pending.splice(0, count);
+    this.size -= sizeOf(taken);
+    return taken;
+  }
+
+  /** Notes that so many chunks more have been stored. */
+  settle(count: number): void {
+    this.settled += count;
+    const done = this.waiters.filter(({ upTo }) => upTo <= this.settled);
+    this.waiters = this.waiters.filter(({ upTo }) => upTo > this.settled);
+    for (const { resolve } of done) resolve();
+  }
+
+  /** Resolves when every chunk that was appended so far has been stored. */
+  stored(by: ChunkAuthor['by']): Promise<void> {
+    if (this.failure) return Promise.reject(this.failure);
+    if (this.settled >= this.accepted) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waiters.push({ upTo: this.accepted, by, resolve, reject }));
+  }
+
+  /** Drops the chunks that are not in the journal. @returns their bytes */
+  fail(error: Error): number {
+    this.failure = error;
+    const dropped = this.size;
+    this.pending = [];
+    this.size = 0;
+    for (const { reject } of this.waiters.splice(0)) reject(error);
+    return dropped;
+  }
+
+  /**
+   * Drops everything, because the run leaves this process. Rejects the waits of step bodies. Waits
+   * of `run` never settle, because the code of a pass that was given up does not continue.
+   */
+  close(): void {
+    this.pending = [];
+    this.size = 0;
+    const error = new StreamClosedError(this.name, 'this worker no longer executes the step');
+    for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
+  }
+
+  /** Returns true when a chunk of this kind changes nothing. @throws StreamClosedError */
+  private isClosedFor(kind: 'data' | 'end'): boolean {
+    if (this.closedBy === undefined) return false;
+    if (kind === 'end') return true;
+    throw new StreamClosedError(this.name, 'it was closed');
+  }
+
+  private push(kind: ChunkKind, stepKey: string | null, attempt: number | null, data: string | null, position: number | null): void {
+    const bytes = data === null ? 0 : Buffer.byteLength(data);
+    // The limits leave room for markers, which must not fail.
+    if (kind === 'data') {
+      if (this.chunks >= MAX_STREAM_CHUNKS) throw new StreamLimitError(this.name, `${MAX_STREAM_CHUNKS} chunks`);
+      if (this.bytes + bytes > MAX_STREAM_BYTES) throw new StreamLimitError(this.name, `${MAX_STREAM_BYTES} bytes`);
+    }
+    this.chunks++;
+    this.bytes += bytes;
+    this.accepted++;
+    const runPosition = position === null ? null : String(position);
+    const chunk = { kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals) };
+    this.size += sizeOf([chunk]);
+    this.pending.push(chunk);
+  }
+}
+
+/** Returns the bytes that chunks take in memory. A marker counts too. */
+export function sizeOf(chunks: readonly NewChunk[]): number {
+  return chunks.reduce((sum, { bytes }) => sum + bytes + 100, 0);
+}

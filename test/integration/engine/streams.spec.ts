@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto';
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { EncryptedPayloads } from '../../../sample/06-encrypted-payloads/payload-codec.js';
+import { currentStep, defineSignal, Workflow, type WorkflowContext, type WorkflowModuleOptions } from '../../../src/index.js';
+import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { waitFor } from '../../support/wait.js';
+
+const next = defineSignal<number>('next');
+
+/** Writes the codes of the errors that its writes have thrown. */
+@Workflow({ name: 'beyond limits' })
+class BeyondLimits {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown[]> {
+    const code = (work: Promise<void>): Promise<unknown> =>
+      work.then(
+        () => 'written',
+        (error: { code?: string }) => error.code,
+      );
+    return ctx.step('write', async () => {
+      const out = currentStep().stream('bounded');
+      const codes = [await code(out.write('x'.repeat(300 << 10))), await code(out.write(() => 1)), await code(out.write('fits'))];
+      for (let written = 0; written < 256; written++) {
+        const outcome = await code(out.write('y'.repeat((256 << 10) - 2)));
+        if (outcome !== 'written') {
+          codes.push(outcome);
+          break;
+        }
+      }
+      for (let count = 0; count < 99; count++) await currentStep().stream(`stream ${count}`).write(count);
+      codes.push(await code(currentStep().stream('one more').write(1)));
+      return codes;
+    });
+  }
+}
+
+let kept: { write(value: unknown): Promise<void> } | undefined;
+
+@Workflow({ name: 'writes late' })
+class WritesLate {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', async () => {
+      kept = currentStep().stream();
+      await kept.write('in time');
+    });
+  }
+}
+
+/** Writes so much that the buffer of its run is full before the database has stored anything. */
+@Workflow({ name: 'floods' })
+class Floods {
+  async run(count: number, ctx: WorkflowContext): Promise<boolean[]> {
+    return ctx.step('flood', async () => {
+      const out = ctx.stream<string>('flood');
+      const waited: boolean[] = [];
+      for (let index = 0; index < count; index++) {
+        let settled = false;
+        const written = out.write('z'.repeat(100_000)).then(() => (settled = true));
+        await Promise.resolve().then(() => undefined);
+        for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+        waited.push(!settled);
+        await written;
+      }
+      return waited;
+    });
+  }
+}
+
+@Workflow({ name: 'numbers' })
+class Numbers {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const out = ctx.stream<number>();
+    for (let number = 0; number >= 0;) {
+      number = await ctx.waitForSignal(next);
+      await out.write(number);
+    }
+  }
+}
+
+/** Ends at once after many writes that it does not await. */
+@Workflow({ name: 'hurries' })
+class Hurries {
+  async run(count: number, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', () => {
+      for (let index = 0; index < count; index++) void currentStep().stream('body').write(index);
+    });
+    for (let index = 0; index < count; index++) void ctx.stream('run').write(index);
+  }
+}
+
+let isRepaired = false;
+
+/** Fails until it is repaired, and then writes something else. */
+@Workflow({ name: 'repaired' })
+class Repaired {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const out = ctx.stream<string>();
+    await out.write('begins');
+    await ctx.step('first', () => out.write('first'));
+    const worked = await ctx.step('second', { retry: { maxAttempts: 1 } }, () => isRepaired);
+    await out.write(worked ? 'worked' : 'did not work');
+    await out.write('over');
+    if (!worked) await ctx.step('fail', { retry: { maxAttempts: 1 } }, () => Promise.reject(new Error('not yet')));
+    await out.close();
+  }
+}
+
+describe('streams', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(closeApplications);
+  afterAll(() => database.drop());
+
+  const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
+    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired], options);
+
+  it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
+    const { client } = await start();
+    expect(await client.execute(BeyondLimits)).toEqual(['PAYLOAD_TOO_LARGE', 'SERIALIZATION', 'written', 'STREAM_LIMIT', 'STREAM_LIMIT']);
+  });
+
+  it('take nothing from a body whose attempt is over', async () => {
+    const { client } = await start();
+    const handle = await client.start(WritesLate);
+    await handle.result();
+    await expect(kept!.write('too late')).rejects.toMatchObject({ code: 'STREAM_CLOSED' });
+    expect(await client.streams(handle.runId)).toMatchObject([{ name: 'default', length: 1 }]);
+  });
+
+  it('have all chunks when the result of the step, or of the run, is there', async () => {
+    const { client } = await start();
+    const handle = await client.start(Hurries, 3_000);
+    await handle.result();
+    for (const name of ['body', 'run']) {
+      const values: unknown[] = [];
+      for await (const value of handle.stream(name)) values.push(value);
+      expect(values).toEqual(Array.from({ length: 3_000 }, (_, index) => index));
+    }
+  });
+
+  it('replace the chunks of run() and of repeated steps when an operator retries the run', async () => {
+    const { client } = await start();
+    const handle = await client.start(Repaired);
+    await expect(handle.result()).rejects.toMatchObject({ name: 'WorkflowFailedError' });
+    isRepaired = true;
+    await client.retry(handle.runId, { fromStep: 'second' });
+    await handle.result();
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['first', 'begins', 'worked', 'over']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
+  });
+
+  it('make a writer wait while a megabyte is not stored yet', async () => {
+    const { client } = await start();
+    const waited = await client.execute(Floods, 30);
+    expect(waited.slice(0, 10)).toEqual(Array(10).fill(false));
+    expect(waited).toContain(true);
+  });
+
+  it('are encrypted by the payload codec', async () => {
+    const codec = new EncryptedPayloads(new Map([['key', randomBytes(32)]]), 'key');
+    const { client } = await start({ worker: {}, payloads: { codec } });
+    const handle = await client.start(Numbers);
+    await handle.signal(next, -4711);
+    await handle.result();
+    const [row] = await database.query<{ data: unknown }>('SELECT data FROM durable.workflow_stream_chunks WHERE run_id = $1', [
+      handle.runId,
+    ]);
+    expect(row!.data).toMatchObject({ $durable: 'encoded' });
+    for await (const value of handle.stream()) expect(value).toBe(-4711);
+  });
+
+  it.each([
+    ['by notifications', {}],
+    ['by polling', { listen: false }],
+  ])('reach a reader in another process %s, and a reader that stops frees everything', async (_, options) => {
+    const writer = await start({ worker: {}, ...options });
+    const reader = await start({ worker: false, ...options });
+    const handle = await writer.client.start(Numbers);
+    const far = reader.client.getHandle(Numbers, handle.runId);
+    const slow = far.stream<number>()[Symbol.asyncIterator]();
+    const fast = far.stream<number>()[Symbol.asyncIterator]();
+    for (let number = 1; number <= 5; number++) {
+      const value = fast.next();
+      await handle.signal(next, number);
+      expect(await value).toEqual({ done: false, value: number });
+    }
+    expect(await slow.next()).toEqual({ done: false, value: 1 });
+    const pending = fast.next();
+    await fast.return!();
+    expect(await pending).toEqual({ done: true, value: undefined });
+    await handle.signal(next, -1);
+    const rest: number[] = [];
+    for (let result = await slow.next(); !result.done; result = await slow.next()) rest.push(result.value);
+    expect(rest).toEqual([2, 3, 4, 5, -1]);
+  });
+
+  it('reject the readers that wait when the application closes', async () => {
+    const { client, close } = await start();
+    const handle = await client.start(Numbers);
+    const reader = handle.stream()[Symbol.asyncIterator]();
+    const waiting = reader.next();
+    const rejected = expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
+    await waitFor(async () => (await handle.status()) !== 'pending');
+    await close();
+    await rejected;
+  });
+});

@@ -1,0 +1,169 @@
+import { request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { Injectable, type CanActivate, type ExecutionContext, type INestApplication } from '@nestjs/common';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+
+import { currentStep, defineSignal, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
+import type { WorkflowRuntime } from '../../../src/host/runtime.js';
+import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
+import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { createHttpApplication, httpPlatforms } from '../../support/http-platforms.js';
+import { waitFor } from '../../support/wait.js';
+
+const more = defineSignal<string>('more');
+
+/** Writes what it is sent until it is sent `stop`. */
+@Workflow({ name: 'repeats' })
+class Repeats {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const out = ctx.stream('answer');
+    for (let word = ''; ;) {
+      word = await ctx.waitForSignal(more);
+      if (word === 'stop') return;
+      await ctx.step('say', () => currentStep().stream('answer').write({ word }));
+      await out.write(word);
+    }
+  }
+}
+
+@Injectable()
+class UserGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, string | undefined> }>();
+    return headers['authorization'] === 'of a user';
+  }
+}
+
+// A connection that stays open would delay the close of the application.
+const USER = { authorization: 'of a user', connection: 'close' };
+
+for (const [platform, describePlatform] of httpPlatforms) {
+  describePlatform(`the endpoint for streams on ${platform}`, () => {
+    let database: TestDatabase;
+    let app: INestApplication;
+    let client: WorkflowClient;
+    let url: string;
+    beforeAll(async () => {
+      database = await createTestDatabase();
+    });
+    afterEach(closeApplications);
+    afterAll(() => database.drop());
+
+    const boot = async (streams: { guards: never[] | (typeof UserGuard)[] } | false): Promise<void> => {
+      class AppModule {}
+      const module = {
+        module: AppModule,
+        imports: [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url }, http: { streams } })],
+        providers: [Repeats],
+      };
+      app = await createHttpApplication(platform, module, { logger: false });
+      closeLater(app);
+      await app.listen(0, '127.0.0.1');
+      client = app.get(WorkflowClient);
+      url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}/workflow/runs`;
+    };
+    const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+      fetch(`${url}/${path}`, { headers: { ...USER, ...headers } });
+    const events = { accept: 'text/event-stream' };
+
+    /** Reads until the text has been received, or until the end. */
+    const until = async (reader: ReadableStreamDefaultReader<Uint8Array>, text?: string): Promise<string> => {
+      let received = '';
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return received;
+        received += Buffer.from(value).toString();
+        if (text !== undefined && received.includes(text)) return received;
+      }
+    };
+
+    it('is closed by default, and admits only what its guards admit', async () => {
+      await boot(false);
+      const { runId } = await client.start(Repeats);
+      expect((await get(`${runId}/streams/answer`, events)).status).toBe(404);
+      await client.cancel(runId);
+      await closeApplications();
+      await boot({ guards: [UserGuard] });
+      expect((await get(`${runId}/streams/answer`, { ...events, authorization: 'none' })).status).toBe(403);
+      expect((await get(`nobody/streams/answer`, events)).status).toBe(404);
+      expect((await get(`${runId}/streams/answer`, { ...events, 'last-event-id': 'x' })).status).toBe(400);
+      expect((await get(`${runId}/streams/answer?startIndex=x`)).status).toBe(400);
+      expect((await get(`${runId}/streams/answer?limit=501`)).status).toBe(400);
+    });
+
+    it('sends events as they come, continues by Last-Event-ID, and answers 204 after the end', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Repeats);
+      const path = `${handle.runId}/streams/answer`;
+      const first = await get(path, events);
+      expect(first.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
+      expect(first.headers.get('cache-control')).toContain('no-transform');
+      expect(first.headers.get('x-accel-buffering')).toBe('no');
+      const reader = first.body!.getReader();
+      await handle.signal(more, 'one');
+      expect(await until(reader, '"one"\n')).toBe('retry: 1000\n\nid: 0\ndata: {"word":"one"}\n\nid: 1\ndata: "one"\n\n');
+      await reader.cancel();
+      await handle.signal(more, 'two');
+      const second = (await get(path, { ...events, 'last-event-id': '1' })).body!.getReader();
+      expect(await until(second, '"two"\n')).toBe('retry: 1000\n\nid: 2\ndata: {"word":"two"}\n\nid: 3\ndata: "two"\n\n');
+      await handle.signal(more, 'stop');
+      const end = 'event: end\nid: 4-end\ndata: {"state":"completed"}\n\n';
+      expect(await until(second)).toBe(end);
+      expect(await until((await get(`${path}?lastEventId=3`, events)).body!.getReader())).toBe(`retry: 1000\n\n${end}`);
+      expect((await get(path, { ...events, 'last-event-id': '4-end' })).status).toBe(204);
+    });
+
+    it('sends pages as JSON, and 304 while nothing has changed', async () => {
+      await boot({ guards: [] });
+      const handle = await client.start(Repeats);
+      const path = `${handle.runId}/streams/answer`;
+      expect(await (await get(path, { accept: 'application/json' })).json()).toEqual({ events: [], next: 0, length: 0, state: 'open' });
+      await handle.signal(more, 'one');
+      await waitFor(async () => (await client.streams(handle.runId))[0]?.length === 2);
+      const page = await get(`${path}?startIndex=-1`);
+      expect(await page.json()).toEqual({ events: [{ type: 'chunk', index: 1, value: 'one' }], next: 2, length: 2, state: 'open' });
+      const etag = page.headers.get('etag')!;
+      expect((await get(`${path}?startIndex=2`, { 'if-none-match': etag })).status).toBe(304);
+      await handle.signal(more, 'stop');
+      await handle.result();
+      const last = await get(`${path}?startIndex=0&limit=1`, { 'if-none-match': etag });
+      expect(await last.json()).toEqual({
+        events: [{ type: 'chunk', index: 0, value: { word: 'one' }, stepKey: 'say', attempt: 1 }],
+        next: 1,
+        length: 2,
+        state: 'completed',
+      });
+    });
+
+    it('ends open responses when the application closes, and frees what a client leaves', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Repeats);
+      const { streams } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+      const left = request(`${url}/${handle.runId}/streams/answer`, { headers: { ...USER, ...events } }).end();
+      left.on('error', () => undefined);
+      const kept = (await get(`${handle.runId}/streams/answer`, events)).body!.getReader();
+      await waitFor(() => streams.size === 2);
+      left.destroy();
+      await waitFor(() => streams.size === 1);
+      await until(kept, 'retry');
+      const ended = until(kept);
+      await app.close();
+      expect(await ended).toBe('');
+      expect(streams.size).toBe(0);
+    });
+
+    it('refuses options without guards', () => {
+      const http = { streams: true } as never;
+      expect(() => WorkflowModule.forRoot({ http })).toThrow('http.streams must be false, or an object that names its guards');
+    });
+
+    it('is refused twice under one path', async () => {
+      const connection = { url: database.url };
+      const http = { streams: { guards: [] } };
+      const imports = [WorkflowModule.forRoot({ connection, http }), WorkflowModule.forRoot({ name: 'other', connection, http })];
+      await expect(bootApplication({ imports })).rejects.toThrow('two WorkflowModules have endpoints under "workflow"');
+    });
+  });
+}
