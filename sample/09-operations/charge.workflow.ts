@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { NonRetryableError, Step, Workflow, currentStep, type WorkflowContext } from 'nestjs-durable';
+import { Step, Workflow, currentStep, type WorkflowContext } from 'nestjs-durable';
 
 /** A card processor that refuses some currencies until an operator has mended its configuration. */
 @Injectable()
@@ -7,7 +7,7 @@ export class CardProcessor {
   readonly supported = new Set(['EUR']);
 
   charge(currency: string, cents: number, idempotencyKey: string): string {
-    if (!this.supported.has(currency)) throw new NonRetryableError(`the processor does not support ${currency}`);
+    if (!this.supported.has(currency)) throw new Error(`the processor does not support ${currency}`);
     return `${cents} ${currency} charged (${idempotencyKey.length > 0 ? 'once' : 'unsafe'})`;
   }
 }
@@ -20,7 +20,8 @@ export class ChargeWorkflow {
     return this.charge(payment.currency, payment.cents);
   }
 
-  @Step()
+  // Another attempt would get the same answer.
+  @Step({ retry: { maxAttempts: 1 } })
   async charge(currency: string, cents: number): Promise<string> {
     return this.processor.charge(currency, cents, currentStep().idempotencyKey);
   }

@@ -37,7 +37,7 @@ describe('an application whose database is away while it boots', () => {
   const listen = (): void => {
     warnings = [];
     jest.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => {
-      if (String(message).includes('database')) warnings.push(String(message));
+      if (String(message).startsWith('database:')) warnings.push(String(message));
     });
   };
   const boot = (url = proxy.url) => {
@@ -58,7 +58,7 @@ describe('an application whose database is away while it boots', () => {
     proxy.refuse();
     const booting = boot();
     await waitFor(() => warnings.length >= 2);
-    expect(warnings[0]).toMatch(/^database: unreachable: .*; trying again for \d+ s$/);
+    expect(warnings[0]).toMatch(/^database: unreachable: .*; trying again for \d+ s \[database-unreachable\]$/);
     proxy.restore();
     const module = await booting;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
