@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Step, Workflow, currentStep, type WorkflowContext } from 'nestjs-durable';
 
-/** A card processor that refuses some currencies until an operator has mended its configuration. */
+/** A card processor that refuses some currencies until an operator has fixed its configuration. */
 @Injectable()
 export class CardProcessor {
   readonly supported = new Set(['EUR']);

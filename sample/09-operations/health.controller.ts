@@ -13,10 +13,20 @@ export class HealthController {
   @Get('ready')
   @HealthCheck()
   ready(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.durable.isHealthy('workflows', { maxDatabaseLatency: '2s' })]);
+  }
+
+  /**
+   * State of the queues, for a monitor. No load balancer asks for it, because all processes would
+   * fail at the same time.
+   */
+  @Get('queues')
+  @HealthCheck()
+  queues(): Promise<HealthCheckResult> {
     return this.health.check([() => this.durable.isHealthy('workflows', { maxOldestDueAge: '1 minute', maxUnregistered: 0 })]);
   }
 
-  /** Liveness: asks no database, because a restart of this process mends no database. */
+  /** Liveness: asks no database, because a restart of this process fixes no database. */
   @Get('live')
   @HealthCheck()
   live(): Promise<HealthCheckResult> {

@@ -47,6 +47,7 @@ async function evening(databaseUrl: string): Promise<void> {
     console.log('\nReadiness and metrics');
     const { status, info } = (await (await fetch(`${url}/health/ready`)).json()) as { status: string; info: object };
     console.log(`  GET /health/ready: ${status}, ${JSON.stringify(info)}`);
+    console.log(`  GET /health/queues: ${(await fetch(`${url}/health/queues`)).status}`);
     console.log(`  GET /workflow/metrics without the token: ${(await fetch(`${url}/workflow/metrics`)).status}`);
     const headers = { authorization: `Bearer ${SCRAPE_TOKEN}` };
     const metrics = await (await fetch(`${url}/workflow/metrics`, { headers })).text();

@@ -63,6 +63,7 @@ export function createListenerDelivery(
       const tags = { runEvent: event.event, runId: event.runId };
       await client.start(workflowOf(listener), event, { id: idOf(listener, event), queue, tags, manager: 'none' });
     },
+    metrics: runtime.metrics,
     // With a codec, error messages must not appear in the log in plain text.
     warn: (code, message, error, fields) =>
       runtime.warn(code, message, settings.codec && error instanceof Error ? error.name : error, fields),

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { within } from '../core/async.js';
 import type { Warn } from '../core/log-fields.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { outside } from '../core/outside.js';
 import { setTimeout } from '../core/timers.js';
 import type { Payloads } from '../core/payloads.js';
@@ -48,6 +49,7 @@ export interface ListenerDeliveryOptions {
   readonly stopTimeoutMs: number;
   /** Starts the run that calls a durable listener. Has no effect if the run exists. */
   readonly startRun: (listener: RunListener, event: AnyRunEvent) => Promise<void>;
+  readonly metrics: DurableMetrics;
   readonly warn: Warn;
   readonly failed: (error: unknown) => void;
 }
@@ -75,6 +77,7 @@ export class ListenerDelivery extends BackgroundService {
   ) {
     super();
     this.listeners = new Map(listeners.map((listener) => [listener.key, listener]));
+    options.metrics.expectListeners(listeners.map(({ name }) => name));
   }
 
   /** Announces the listeners of this process, so that every process records their events. */
@@ -153,7 +156,10 @@ export class ListenerDelivery extends BackgroundService {
     try {
       // The attempts before this one may have ended with their processes.
       if (listener.delivery === 'in process' && taken.attempt > MAX_ATTEMPTS) this.giveUp(taken, listener, undefined);
-      else await this.hand(toRunEvent(taken, this.options.payloads), listener);
+      else {
+        await this.hand(toRunEvent(taken, this.options.payloads), listener);
+        this.options.metrics.listenerCalled(listener.name, 'completed');
+      }
       this.called.push(taken);
     } catch (error) {
       await this.failedCall(taken, listener, error);
@@ -173,6 +179,7 @@ export class ListenerDelivery extends BackgroundService {
 
   private async failedCall(taken: TakenEvent, listener: RunListener, error: unknown): Promise<void> {
     const { attempt, runId, event } = taken;
+    this.options.metrics.listenerCalled(listener.name, 'failed');
     const isDurable = listener.delivery === 'durable';
     const pauseMs = isDurable ? START_PAUSE_MS : RETRY_PAUSES_MS[attempt - 1];
     if (pauseMs === undefined) {
@@ -180,7 +187,7 @@ export class ListenerDelivery extends BackgroundService {
       this.called.push(taken);
       return;
     }
-    const fields = { workflow: taken.facts.workflow, runId, attempt, maxAttempts: MAX_ATTEMPTS };
+    const fields = { workflow: taken.facts.workflow, runId, attempt, ...(isDurable ? {} : { maxAttempts: MAX_ATTEMPTS }) };
     const what = isDurable ? 'could not start the run that calls' : 'failed';
     const subject = isDurable ? `${what} ${listener.name}` : `${listener.name} ${what}`;
     this.options.warn('listener-failed', `listeners: ${subject} on ${event}`, error, fields);
@@ -194,7 +201,8 @@ export class ListenerDelivery extends BackgroundService {
   }
 
   private giveUp(taken: TakenEvent, { name }: RunListener, error: unknown): void {
-    const fields = { workflow: taken.facts.workflow, runId: taken.runId, attempt: MAX_ATTEMPTS };
+    this.options.metrics.listenerDropped(name);
+    const fields = { workflow: taken.facts.workflow, runId: taken.runId, attempt: MAX_ATTEMPTS, maxAttempts: MAX_ATTEMPTS };
     this.options.warn(
       'listener-gave-up',
       `listeners: ${name} gets no further call with this ${taken.event}: ${MAX_ATTEMPTS} attempts failed`,

@@ -74,7 +74,7 @@ describe('the retention sweep', () => {
     class Counting extends Database {
       override async query<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
         const rows = await super.query<Row>(statement, values);
-        if (statement.name === 'durable_delete_unlocked_runs') deleted.push(...rows.map(([id]) => id as string));
+        if (statement.name === 'durable_expire_runs') deleted.push(...rows.map(([id]) => id as string));
         return rows;
       }
     }
@@ -96,7 +96,7 @@ describe('the retention sweep', () => {
     class Stopping extends Database {
       override async query<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
         const rows = await super.query<Row>(statement, values);
-        if (statement.name === 'durable_delete_unlocked_runs') stopping.abort();
+        if (statement.name === 'durable_expire_runs') stopping.abort();
         return rows;
       }
     }

@@ -5,7 +5,7 @@ import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { changeNamed } from '../store/many-runs.js';
 import { deleteTrees } from '../store/run-deletion.js';
-import { deleteRuns, DELETION } from '../store/sql/delete-runs.js';
+import { DELETION, expireRuns } from '../store/sql/delete-runs.js';
 import { SCAN_START, scanExpired, SCANNED_RUNS } from '../store/sql/expired-runs.js';
 import { endRetentionTurn, recordRetention, takeRetentionTurn } from '../store/sql/retention-turn.js';
 import { findTrees, type TreeRoot, type TreeRun } from '../store/sql/run-trees.js';
@@ -102,10 +102,9 @@ export class RetentionSweep implements Sweep {
   private async deleteUnlessRefused(runs: readonly TreeRun[]): Promise<string[]> {
     const byId = new Map(runs.map((run) => [run.id, run]));
     return changeNamed(this.database, DELETION, [...byId.keys()].sort(), (ids) =>
-      deleteRuns(
+      expireRuns(
         this.database,
         ids.map((id) => byId.get(id)!),
-        'leave out',
       ),
     );
   }

@@ -289,7 +289,7 @@ describe('listeners of several processes', () => {
       }
     }
     const count = (name: string): number => calls.filter((each) => each === name).length;
-    await boot(Broken);
+    const { client } = await boot(Broken);
     await waitFor(async () => {
       await executing.client.execute(Pays, {});
       return count('sound') > 0;
@@ -303,6 +303,17 @@ describe('listeners of several processes', () => {
     };
     await waitFor(again, { message: () => `the last attempt, after ${count('broken')}`, timeoutMs: 30_000 });
     expect(count('broken')).toBe(5 * count('sound'));
+    const sample = async (metric: string): Promise<number> =>
+      Number(
+        (await client.metrics())
+          .split('\n')
+          .find((line) => line.startsWith(metric))!
+          .split(' ')[1],
+      );
+    expect(await sample('nestjs_durable_listener_calls_total{listener="Broken.broken",outcome="failed"}')).toBe(count('broken'));
+    expect(await sample('nestjs_durable_listener_calls_total{listener="Broken.broken",outcome="completed"}')).toBe(0);
+    expect(await sample('nestjs_durable_listener_calls_total{listener="Broken.sound",outcome="completed"}')).toBe(count('sound'));
+    expect(await sample('nestjs_durable_listener_dropped_total{listener="Broken.broken"}')).toBe(count('sound'));
     failures = count('broken') + 1;
     const before = count('sound');
     await executing.client.execute(Pays, {});

@@ -53,6 +53,7 @@ describe('the samples', () => {
     const printed = await play('sample/09-operations/main.ts');
     expect(printed.match(/ {2}charge: .* does not support CHF/g)).toHaveLength(2);
     expect(printed).toContain('GET /health/ready: ok');
+    expect(printed).toContain('GET /health/queues: 200');
     expect(printed).toContain('GET /workflow/metrics without the token: 403');
     expect(printed).toContain('nestjs_durable_runs_ended_total{workflow="charge",status="failed"} 2');
     expect(printed).toContain('2 runs retried, and all are completed');

@@ -76,6 +76,21 @@ export class DurableMetrics {
   private readonly messages = this.counter('qstash.messages', '{message}', 'Wake-ups published to QStash', ['outcome'], 0);
   private readonly deliveries = this.counter('qstash.deliveries', '{delivery}', 'Deliveries from QStash', ['outcome'], 0);
 
+  private readonly listenerCalls = this.counter(
+    'listener.calls',
+    '{call}',
+    'Calls of listeners; for a durable listener, starts of the run that calls it',
+    ['listener', 'outcome'],
+    1,
+  );
+  private readonly listenerDrops = this.counter(
+    'listener.dropped',
+    '{event}',
+    'Events dropped after the last failed call of a listener',
+    ['listener'],
+    1,
+  );
+
   /** Notes that this process created a run. */
   runStarted(workflow: string): void {
     this.starts.cell(workflow).add();
@@ -140,6 +155,24 @@ export class DurableMetrics {
 
   delivered(outcome: string): void {
     this.deliveries.cell(outcome).add();
+  }
+
+  /** Notes a call of a listener. */
+  listenerCalled(listener: string, outcome: 'completed' | 'failed'): void {
+    this.listenerCalls.cell(listener, outcome).add();
+  }
+
+  /** Notes an event for which a listener gets no further call. */
+  listenerDropped(listener: string): void {
+    this.listenerDrops.cell(listener).add();
+  }
+
+  /** Shows the counters of these listeners, with the value 0. */
+  expectListeners(names: Iterable<string>): void {
+    for (const name of names) {
+      this.listenerDrops.cell(name);
+      for (const outcome of ['completed', 'failed']) this.listenerCalls.cell(name, outcome);
+    }
   }
 
   /**

@@ -49,7 +49,7 @@ describe('the documented commands', () => {
 
   it('are executed: every example of the help and of the documents ends with exit code 0', async () => {
     const inHelp = COMMANDS.flatMap(({ examples }) => examples);
-    const inDocuments = [...(await documented('docs/cli.md')), ...(await documented('docs/operations.md'))];
+    const inDocuments = (await Promise.all(['docs/cli.md', 'docs/operations.md', 'README.md'].map(documented))).flat();
     expect(inHelp.filter((example) => !inDocuments.includes(example))).toEqual([]);
     const failed: unknown[] = [];
     for (const line of new Set([...inHelp, ...inDocuments])) {

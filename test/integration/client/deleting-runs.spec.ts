@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Injectable } from '@nestjs/common';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { defineSignal, NonRetryableError, Workflow, type WorkflowContext } from '../../../src/index.js';
+import { defineSignal, NonRetryableError, OnRunEvent, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
-import { startApplication, type TestApplication } from '../../support/application.js';
+import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
 
@@ -34,6 +35,20 @@ class Parent {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
     return (await ctx.start(Patient)).runId;
   }
+}
+
+/** Completes at once. */
+@Workflow({ name: 'quick' })
+class Quick {
+  async run(): Promise<string> {
+    return 'done';
+  }
+}
+
+@Injectable()
+class Ear {
+  @OnRunEvent('run.completed', { workflow: Quick })
+  onCompleted(): void {}
 }
 
 /** Reads the SQL from docs/operations.md. */
@@ -76,7 +91,7 @@ describe('the documented SQL that deletes runs', () => {
   };
 
   it('names every table that has rows of runs', () => {
-    for (const table of RUN_TABLES) expect(sql).toContain(`DELETE FROM durable.${table} t USING doomed`);
+    for (const table of [...RUN_TABLES, 'workflow_run_events']) expect(sql).toContain(`DELETE FROM durable.${table} t USING doomed`);
   });
 
   it('removes runs that ended more than 90 days ago with all their rows, and keeps the other runs', async () => {
@@ -129,5 +144,56 @@ describe('the documented SQL that deletes runs', () => {
       await app.client.signal(id, go, 3);
       await waitFor(async () => ['completed', 'failed'].includes(await app.client.status(id)), { message: id });
     }
+  });
+});
+
+describe('events of deleted runs', () => {
+  let database: TestDatabase;
+  let app: TestApplication;
+  beforeEach(async () => {
+    database = await createTestDatabase();
+    // The listener is known, and no process is left that has the listener.
+    await (await startApplication(database.url, [Quick, Ear])).close();
+  });
+  afterEach(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+
+  const events = (): Promise<{ run_id: string }[]> => database.query('SELECT run_id FROM durable.workflow_run_events ORDER BY run_id');
+  const run = async (...ids: string[]): Promise<void> => {
+    for (const id of ids) await app.client.execute(Quick, undefined, { id, tags: { day: 'today' } });
+    await waitFor(async () => (await events()).length === ids.length);
+  };
+
+  it('go with runs that the client deletes, alone or in bulk', async () => {
+    app = await startApplication(database.url, [Quick]);
+    await run('a', 'b', 'c');
+    await app.client.delete('a', { reason: 'erasure' });
+    expect(await events()).toEqual([{ run_id: 'b' }, { run_id: 'c' }]);
+    const { token } = await app.client.bulk.delete({ filter: { tags: { day: 'today' } }, dryRun: true });
+    await app.client.bulk.delete({ token });
+    await waitFor(async () => (await app.client.bulk.status(token)).state === 'completed');
+    expect(await events()).toEqual([]);
+  });
+
+  it('go with runs that the documented SQL deletes', async () => {
+    app = await startApplication(database.url, [Quick]);
+    await run('a');
+    await database.query(`UPDATE durable.workflow_runs SET finished_at = finished_at - interval '91 days'`);
+    expect(await database.query(await documentedSql())).toEqual([{ deleted: '1' }]);
+    expect(await events()).toEqual([]);
+  });
+
+  it('stay after retention, until the listener has received them', async () => {
+    app = await startApplication(database.url, [Quick], { retention: { completed: '1 minute' } });
+    await run('a');
+    await database.query(
+      `UPDATE durable.workflow_runs SET created_at = created_at - interval '1 day', finished_at = finished_at - interval '1 day'`,
+    );
+    await waitFor(async () => (await app.client.count({})) === 0, { timeoutMs: 30_000 });
+    expect(await events()).toEqual([{ run_id: 'a' }]);
+    await startApplication(database.url, [Quick, Ear]);
+    await waitFor(async () => (await events()).length === 0);
   });
 });

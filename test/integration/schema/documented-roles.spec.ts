@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 
 import { migrationSql, WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
@@ -13,23 +14,25 @@ import { StepsWorkflow, workflows } from '../../matrix/workflows.js';
 
 /** Suffix that keeps role names unique, because all tests share one server. */
 const suffix = `_${randomBytes(6).toString('hex')}`;
-const ROLES = ['durable_migrator', 'durable_app', 'durable_reader'] as const;
+const ROLES = ['durable_migrator', 'durable_app', 'durable_reader', 'durable_auditor'] as const;
 
 /** The SQL of docs/operations.md, with the suffix on the names of the roles. */
 async function documentedSql(): Promise<string[]> {
   const text = await readFile('docs/operations.md', 'utf8');
   const section = /^## Roles and rights$([\s\S]*?)^## /m.exec(text)![1]!;
-  return [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, sql]) => sql!.replaceAll(/durable_(migrator|app|reader)/g, `$&${suffix}`));
+  return [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, sql]) =>
+    sql!.replaceAll(/durable_(migrator|app|reader|auditor)/g, `$&${suffix}`),
+  );
 }
 
 describe('the roles of docs/operations.md', () => {
   let database: TestDatabase;
-  let revoke = '';
+  let auditor = '';
   beforeAll(async () => {
     database = await createTestDatabase();
     const [create, ...rest] = await documentedSql();
     expect(rest).toHaveLength(1);
-    revoke = rest[0]!;
+    auditor = rest[0]!;
     await database.query(create!);
   });
   afterEach(closeApplications);
@@ -73,7 +76,6 @@ describe('the roles of docs/operations.md', () => {
   });
 
   it('allow the reader to read, and to write nothing', async () => {
-    await database.query(revoke);
     const module = await boot('durable_reader', { autoMigrate: false, worker: false });
     const client = module.get(WorkflowClient);
 
@@ -93,6 +95,34 @@ describe('the roles of docs/operations.md', () => {
     await expect(client.start(StepsWorkflow, {}, { id: 'by-a-reader' })).rejects.toThrow(/permission denied/);
     await expect(client.cancel(runId)).rejects.toThrow(/permission denied/);
     await expect(client.count({ name: 'steps', status: 'pending' })).resolves.toBe(0);
+  });
+
+  it('show the auditor what has happened to a run, and no token of a hook', async () => {
+    await database.query(auditor);
+    const tokens = await database.query<{ token: string }>(`SELECT output ->> 'token' AS token FROM durable.workflow_steps
+      WHERE run_id = 'waits' AND step_key LIKE 'hook%' AND kind = 'step'`);
+    expect(tokens).toEqual([{ token: expect.stringMatching(/^token-of.+/) }]);
+    const url = new URL(database.url);
+    url.username = `durable_auditor${suffix}`;
+    url.password = 'change-me';
+    const client = new pg.Client({ connectionString: url.href });
+    await client.connect();
+    try {
+      const columns = 'at, kind, step_key, name, attempt, epoch';
+      const { rows } = await client.query<{ kind: string; name: string | null }>(
+        `SELECT ${columns} FROM durable.workflow_history WHERE run_id = 'waits' ORDER BY at, rank, number`,
+      );
+      expect(rows.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['run_created', 'hook_created', 'run_completed']));
+      expect(JSON.stringify(rows)).not.toContain(tokens[0]!.token);
+      for (const column of ['output', 'error', 'data', '*'])
+        await expect(client.query(`SELECT ${column} FROM durable.workflow_history`)).rejects.toThrow(/permission denied/);
+      const tables = await database.query<{ name: string }>(`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'durable'`);
+      expect(tables.length).toBeGreaterThan(10);
+      for (const { name } of tables) await expect(client.query(`SELECT * FROM durable.${name}`)).rejects.toThrow(/permission denied/);
+    } finally {
+      await client.end();
+    }
+    await expect(boot('durable_auditor', { autoMigrate: false, worker: false })).rejects.toThrow(/permission denied/);
   });
 
   it('get an error that names the missing rights when the tables were made by hand', async () => {
