@@ -83,8 +83,7 @@ export class RetentionSweep implements Sweep {
   private async delete(roots: readonly TreeRoot[], rules: RetentionRules, signal: AbortSignal): Promise<ReadonlySet<string>> {
     if (roots.length === 0 || signal.aborted) return new Set();
     const { database } = this;
-    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> =>
-      this.paced(signal, () => findTrees(database, from, { of: 'run', rules }));
+    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> => this.paced(signal, () => findTrees(database, from, rules));
     const remove = async (runs: readonly TreeRun[]): Promise<string[]> =>
       signal.aborted ? [] : this.paced(signal, () => this.deleteUnlessRefused(runs));
     return (await deleteTrees(roots, { find, remove })).deleted;

@@ -35,6 +35,16 @@ export async function deleteTrees(roots: readonly TreeRoot[], steps: DeletionSte
       await deleteFound(runs, steps, result);
       return result;
     }
+    if (roots.length > 1 && roots.some(({ ways }) => ways === 'both')) {
+      // Two roots may be runs of one chain, which they follow in opposite directions. The deletion
+      // of a part of one root would cut off the other from runs between them.
+      for (const root of roots) {
+        const { deleted, incomplete } = await deleteTrees([root], steps);
+        for (const id of deleted) result.deleted.add(id);
+        for (const id of incomplete) result.incomplete.add(id);
+      }
+      return result;
+    }
     // There are more runs than one query returns. Delete the lowest of these with all below them,
     // then look again.
     const lowest = Math.max(...runs.map(({ depth }) => depth));
