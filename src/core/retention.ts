@@ -111,7 +111,15 @@ export function shortestRetention({ workflows, others }: RetentionRules): number
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
-/** True when some runs are to be deleted. */
-export function isRetentionUsed(configuration: RetentionConfiguration): boolean {
+/** True when a process deletes runs, by the rules that it has itself. */
+export function deletesRuns(configuration: RetentionConfiguration): boolean {
   return shortestRetention(combineRules(configuration, {})) !== undefined;
+}
+
+/**
+ * True when the module or a class has a retention. A class may only keep its runs: other processes
+ * must know of this rule.
+ */
+export function isRetentionUsed(configuration: RetentionConfiguration): boolean {
+  return deletesRuns(configuration) || Object.keys(ownRules(configuration)).length > 0;
 }
