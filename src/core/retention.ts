@@ -21,11 +21,16 @@ export interface RetentionOptions<Time extends ConfiguredDuration = Duration> {
   cancelled?: Time;
 }
 
-/** Milliseconds after which ended runs are deleted, by status. A missing status is kept. */
-export type RetentionRule = Readonly<Partial<Record<keyof RetentionOptions, number>>>;
+/**
+ * Milliseconds after which ended runs are deleted, by status. A missing status is kept. With `keep`
+ * the rule has no status, and a run also stays when its parent is deleted.
+ */
+export type RetentionRule = Readonly<Partial<Record<keyof RetentionOptions, number>> & { keep?: true }>;
 
 /** Statuses that a retention may name. */
 const RETENTION_STATUSES = ['completed', 'failed', 'cancelled'] as const;
+
+const KEEP: RetentionRule = { keep: true };
 
 /** Retention of the runs of one version of a workflow. */
 export interface WorkflowRetention {
@@ -76,11 +81,11 @@ function retentionKey({ name, version }: Pick<WorkflowRetention, 'name' | 'versi
   return `${name}\n${version}`;
 }
 
-/** Rules that classes have of their own, by `retentionKey`. An empty rule keeps all runs. */
+/** Rules that classes have of their own, by `retentionKey`. */
 export function ownRules({ general, workflows }: RetentionConfiguration): Record<string, RetentionRule> {
   return Object.fromEntries(
     workflows.flatMap(({ own, ...workflow }) =>
-      own === undefined ? [] : [[retentionKey(workflow), own === 'keep' ? {} : { ...general, ...own }] as const],
+      own === undefined ? [] : [[retentionKey(workflow), own === 'keep' ? KEEP : { ...general, ...own }] as const],
     ),
   );
 }
@@ -98,6 +103,7 @@ export function combineRules(configuration: RetentionConfiguration, recorded: Re
 }
 
 function longer(one: RetentionRule, other: RetentionRule): RetentionRule {
+  if (one.keep || other.keep) return KEEP;
   const both = RETENTION_STATUSES.flatMap((status) => {
     const times = [one[status], other[status]];
     return times.includes(undefined) ? [] : [[status, Math.max(...(times as number[]))] as const];
@@ -107,7 +113,8 @@ function longer(one: RetentionRule, other: RetentionRule): RetentionRule {
 
 /** Returns the shortest time of all rules in milliseconds. Undefined when they keep all runs. */
 export function shortestRetention({ workflows, others }: RetentionRules): number | undefined {
-  const times = [others, ...Object.values(workflows)].flatMap((rule) => Object.values(rule));
+  const rules = [others, ...Object.values(workflows)];
+  const times = rules.flatMap((rule) => RETENTION_STATUSES.flatMap((status) => rule[status] ?? []));
   return times.length === 0 ? undefined : Math.min(...times);
 }
 

@@ -34,8 +34,8 @@ export interface WorkflowOptions {
   timeout?: Duration;
   /**
    * Time after which ended runs of the workflow are deleted. A status that is missing here has the
-   * time of the module's `retention`. `false` keeps all runs of the workflow. (default: the
-   * module's `retention`)
+   * time of the module's `retention`. `false` keeps all runs of the workflow, also when retention
+   * deletes their parents. (default: the module's `retention`)
    */
   retention?: RetentionOptions | false;
   /**

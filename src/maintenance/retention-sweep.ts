@@ -1,6 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
-import { combineRules, deletesRuns, ownRules, shortestRetention, type RetentionConfiguration, type RetentionRules } from '../core/retention.js';
+import {
+  combineRules,
+  deletesRuns,
+  ownRules,
+  shortestRetention,
+  type RetentionConfiguration,
+  type RetentionRules,
+} from '../core/retention.js';
 import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { changeNamed } from '../store/many-runs.js';
