@@ -8,7 +8,7 @@ import type { EndedLife } from './delete-runs.js';
 import { chainHasEndedSql, goesWithParentSql } from './retention-conditions.js';
 import { TERMINAL } from './run-status.js';
 
-/** Maximum number of runs that `findTrees` returns. */
+/** Maximum number of runs that `findTrees` returns in addition to the roots. */
 export const MAX_TREE_RUNS = 5_000;
 
 /**
@@ -67,7 +67,7 @@ function treesSql(schema: string, mayGo: string, belongs: string): string {
     (${select(`'forward'`, `id = t.continued_as AND t.ways IN ('both', 'forward') AND coalesce(r.chain_nonce, r.start_nonce) = t.chain_nonce AND ${hasEnded}`)} LIMIT 1)
   ) AS n WHERE t.depth < ${MAX_DEPTH}
 )
-SELECT root, id, start_nonce::text, epoch, history_bytes::float8, depth, ways FROM tree LIMIT ${MAX_TREE_RUNS}`;
+SELECT root, id, start_nonce::text, epoch, history_bytes::float8, depth, ways FROM tree LIMIT ${MAX_TREE_RUNS} + cardinality($1::text[])`;
 }
 
 const TREES: Statement = { name: 'durable_find_trees', text: (schema) => treesSql(schema, chainHasEndedSql(schema, 'r'), 'true') };
@@ -85,8 +85,8 @@ const EXPIRED_TREES: Statement = {
 export type TreeRoot = Pick<EndedLife, 'id'> & Partial<EndedLife & Pick<TreeRun, 'ways'>>;
 
 /**
- * Finds runs and the ended runs below them, at most `MAX_TREE_RUNS`. A root that has not ended is
- * not among them.
+ * Finds runs and the ended runs below them, the nearest generations first, at most `MAX_TREE_RUNS`
+ * in addition to the roots. A root that has not ended is not among them.
  *
  * @param rules rules that decide which children are deleted with their parent. Undefined selects
  *   all ended children
