@@ -52,7 +52,10 @@ export interface RetentionConfiguration {
 
 /** Rules by which a process judges runs. */
 export interface RetentionRules {
-  /** Rules of workflows, by `retentionKey`. They replace `others`. */
+  /**
+   * Rules of workflows, by `retentionKey`, and of their other versions, by `versionsKey`. They
+   * replace `others`.
+   */
   readonly workflows: Readonly<Record<string, RetentionRule>>;
   /** Rule of all other workflows. */
   readonly others: RetentionRule;
@@ -81,6 +84,16 @@ function retentionKey({ name, version }: Pick<WorkflowRetention, 'name' | 'versi
   return `${name}\n${version}`;
 }
 
+/**
+ * Key in `RetentionRules.workflows` for the versions of a workflow that have no rule. SQL builds
+ * the same key.
+ *
+ * @param key key of any version of the workflow
+ */
+function versionsKey(key: string): string {
+  return key.slice(0, key.lastIndexOf('\n') + 1);
+}
+
 /** Rules that classes have of their own, by `retentionKey`. */
 export function ownRules({ general, workflows }: RetentionConfiguration): Record<string, RetentionRule> {
   return Object.fromEntries(
@@ -93,13 +106,20 @@ export function ownRules({ general, workflows }: RetentionConfiguration): Record
 /**
  * Combines the rules that a process knows with those that other processes have recorded for their
  * workflows. A process must not delete runs that another process keeps. So for a workflow that this
- * process does not have, the longer of the general rule and the recorded rule counts.
+ * process does not have, the longer of the general rule and the recorded rule counts. For a version
+ * with neither a class nor a recorded rule, the longest of the general rule and the rules of the
+ * other versions counts.
  */
 export function combineRules(configuration: RetentionConfiguration, recorded: Readonly<Record<string, RetentionRule>>): RetentionRules {
   const { general, workflows } = configuration;
+  const own = ownRules(configuration);
   const known = Object.fromEntries(workflows.map((workflow) => [retentionKey(workflow), general]));
   const foreign = Object.fromEntries(Object.entries(recorded).map(([key, rule]) => [key, longer(general, rule)]));
-  return { workflows: { ...foreign, ...known, ...ownRules(configuration) }, others: general };
+  const versions: Record<string, RetentionRule> = {};
+  for (const [key, rule] of Object.entries({ ...foreign, ...own })) {
+    versions[versionsKey(key)] = longer(versions[versionsKey(key)] ?? general, rule);
+  }
+  return { workflows: { ...versions, ...foreign, ...known, ...own }, others: general };
 }
 
 function longer(one: RetentionRule, other: RetentionRule): RetentionRule {

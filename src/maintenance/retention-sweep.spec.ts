@@ -126,6 +126,24 @@ describe('the retention sweep', () => {
     expect((await progress()).pause).toBeGreaterThan(50);
   });
 
+  it('judges a version without a class by the longest rule of the other versions', async () => {
+    await insert('audit', 3, 'completed', 5);
+    await insert('payment', 3, 'completed', 5);
+    await insert('brief', 3, 'completed', 0.5);
+    await insert('ended', 3, 'completed', 5);
+    const configuration: RetentionConfiguration = {
+      general: { completed: DAY_MS },
+      workflows: [
+        { name: 'payment', version: 2, own: { completed: 2 * DAY_MS } },
+        { name: 'payment', version: 3, own: { completed: 10 * DAY_MS } },
+        { name: 'brief', version: 2, own: { completed: 60_000 } },
+      ],
+    };
+    await fixture.admin.query(`INSERT INTO durable.workflow_retention (workflows) VALUES ('{"audit\\n7": {"keep": true}}')`);
+    await new RetentionSweep(database, configuration).run(active);
+    expect(await left()).toEqual({ audit: 3, payment: 3, brief: 3 });
+  });
+
   it('continues after its row was deleted by hand', async () => {
     const sweep = new RetentionSweep(database, GENERAL);
     await sweep.run(active);

@@ -9,9 +9,10 @@ export interface RuleParameters {
   readonly others: string;
 }
 
-/** Builds SQL for the rule of a run. */
+/** Builds SQL for the rule of a run: of its version, of its other versions, or the general one. */
 function ruleSql(run: string, { workflows, others }: RuleParameters): string {
-  return `coalesce(${workflows}::jsonb -> (${run}.name || E'\\n' || ${run}.version), ${others}::jsonb)`;
+  const versions = `${run}.name || E'\\n'`;
+  return `coalesce(${workflows}::jsonb -> (${versions} || ${run}.version), ${workflows}::jsonb -> (${versions}), ${others}::jsonb)`;
 }
 
 /**
