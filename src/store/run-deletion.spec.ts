@@ -46,4 +46,21 @@ describe('the deletion of large families', () => {
     expect(deleted.size).toBe(2 * children + 1);
     expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_runs LIMIT 1')).toEqual([]);
   });
+
+  it('ends when the parents of runs form a circle, because ids were used again', async () => {
+    await fixture.admin.query(
+      `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, finished_at, start_nonce, input, parent_run_id)
+      SELECT id, 'order', 1, 'default', 'completed', now(), now(), 1, '{}', parent FROM (VALUES ('a', 'b'), ('b', 'a'), ('c', 'b')) AS circle(id, parent)`,
+    );
+    let queries = 0;
+    const { deleted, incomplete } = await deleteTrees([{ id: 'a' }], {
+      find: (roots) => {
+        expect(++queries).toBeLessThan(10);
+        return findTrees(database, roots);
+      },
+      remove: (runs) => deleteRuns(database, runs, 'leave out'),
+    });
+    expect(incomplete.size).toBe(0);
+    expect([...deleted].sort()).toEqual(['a', 'b', 'c']);
+  });
 });

@@ -44,7 +44,8 @@ const COLUMNS = 'id, start_nonce, epoch, history_bytes, continued_as, continued_
 
 /**
  * Finds runs and the ended runs below them. A run that has not ended is not returned, and neither
- * are the runs below it. `$4` adds other runs of the chain of each root.
+ * are the runs below it. `$4` adds other runs of the chain of each root. The walk ends where it
+ * comes back to its root: parents form a circle when the ids of deleted runs were used again.
  *
  * @param mayGo condition for the roots (alias `r`)
  * @param belongs condition for the runs (alias `r`) below a root
@@ -60,7 +61,7 @@ function treesSql(schema: string, mayGo: string, belongs: string): string {
   ) AS r
   UNION ALL
   SELECT t.root, t.depth + 1, n.* FROM tree t CROSS JOIN LATERAL (
-    (${select(`'none'`, `parent_run_id = t.id AND ${hasEnded} AND ${belongs}`)} OFFSET 0)
+    (${select(`'none'`, `parent_run_id = t.id AND id <> t.root AND ${hasEnded} AND ${belongs}`)} OFFSET 0)
     UNION ALL
     (${select(`'back'`, `id = t.continued_from AND t.ways IN ('both', 'back') AND coalesce(r.chain_nonce, r.start_nonce) = t.chain_nonce AND ${hasEnded}`)} LIMIT 1)
     UNION ALL
