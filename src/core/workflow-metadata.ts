@@ -34,8 +34,9 @@ export interface WorkflowOptions {
   timeout?: Duration;
   /**
    * Time after which ended runs of the workflow are deleted. A status that is missing here has the
-   * time of the module's `retention`. `false` keeps all runs of the workflow. (default: the
-   * module's `retention`)
+   * time of the module's `retention`. `false` keeps all runs of the workflow, also when retention
+   * deletes their parents. Runs of a version that has no class and no recorded rule are kept for
+   * the longest time of the other versions and the module. (default: the module's `retention`)
    */
   retention?: RetentionOptions | false;
   /**

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
 import type { RetentionConfiguration } from '../core/retention.js';
+import { HostRetention } from '../host/host-retention.js';
 import { Database, type Statement } from '../store/database.js';
 import { SCANNED_RUNS } from '../store/sql/expired-runs.js';
 import { RetentionSweep } from './retention-sweep.js';
@@ -112,6 +113,35 @@ describe('the retention sweep', () => {
     expect((await progress()).pause).toBeLessThanOrEqual(0);
     await new RetentionSweep(database, GENERAL).run(active);
     expect(await left()).toEqual({});
+  });
+
+  it('keeps the runs of a class whose process deletes nothing itself', async () => {
+    await insert('audit', 5, 'completed', 5);
+    await insert('ended', 5, 'completed', 5);
+    const keeping = new HostRetention({});
+    keeping.workflows = [{ name: 'audit', version: 1, own: 'keep' }];
+    await new RetentionSweep(database, keeping.ifUsed!).run(active);
+    await new RetentionSweep(database, GENERAL).run(active);
+    expect(await left()).toEqual({ audit: 5 });
+    expect((await progress()).pause).toBeGreaterThan(50);
+  });
+
+  it('judges a version without a class by the longest rule of the other versions', async () => {
+    await insert('audit', 3, 'completed', 5);
+    await insert('payment', 3, 'completed', 5);
+    await insert('brief', 3, 'completed', 0.5);
+    await insert('ended', 3, 'completed', 5);
+    const configuration: RetentionConfiguration = {
+      general: { completed: DAY_MS },
+      workflows: [
+        { name: 'payment', version: 2, own: { completed: 2 * DAY_MS } },
+        { name: 'payment', version: 3, own: { completed: 10 * DAY_MS } },
+        { name: 'brief', version: 2, own: { completed: 60_000 } },
+      ],
+    };
+    await fixture.admin.query(`INSERT INTO durable.workflow_retention (workflows) VALUES ('{"audit\\n7": {"keep": true}}')`);
+    await new RetentionSweep(database, configuration).run(active);
+    expect(await left()).toEqual({ audit: 3, payment: 3, brief: 3 });
   });
 
   it('continues after its row was deleted by hand', async () => {

@@ -1,6 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
-import { combineRules, ownRules, shortestRetention, type RetentionConfiguration, type RetentionRules } from '../core/retention.js';
+import {
+  combineRules,
+  deletesRuns,
+  ownRules,
+  shortestRetention,
+  type RetentionConfiguration,
+  type RetentionRules,
+} from '../core/retention.js';
 import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { changeNamed } from '../store/many-runs.js';
@@ -36,7 +43,8 @@ const PAUSE_PER_RUN_LEFT_MS = 0.2;
 /**
  * Deletes ended runs whose retention has passed. The runs are read in rounds, in the order of their
  * creation. One process at a time reads the next runs, and any process may continue after it. Two
- * processes at the same time would do no harm.
+ * processes at the same time would do no harm. A process that has only rules to keep runs records
+ * them, and deletes nothing.
  */
 export class RetentionSweep implements Sweep {
   readonly failure = 'sweep: could not delete runs whose retention has passed';
@@ -55,6 +63,8 @@ export class RetentionSweep implements Sweep {
   async run(signal: AbortSignal): Promise<number | undefined> {
     const { database, configuration } = this;
     if (!this.isRecorded) await recordRetention(database, ownRules(configuration));
+    // A process that only keeps runs takes no turn: it would end the round of those that delete.
+    if (!deletesRuns(configuration)) return undefined;
     const turn = await takeRetentionTurn(database, LEASE_MS);
     // Without a turn, record the rules again next time: the row may have been deleted by hand.
     this.isRecorded = turn !== undefined;
@@ -83,8 +93,7 @@ export class RetentionSweep implements Sweep {
   private async delete(roots: readonly TreeRoot[], rules: RetentionRules, signal: AbortSignal): Promise<ReadonlySet<string>> {
     if (roots.length === 0 || signal.aborted) return new Set();
     const { database } = this;
-    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> =>
-      this.paced(signal, () => findTrees(database, from, { of: 'run', rules }));
+    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> => this.paced(signal, () => findTrees(database, from, rules));
     const remove = async (runs: readonly TreeRun[]): Promise<string[]> =>
       signal.aborted ? [] : this.paced(signal, () => this.deleteUnlessRefused(runs));
     return (await deleteTrees(roots, { find, remove })).deleted;

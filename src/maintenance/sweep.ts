@@ -32,7 +32,7 @@ export interface SweepDependencies {
   readonly notifier: RunNotifier;
   readonly notices: RunNotices;
   readonly metrics: DurableMetrics;
-  /** Undefined when no run is to be deleted. */
+  /** Undefined when neither the module nor a class has a retention. */
   readonly retention: RetentionConfiguration | undefined;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;

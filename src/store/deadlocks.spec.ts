@@ -108,7 +108,6 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
         const found = await findTrees(
           database,
           some.map((id) => ({ id })),
-          { of: 'run' },
         );
         const gone = await deleteRuns(database, found, 'leave out');
         deletions += gone.length;

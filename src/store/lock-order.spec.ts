@@ -142,7 +142,6 @@ describe('the lock order of statements', () => {
       const lives = await findTrees(
         brisk,
         REVERSED.map((id) => ({ id })),
-        { of: 'run' },
       );
       const look = async (): Promise<void> => expect(await free(REVERSED)).toEqual([]);
       // The deletion waits for a row of the run log, and has locked the runs before.

@@ -6,7 +6,7 @@ const MAX_CHUNK_BYTES = 8 << 20;
 
 /** Statements with which runs are found and deleted. */
 export interface DeletionSteps {
-  /** Finds runs and the ended runs below them, at most `MAX_TREE_RUNS`. */
+  /** Finds runs and the ended runs below them, at most `MAX_TREE_RUNS` besides the roots. */
   find(roots: readonly TreeRoot[]): Promise<readonly TreeRun[]>;
   /** Deletes runs, and returns the ids of those that were deleted. */
   remove(runs: readonly TreeRun[]): Promise<readonly string[]>;
@@ -31,14 +31,26 @@ export async function deleteTrees(roots: readonly TreeRoot[], steps: DeletionSte
   for (;;) {
     const runs = await steps.find(roots);
     for (const { root } of runs) result.found.add(root);
-    if (runs.length < MAX_TREE_RUNS) {
+    if (runs.length < MAX_TREE_RUNS + roots.length) {
       await deleteFound(runs, steps, result);
       return result;
     }
-    // There are more runs than one query returns. Delete the lowest of these with all below them,
-    // then look again.
+    if (roots.length > 1 && roots.some(({ ways }) => ways === 'both')) {
+      // Two roots may be runs of one chain, which they follow in opposite directions. The deletion
+      // of a part of one root would cut off the other from runs between them.
+      for (const root of roots) {
+        const { deleted, incomplete } = await deleteTrees([root], steps);
+        for (const id of deleted) result.deleted.add(id);
+        for (const id of incomplete) result.incomplete.add(id);
+      }
+      return result;
+    }
+    // There are more runs than one query returns. Delete one generation with all below it, then
+    // look again. Of the lowest generation, the query may return only a few runs. So the part is
+    // the generation above it.
     const lowest = Math.max(...runs.map(({ depth }) => depth));
-    const part = runs.filter(({ depth }) => depth === lowest);
+    const partDepth = Math.max(lowest - 1, 1);
+    const part = runs.filter(({ depth }) => depth === partDepth);
     const below = await deleteTrees(part, steps);
     for (const id of below.deleted) result.deleted.add(id);
     if (part.every(({ id }) => below.deleted.has(id))) continue;

@@ -19,9 +19,9 @@ export async function deleteAllOrNone(
 ): Promise<Deletion> {
   await client.query('SAVEPOINT durable_deletion');
   const deletion = await deleteTrees(
-    ids.map((id) => ({ id })),
+    ids.map((id) => ({ id, ways: 'both' })),
     {
-      find: (roots) => findTrees(database, roots, { of: 'whole chain' }, client),
+      find: (roots) => findTrees(database, roots, undefined, client),
       remove: (runs) => deleteRuns(database, runs, whereLocked, client),
     },
   );

@@ -46,6 +46,7 @@ class Parent {
     await ctx.invoke(Plain, 'completes', { id: `${ctx.runId}/plain` });
     await ctx.invoke(Middle, undefined, { id: `${ctx.runId}/middle` });
     await ctx.invoke(Lasting, undefined, { id: `${ctx.runId}/lasting` });
+    await ctx.invoke(Eternal, undefined, { id: `${ctx.runId}/eternal` });
     await ctx.start(Patient, undefined, { id: `${ctx.runId}/patient` });
   }
 }
@@ -184,6 +185,7 @@ describe('deleting ended runs', () => {
     expect(await idsOf()).toEqual(
       expect.arrayContaining([
         'old-parent/lasting',
+        'old-parent/eternal',
         'old-parent/patient',
         'old-active',
         'old-active/plain',
@@ -224,7 +226,7 @@ describe('deleting ended runs', () => {
     await ended('family/patient');
     await client.delete('family/patient');
     await client.execute(Parent, undefined, { id: 'family', resultTimeout: '30s' });
-    expect((await client.describe('family')).children).toHaveLength(4);
+    expect((await client.describe('family')).children).toHaveLength(5);
   });
 
   it('client.delete removes a whole chain by any of its ids, once its last run has ended', async () => {
@@ -264,8 +266,8 @@ describe('deleting ended runs', () => {
       waitFor(async () => ((await client.bulk.status(token)).state === 'completed' ? client.bulk.status(token) : undefined), {
         timeoutMs: 30_000,
       });
-    // Each family has five ended runs. The chain has not ended.
-    expect(await done(first.token)).toMatchObject({ kind: 'delete', done: 15, skipped: 1, locked: 0 });
+    // Each family has six ended runs. The chain has not ended.
+    expect(await done(first.token)).toMatchObject({ kind: 'delete', done: 18, skipped: 1, locked: 0 });
     expect((await idsOf()).filter((id) => /^erased-\d/.test(id)).sort()).toEqual([0, 1, 2].map((n) => `erased-${n}/patient`));
 
     const end = await client.bulk.terminate({ filter: { tags }, dryRun: true });

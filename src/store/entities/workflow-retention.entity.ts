@@ -11,11 +11,11 @@ export class WorkflowRetentionProgress {
   id!: number;
 
   /**
-   * Retention of workflow classes, in milliseconds by status. The keys are the name and the version
-   * of a workflow, separated by a line break.
+   * Retention of workflow classes, in milliseconds by status, or `keep`. The keys are the name and
+   * the version of a workflow, separated by a line break.
    */
   @Column({ type: 'jsonb' })
-  workflows!: Record<string, { completed?: number; failed?: number; cancelled?: number }>;
+  workflows!: Record<string, { completed?: number; failed?: number; cancelled?: number; keep?: true }>;
 
   /** Time when a process may read and delete the next runs. */
   @Column({ name: 'next_at', type: 'timestamptz' })

@@ -9,15 +9,20 @@ export interface RuleParameters {
   readonly others: string;
 }
 
+/** Builds SQL for the rule of a run: of its version, of its other versions, or the general one. */
+function ruleSql(run: string, { workflows, others }: RuleParameters): string {
+  const versions = `${run}.name || E'\\n'`;
+  return `coalesce(${workflows}::jsonb -> (${versions} || ${run}.version), ${workflows}::jsonb -> (${versions}), ${others}::jsonb)`;
+}
+
 /**
  * Builds SQL for the moment before which a run with this status must have ended to be deleted. NULL
  * when runs like this one are kept.
  *
  * @param run alias of the row
  */
-function cutoffSql(run: string, { workflows, others }: RuleParameters): string {
-  const rule = `coalesce(${workflows}::jsonb -> (${run}.name || E'\\n' || ${run}.version), ${others}::jsonb)`;
-  return `now() - (${rule} ->> ${run}.status)::float8 * interval '1 millisecond'`;
+function cutoffSql(run: string, rules: RuleParameters): string {
+  return `now() - (${ruleSql(run, rules)} ->> ${run}.status)::float8 * interval '1 millisecond'`;
 }
 
 /** Builds a condition that is true when the run has the tag `keep: 'true'`. */
@@ -63,12 +68,13 @@ export function isDeletedByRetentionSql(schema: string, run: string, rules: Rule
 
 /**
  * Builds a condition that is true when a run may be deleted together with its parent: it has no
- * longer retention of its own, and no tag keeps it.
+ * longer retention of its own, and neither its class nor a tag keeps it.
  *
  * @param run alias of the row
  */
 export function goesWithParentSql(schema: string, run: string, rules: RuleParameters): string {
-  return `coalesce(${run}.finished_at < ${cutoffSql(run, rules)}, true) AND NOT (${isKeptSql(schema, run)})`;
+  const isKeptByClass = `${ruleSql(run, rules)} ->> 'keep' IS NOT NULL`;
+  return `coalesce(${run}.finished_at < ${cutoffSql(run, rules)}, true) AND NOT (${isKeptByClass}) AND NOT (${isKeptSql(schema, run)})`;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { EndedLife } from './delete-runs.js';
 import { chainHasEndedSql, goesWithParentSql } from './retention-conditions.js';
 import { TERMINAL } from './run-status.js';
 
-/** Maximum number of runs that `findTrees` returns. */
+/** Maximum number of runs that `findTrees` returns in addition to the roots. */
 export const MAX_TREE_RUNS = 5_000;
 
 /**
@@ -16,6 +16,12 @@ export const MAX_TREE_RUNS = 5_000;
  * form a circle.
  */
 const MAX_DEPTH = 100_000;
+
+/**
+ * Directions in which the chain of a run is to be followed: to the runs that it continues (`back`)
+ * and to those that continue it (`forward`).
+ */
+export type ChainWays = 'both' | 'back' | 'forward' | 'none';
 
 /** An ended run that is to be deleted, or an ended run below it. */
 export interface TreeRun extends EndedLife {
@@ -25,6 +31,7 @@ export interface TreeRun extends EndedLife {
   readonly depth: number;
   /** Bytes of the run's recorded history. */
   readonly bytes: number;
+  readonly ways: ChainWays;
 }
 
 /**
@@ -37,7 +44,8 @@ const COLUMNS = 'id, start_nonce, epoch, history_bytes, continued_as, continued_
 
 /**
  * Finds runs and the ended runs below them. A run that has not ended is not returned, and neither
- * are the runs below it. `$4` adds the other runs of the chain of each root.
+ * are the runs below it. `$4` adds other runs of the chain of each root. The walk ends where it
+ * comes back to its root: parents form a circle when the ids of deleted runs were used again.
  *
  * @param mayGo condition for the roots (alias `r`)
  * @param belongs condition for the runs (alias `r`) below a root
@@ -48,19 +56,19 @@ function treesSql(schema: string, mayGo: string, belongs: string): string {
     `SELECT ${COLUMNS}, ${ways} AS ways FROM ${schema}.workflow_runs r WHERE ${condition}`;
   return `WITH RECURSIVE tree AS (
   SELECT x.id AS root, 0 AS depth, r.*
-  FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[])) AS x(id, nonce, epoch) CROSS JOIN LATERAL (
-    ${select(`CASE WHEN $4::boolean THEN 'both' ELSE 'none' END`, `id = x.id AND (x.epoch = ${ANY_LIFE} OR (start_nonce = x.nonce AND epoch = x.epoch)) AND ${mayGo}`)} LIMIT 1
+  FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[]), (SELECT $4::text[])) AS x(id, nonce, epoch, ways) CROSS JOIN LATERAL (
+    ${select('x.ways', `id = x.id AND (x.epoch = ${ANY_LIFE} OR (start_nonce = x.nonce AND epoch = x.epoch)) AND ${mayGo}`)} LIMIT 1
   ) AS r
   UNION ALL
   SELECT t.root, t.depth + 1, n.* FROM tree t CROSS JOIN LATERAL (
-    (${select(`'none'`, `parent_run_id = t.id AND ${hasEnded} AND ${belongs}`)} OFFSET 0)
+    (${select(`'none'`, `parent_run_id = t.id AND id <> t.root AND ${hasEnded} AND ${belongs}`)} OFFSET 0)
     UNION ALL
     (${select(`'back'`, `id = t.continued_from AND t.ways IN ('both', 'back') AND coalesce(r.chain_nonce, r.start_nonce) = t.chain_nonce AND ${hasEnded}`)} LIMIT 1)
     UNION ALL
     (${select(`'forward'`, `id = t.continued_as AND t.ways IN ('both', 'forward') AND coalesce(r.chain_nonce, r.start_nonce) = t.chain_nonce AND ${hasEnded}`)} LIMIT 1)
   ) AS n WHERE t.depth < ${MAX_DEPTH}
 )
-SELECT root, id, start_nonce::text, epoch, history_bytes::float8, depth FROM tree LIMIT ${MAX_TREE_RUNS}`;
+SELECT root, id, start_nonce::text, epoch, history_bytes::float8, depth, ways FROM tree LIMIT ${MAX_TREE_RUNS} + cardinality($1::text[])`;
 }
 
 const TREES: Statement = { name: 'durable_find_trees', text: (schema) => treesSql(schema, chainHasEndedSql(schema, 'r'), 'true') };
@@ -73,43 +81,33 @@ const EXPIRED_TREES: Statement = {
 
 /**
  * A run that is to be deleted. With `nonce` and `epoch`, only this life of the run. Without them,
- * whatever run has the id.
+ * whatever run has the id. With `ways`, also other runs of its chain. (default: `'none'`)
  */
-export type TreeRoot = Pick<EndedLife, 'id'> & Partial<EndedLife>;
-
-/** Selection of the runs that are deleted with a run. */
-export interface TreeSelection {
-  /**
-   * `whole chain` adds the other runs of the chain of each root. `run` adds none.
-   */
-  readonly of: 'whole chain' | 'run';
-  /**
-   * Rules that decide which children are deleted with their parent. Undefined selects all ended
-   * children.
-   */
-  readonly rules?: RetentionRules | undefined;
-}
+export type TreeRoot = Pick<EndedLife, 'id'> & Partial<EndedLife & Pick<TreeRun, 'ways'>>;
 
 /**
- * Finds runs and the ended runs below them, at most `MAX_TREE_RUNS`. A root that has not ended is
- * not among them.
+ * Finds runs and the ended runs below them, the nearest generations first, at most `MAX_TREE_RUNS`
+ * in addition to the roots. A root that has not ended is not among them.
+ *
+ * @param rules rules that decide which children are deleted with their parent. Undefined selects
+ *   all ended children
  */
 export async function findTrees(
   database: Database,
   roots: readonly TreeRoot[],
-  { of, rules }: TreeSelection,
+  rules?: RetentionRules,
   client?: ClientBase,
 ): Promise<TreeRun[]> {
-  type Row = [root: string, id: string, nonce: string, epoch: number, bytes: number, depth: number];
+  type Row = [root: string, id: string, nonce: string, epoch: number, bytes: number, depth: number, ways: ChainWays];
   const values: unknown[] = [
     roots.map(({ id }) => id),
     roots.map(({ nonce }) => nonce ?? '0'),
     roots.map(({ epoch }) => epoch ?? ANY_LIFE),
-    of === 'whole chain',
+    roots.map(({ ways }) => ways ?? 'none'),
   ];
   if (rules) values.push(JSON.stringify(rules.workflows), JSON.stringify(rules.others));
   const rows = await database.query<Row>(rules ? EXPIRED_TREES : TREES, values, client);
-  return rows.map(([root, id, nonce, epoch, bytes, depth]) => ({ root, id, nonce, epoch, bytes, depth }));
+  return rows.map(([root, id, nonce, epoch, bytes, depth, ways]) => ({ root, id, nonce, epoch, bytes, depth, ways }));
 }
 
 const READ: Statement = {

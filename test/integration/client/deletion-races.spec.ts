@@ -169,4 +169,18 @@ describe('deleting runs beside other changes of the same runs', () => {
     const rest = await database.query(`SELECT id FROM durable.workflow_runs WHERE id LIKE 'root%' ORDER BY id`);
     expect(rest.map(({ id }) => id)).toEqual(['root-a9-b7', 'root-a9-b7-c1', 'root-a9-b7-c2', 'root-a9-b7-c3']);
   });
+
+  it('deletes a chain of more runs than one query returns', async () => {
+    const { client } = app;
+    const id = 'chain';
+    await database.query(
+      `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, finished_at, start_nonce, chain_nonce, input, continued_from, continued_as)
+      SELECT $1 || CASE WHEN n > 1 THEN '-' || n ELSE '' END, 'quick', 1, 'default', 'completed', now(), now() - interval '1 minute', n, 1, '{}',
+        CASE n WHEN 1 THEN NULL WHEN 2 THEN $1 ELSE $1 || '-' || n - 1 END, CASE WHEN n < $2::int THEN $1 || '-' || n + 1 END
+      FROM generate_series(1, $2::int) AS n`,
+      [id, 5_100],
+    );
+    await client.delete(id);
+    expect(await database.query(`SELECT id FROM durable.workflow_runs WHERE id LIKE $1 || '%'`, [id])).toEqual([]);
+  });
 });
