@@ -96,4 +96,11 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
       { part: 'outbox', label: '', count: 0, ageSeconds: null },
     ]);
   });
+
+  it('counts the runs of the outbox that are still due', async () => {
+    await fixture.admin.query(`INSERT INTO durable.workflow_outbox (run_id, seq, attempts, next_at)
+      SELECT id, '1', 1, now() FROM unnest(ARRAY['due-1', 'due-2', 'running-1', 'ended', 'deleted']) AS id`);
+    const counts = await countForMetrics(open.database);
+    expect(counts.find(({ part }) => part === 'outbox')).toEqual({ part: 'outbox', label: '', count: 2, ageSeconds: expect.any(Number) });
+  });
 });
