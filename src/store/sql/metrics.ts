@@ -26,8 +26,8 @@ UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
   SELECT kind FROM ${schema}.workflow_waits ORDER BY run_id, step_key LIMIT ${COUNTED}
 ) AS w GROUP BY w.kind
 UNION ALL SELECT 'inbox', '', count(*)::float8, extract(epoch FROM now() - min(i.created_at))::float8 FROM (
-  SELECT created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
-) AS i
+  SELECT kind, created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
+) AS i WHERE i.kind <> 'pause'
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
