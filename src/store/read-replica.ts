@@ -123,15 +123,19 @@ export class ReadReplica {
 
   private async checkNow(): Promise<void> {
     if (this.closed) return;
-    const pools = this.pools ?? this.openPools();
+    let { pools } = this;
     try {
+      // Reads the files that the URL names, such as a root certificate, and may throw.
+      pools ??= this.openPools();
+      const { checks } = pools;
       const primary = await this.readPrimary();
-      const replica = await soon(readReplicationState((statement) => outside(() => pools.checks.query(statement.text('', ''), []))));
+      const replica = await soon(readReplicationState((statement) => outside(() => checks.query(statement.text('', ''), []))));
       checkReplica(replica, this.primary!);
       this.lag = lagOf(replica, primary);
       this.use(pools);
     } catch (error) {
-      this.giveUp(pools, error);
+      if (pools) this.giveUp(pools, error);
+      else this.lost(error);
     }
   }
 
@@ -180,6 +184,11 @@ export class ReadReplica {
   private giveUp(pools: Pools, error: unknown): void {
     if (!pools.isOpen) return;
     void closePools(pools);
+    this.lost(error);
+  }
+
+  /** Lets queries go to the primary, and determines when the replica is tried again. */
+  private lost(error: unknown): void {
     if (this.closed) return;
     this.pools = undefined;
     this.error = error;
