@@ -30,3 +30,12 @@ export function refineOutside(enterContext?: <T>(code: () => T) => T): void {
 export function outside<T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T {
   return enter(code, ...args);
 }
+
+/**
+ * Executes code of the application as `outside` does, but without what `refineOutside` has added.
+ * Otherwise spans of the application would be suppressed together with those of the module's own
+ * statements.
+ */
+export function outsideUnrefined<T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T {
+  return (original ?? enter)(code, ...args);
+}

@@ -81,7 +81,10 @@ export interface TracedRun {
   readonly traceContext: string | null;
 }
 
-/** Records what the module does as spans of a tracing system. */
+/**
+ * Records what the module does as spans of a tracing system. Only the given `work` throws: an error
+ * of the tracing system never reaches the caller, whose run must not depend on its spans.
+ */
 export interface Tracer {
   /**
    * Begins the span of a call that creates a run or sends a message, below the caller's span.

@@ -80,6 +80,7 @@ export const WARNING_CODES = [
   'streams-not-read',
   // Telemetry
   'metrics-not-exported',
+  'tracing-failed',
   // Hooks
   'hook-payload-dropped',
   'hook-payload-not-stored',

@@ -30,13 +30,13 @@ export async function createRuntime(
   settings: ModuleSettings,
   dataSource: DataSource | undefined,
 ): Promise<WorkflowRuntime> {
-  await detectTracing();
+  const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
+  await detectTracing(warn);
   const connection = await resolveConnection(settings, dataSource, process.env);
   const { schema, pooler } = settings;
   const openClients: OpenClients = new Set();
   const orm = createOrm(connection.settings, schema, pooler, openClients);
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
-  const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
   const metrics = new DurableMetrics();
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, metrics, warn));
   const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash);

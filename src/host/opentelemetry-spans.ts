@@ -1,7 +1,8 @@
-import type { Context, Link, Span, SpanContext, Tracer as OtelTracer } from '@opentelemetry/api';
+import type { Context, Link, Span, SpanContext } from '@opentelemetry/api';
 
 import type { OwnedRun } from '../core/run.js';
 import type { AttemptSpan, PassOutcomeName, PassSpan, SendSpan, TraceScope } from '../core/tracing.js';
+import type { GuardedSdk } from './opentelemetry-guard.js';
 import { errorTypeOf, passAttributes, startAttributes, stepAttributes, waitAttributes } from './span-attributes.js';
 import { fromStored, toStored } from './trace-context.js';
 
@@ -13,7 +14,7 @@ const MAX_LINKS = 128;
 /** Objects that all spans of a tracer share. */
 export interface Tracing {
   readonly api: Api;
-  readonly otel: OtelTracer;
+  readonly sdk: GuardedSdk;
   /** Spans of the passes that this process executes, by run id. */
   readonly passes: Map<string, OtelPassSpan>;
 }
@@ -53,12 +54,11 @@ class OtelScope implements TraceScope, Context {
 }
 
 /** Ends a span; an error sets its status. */
-export function endSpan({ SpanStatusCode }: Api, span: Span, error: unknown): void {
+export function endSpan({ api, sdk }: Tracing, span: Span, error: unknown): void {
   if (error !== undefined) {
-    span.setAttribute('error.type', errorTypeOf(error));
-    span.setStatus({ code: SpanStatusCode.ERROR });
+    sdk.change(() => span.setAttribute('error.type', errorTypeOf(error)).setStatus({ code: api.SpanStatusCode.ERROR }));
   }
-  span.end();
+  sdk.end(span);
 }
 
 /** Span of a call that creates a run or sends a message. */
@@ -68,7 +68,7 @@ export class OtelSendSpan extends OtelScope implements SendSpan {
   }
 
   end(error?: unknown): void {
-    endSpan(this.tracing.api, this.span, error);
+    endSpan(this.tracing, this.span, error);
   }
 }
 
@@ -80,19 +80,19 @@ class OtelAttemptSpan extends OtelScope implements AttemptSpan {
   }
 
   failed(error: unknown): void {
-    if (!this.hasEnded) this.span.setAttribute('nestjs_durable.step.outcome', 'failed');
-    this.end(error ?? 'no error');
+    this.end(error ?? 'no error', 'failed');
   }
 
   aborted(): void {
-    if (!this.hasEnded) this.span.setAttribute('nestjs_durable.step.outcome', 'aborted');
-    this.end(undefined);
+    this.end(undefined, 'aborted');
   }
 
-  private end(error: unknown): void {
+  private end(error: unknown, outcome?: 'failed' | 'aborted'): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    endSpan(this.tracing.api, this.span, error);
+    const { tracing, span } = this;
+    if (outcome) tracing.sdk.change(() => span.setAttribute('nestjs_durable.step.outcome', outcome));
+    endSpan(tracing, span, error);
   }
 }
 
@@ -137,13 +137,13 @@ export class OtelPassSpan extends OtelScope implements PassSpan {
   }
 
   static begin(tracing: Tracing, run: OwnedRun, links: Link[] | undefined): OtelPassSpan {
-    const { api, otel } = tracing;
+    const { api, sdk } = tracing;
     const { id, name, queue, version, epoch } = run;
     const origin = fromStored(api, run.traceContext);
     const parent = origin && api.trace.setSpanContext(api.ROOT_CONTEXT, origin);
     const attributes = passAttributes(id, epoch, name, version, queue);
     const options = { kind: api.SpanKind.CONSUMER, attributes, ...(links ? { links } : {}) };
-    const span = otel.startSpan(`process ${name}`, options, parent ?? api.ROOT_CONTEXT);
+    const span = sdk.startSpan(`process ${name}`, options, parent ?? api.ROOT_CONTEXT);
     return new OtelPassSpan(tracing, span, id, origin, parent);
   }
 
@@ -156,32 +156,35 @@ export class OtelPassSpan extends OtelScope implements PassSpan {
     if (!this.isRecording) return new UnrecordedAttempt(this);
     const attributes = stepAttributes(this.runId, stepKey, attempt);
     // The kind is INTERNAL, which is the default.
-    const span = this.tracing.otel.startSpan(`step ${name}`, { attributes }, this.parent ?? this);
+    const span = this.tracing.sdk.startSpan(`step ${name}`, { attributes }, this.parent ?? this);
     return new OtelAttemptSpan(this.tracing, span, this.tracing.api.ROOT_CONTEXT);
   }
 
   starts({ id, name }: { readonly id: string; readonly name: string }): string | null {
-    const { api, otel } = this.tracing;
+    const { api, sdk } = this.tracing;
     const options = { kind: api.SpanKind.PRODUCER, attributes: startAttributes('start', id, name) };
-    const span = otel.startSpan(`start ${name}`, options, this.parent ?? this);
-    span.end();
+    const span = sdk.startSpan(`start ${name}`, options, this.parent ?? this);
+    sdk.end(span);
     return toStored(api, span.spanContext());
   }
 
   waited(kind: string, stepKey: string, sender: string | null): void {
     const context = sender === null ? this.origin : fromStored(this.tracing.api, sender);
     if (!context || this.links++ >= MAX_LINKS) return;
-    this.span.addLink({ context, attributes: waitAttributes(kind, stepKey) });
+    this.tracing.sdk.change(() => this.span.addLink({ context, attributes: waitAttributes(kind, stepKey) }));
   }
 
   end(outcome: PassOutcomeName, errorType?: string): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    const { api, passes } = this.tracing;
+    const { tracing, span } = this;
+    const { api, sdk, passes } = tracing;
     if (passes.get(this.runId) === this) passes.delete(this.runId);
-    this.span.setAttribute('nestjs_durable.pass.outcome', outcome);
-    if (errorType !== undefined) this.span.setAttribute('error.type', errorType);
-    if (outcome === 'failed' || outcome === 'blocked') this.span.setStatus({ code: api.SpanStatusCode.ERROR });
-    this.span.end();
+    sdk.change(() => {
+      span.setAttribute('nestjs_durable.pass.outcome', outcome);
+      if (errorType !== undefined) span.setAttribute('error.type', errorType);
+      if (outcome === 'failed' || outcome === 'blocked') span.setStatus({ code: api.SpanStatusCode.ERROR });
+    });
+    sdk.end(span);
   }
 }

@@ -1,9 +1,11 @@
 import type { Attributes, Context, Link, SpanContext, SpanKind, SpanOptions } from '@opentelemetry/api';
 
+import type { Warn } from '../core/log-fields.js';
 import { refineOutside } from '../core/outside.js';
 import type { OwnedRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 import { useTracer, type PassSpan, type SendOperation, type SendSpan, type TracedRun, type Tracer } from '../core/tracing.js';
+import { GuardedSdk } from './opentelemetry-guard.js';
 import { endSpan, OtelPassSpan, OtelSendSpan, type Api, type Tracing } from './opentelemetry-spans.js';
 import {
   claimAttributes,
@@ -29,14 +31,16 @@ const MAX_BATCH_LINKS = 32;
 /**
  * Turns tracing on when the application has registered an SDK of OpenTelemetry, and off otherwise.
  * Called at the boot of each module: an SDK must be registered before.
+ *
+ * @param warn logs the first error that the SDK throws
  */
-export async function detectTracing(): Promise<void> {
+export async function detectTracing(warn: Warn): Promise<void> {
   const api = await loadApi();
   if (!api || !isRegistered(api)) {
     useTracer(undefined);
     return refineOutside();
   }
-  useTracer(new OpenTelemetryTracer(api));
+  useTracer(new OpenTelemetryTracer(api, warn));
   // The module's own statements would otherwise be traced as roots of their own, by
   // instrumentations of pg and HTTP.
   const suppressed = api.ROOT_CONTEXT.setValue(api.createContextKey(SUPPRESS), true);
@@ -68,8 +72,11 @@ class OpenTelemetryTracer implements Tracer {
   /** Key of the delivery's span in the context in which a push transport executes a run. */
   private readonly deliveryKey: symbol;
 
-  constructor(private readonly api: Api) {
-    this.tracing = { api, otel: api.trace.getTracer(SCOPE_NAME), passes: new Map() };
+  constructor(
+    private readonly api: Api,
+    warn: Warn,
+  ) {
+    this.tracing = { api, sdk: new GuardedSdk(api, api.trace.getTracer(SCOPE_NAME), warn), passes: new Map() };
     this.deliveryKey = api.createContextKey('nestjs-durable delivery');
   }
 
@@ -79,7 +86,7 @@ class OpenTelemetryTracer implements Tracer {
     const name = destination === undefined ? operation : `${operation} ${destination}`;
     const isMessage = operation === 'signal' || operation === 'hook';
     const attributes = (isMessage ? messageAttributes : startAttributes)(operation, runId, destination);
-    return new OtelSendSpan(tracing, tracing.otel.startSpan(name, { kind: api.SpanKind.PRODUCER, attributes }, parent), parent);
+    return new OtelSendSpan(tracing, tracing.sdk.startSpan(name, { kind: api.SpanKind.PRODUCER, attributes }, parent), parent);
   }
 
   pass(run: OwnedRun): PassSpan {
@@ -90,14 +97,15 @@ class OpenTelemetryTracer implements Tracer {
   claimed(runs: readonly OwnedRun[], since: number): void {
     const contexts = this.sampled(runs, ({ traceContext }) => fromStored(this.api, traceContext));
     const attributes = claimAttributes(runs.length);
-    this.batch('claim', contexts, this.api.SpanKind.CLIENT, attributes, since)?.end();
+    const span = this.batch('claim', contexts, this.api.SpanKind.CLIENT, attributes, since);
+    if (span) this.tracing.sdk.end(span);
   }
 
   flushed(entries: readonly { readonly transition: Transition }[], since: number, error?: unknown): void {
     const contexts = this.sampled(entries, ({ transition }) => this.contextOf(transition));
     const attributes = flushAttributes(entries.length);
     const span = this.batch('flush', contexts, this.api.SpanKind.CLIENT, attributes, since);
-    if (span) endSpan(this.api, span, error);
+    if (span) endSpan(this.tracing, span, error);
   }
 
   async publish<T>(system: string, runs: readonly TracedRun[], work: () => Promise<T>): Promise<T> {
@@ -117,7 +125,7 @@ class OpenTelemetryTracer implements Tracer {
     const { api } = this;
     const attributes = deliveryAttributes(system, runId, queue);
     const parent = this.requestContext(headers);
-    const span = this.tracing.otel.startSpan(`deliver ${queue}`, { kind: api.SpanKind.CONSUMER, attributes }, parent);
+    const span = this.tracing.sdk.startSpan(`deliver ${queue}`, { kind: api.SpanKind.CONSUMER, attributes }, parent);
     return this.execute(new OtelSendSpan(this.tracing, span, parent.setValue(this.deliveryKey, span.spanContext())), work);
   }
 
@@ -172,6 +180,6 @@ class OpenTelemetryTracer implements Tracer {
     const { trace, ROOT_CONTEXT } = this.api;
     const links: Link[] = others.map((context) => ({ context }));
     const options: SpanOptions = { kind, attributes, links, ...(startTime === undefined ? {} : { startTime }) };
-    return this.tracing.otel.startSpan(name, options, trace.setSpanContext(ROOT_CONTEXT, first));
+    return this.tracing.sdk.startSpan(name, options, trace.setSpanContext(ROOT_CONTEXT, first));
   }
 }

@@ -48,7 +48,10 @@ export class WorkerHosts {
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Reason why the runs in the database do not belong to this process. */
   private foreign: string | undefined;
-  /** True once the boot has decided that this process executes runs. */
+  /**
+   * True once the boot has decided that this process executes runs. A process that has only
+   * listeners has no worker.
+   */
   isExpected = false;
   private isStopped = false;
 
@@ -76,7 +79,7 @@ export class WorkerHosts {
    * @throws WorkflowConfigurationError, DatabaseUnavailableError
    */
   async startAtBoot(workflows: readonly FoundWorkflow[]): Promise<void> {
-    this.isExpected = true;
+    this.isExpected = this.needsHost(workflows);
     const { database, logger, settings } = this.runtime;
     const start = async (): Promise<void> => {
       try {
@@ -97,7 +100,7 @@ export class WorkerHosts {
    * start, but does not end the process.
    */
   async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
-    this.isExpected = true;
+    this.isExpected = this.needsHost(workflows);
     while (!this.isStopped) {
       try {
         return await this.start(workflows);
@@ -117,6 +120,15 @@ export class WorkerHosts {
     await Promise.all([this.polling?.stop(), this.push?.stop(), this.delivery?.stop()]);
   }
 
+  private needsPolling(workflows: readonly FoundWorkflow[]): boolean {
+    return this.runtime.settings.transport !== 'qstash' && workflows.length > 0;
+  }
+
+  private needsHost(workflows: readonly FoundWorkflow[]): boolean {
+    const { qstash, settings } = this.runtime;
+    return this.needsPolling(workflows) || (qstash !== undefined && settings.qstash !== undefined);
+  }
+
   private async start(workflows: readonly FoundWorkflow[]): Promise<void> {
     if (this.isStopped) return;
     const { runtime } = this;
@@ -130,7 +142,7 @@ export class WorkerHosts {
     const delivery = await this.announceListeners();
     // The application may be closed during each of these waits.
     if (this.isStopped) return;
-    if (settings.transport !== 'qstash' && workflows.length > 0) {
+    if (this.needsPolling(workflows)) {
       this.polling ??= new PollingHost(runtime, workflows, deployment.id);
       await this.polling.start();
     }

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { within } from '../core/async.js';
 import type { Warn } from '../core/log-fields.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
-import { outside } from '../core/outside.js';
+import { outsideUnrefined } from '../core/outside.js';
 import { setTimeout } from '../core/timers.js';
 import type { Payloads } from '../core/payloads.js';
 import type { AnyRunEvent, RunListener } from '../core/run-events.js';
@@ -173,7 +173,7 @@ export class ListenerDelivery extends BackgroundService {
 
   private async hand(event: AnyRunEvent, listener: RunListener): Promise<void> {
     if (listener.delivery === 'durable') return this.options.startRun(listener, event);
-    const called = outside(async () => void (await listener.call(event)));
+    const called = outsideUnrefined(async () => void (await listener.call(event)));
     if ((await within(CALL_TIMEOUT_MS, called)) === 'late') throw new Error(`did not return within ${CALL_TIMEOUT_MS / 1_000} s`);
   }
 

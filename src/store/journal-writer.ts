@@ -140,14 +140,13 @@ export class JournalWriter {
   private async flushRows(entries: readonly JournalEntry[], fence: SessionFence | null, rows: FlushRows): Promise<FlushResult> {
     if (!tracer) return flush(this.database, fence, rows);
     const since = Date.now();
-    try {
-      const result = await flush(this.database, fence, rows);
-      tracer?.flushed(entries, since);
-      return result;
-    } catch (error) {
+    const result = await flush(this.database, fence, rows).catch((error: unknown) => {
       tracer?.flushed(entries, since, error);
       throw error;
-    }
+    });
+    // Not part of what is tried above: the flush is committed, and must not be reported as failed.
+    tracer?.flushed(entries, since);
+    return result;
   }
 
   private withoutStale(entries: readonly JournalEntry[]): readonly JournalEntry[] {

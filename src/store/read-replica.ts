@@ -33,9 +33,15 @@ export interface ReplicaEvents {
   recovered(): void;
 }
 
-/** Connections to a replica: for queries, and for checks, which must not wait behind queries. */
+/**
+ * Connections to a replica. Short queries and checks have connections of their own, so that they do
+ * not wait behind counts and listings.
+ */
 interface Pools {
-  readonly queries: ReadingPool;
+  /** Connections for queries about many runs, which may take long. */
+  readonly long: ReadingPool;
+  /** Connection for queries about one run. */
+  readonly short: ReadingPool;
   readonly checks: ReadingPool;
   /**
    * Rejects every query when these connections are given up. A pool that is being closed would let
@@ -44,6 +50,9 @@ interface Pools {
   readonly gate: AbortGate;
   isOpen: boolean;
 }
+
+/** Kind of a query: `long` ones may visit many runs, `short` ones are about one run. */
+export type QueryLength = 'long' | 'short';
 
 const ignore = (): void => undefined;
 
@@ -77,17 +86,23 @@ export class ReadReplica {
   /**
    * Executes a query on the replica, or else on the primary.
    *
+   * @param length determines the connections that the query uses
    * @param onPrimary executes the same query on the primary
    * @throws QueryTimeoutError when the query takes too long on the replica, and the errors of
    *   `onPrimary`
    */
-  async query<Row extends unknown[]>(text: string, values: readonly unknown[], onPrimary: () => Promise<Row[]>): Promise<Row[]> {
+  async query<Row extends unknown[]>(
+    length: QueryLength,
+    text: string,
+    values: readonly unknown[],
+    onPrimary: () => Promise<Row[]>,
+  ): Promise<Row[]> {
     if (performance.now() >= this.nextCheckAt) void this.check();
     const { pools } = this;
     if (!pools) return onPrimary();
     const slow = setTimeout(() => void this.check(), SLOW_MS).unref();
     try {
-      return await pools.gate.until(outside(() => pools.queries.query<Row>(text, values)));
+      return await pools.gate.until(outside(() => pools[length].query<Row>(text, values)));
     } catch (error) {
       // The same query would take as long on the primary, and would delay the workers.
       if (error instanceof QueryTimeoutError) throw error;
@@ -123,15 +138,19 @@ export class ReadReplica {
 
   private async checkNow(): Promise<void> {
     if (this.closed) return;
-    const pools = this.pools ?? this.openPools();
+    let { pools } = this;
     try {
+      // Reads the files that the URL names, such as a root certificate, and may throw.
+      pools ??= this.openPools();
+      const { checks } = pools;
       const primary = await this.readPrimary();
-      const replica = await soon(readReplicationState((statement) => outside(() => pools.checks.query(statement.text('', ''), []))));
+      const replica = await soon(readReplicationState((statement) => outside(() => checks.query(statement.text('', ''), []))));
       checkReplica(replica, this.primary!);
       this.lag = lagOf(replica, primary);
       this.use(pools);
     } catch (error) {
-      this.giveUp(pools, error);
+      if (pools) this.giveUp(pools, error);
+      else this.lost(error);
     }
   }
 
@@ -158,7 +177,8 @@ export class ReadReplica {
       checkReplica(state, this.primary!);
     };
     this.opened = {
-      queries: this.database.readingPool(this.url, { verify }),
+      long: this.database.readingPool(this.url, { verify }),
+      short: this.database.readingPool(this.url, { verify, connections: 1 }),
       checks: this.database.readingPool(this.url, { timeoutMs: CHECK_MS, connections: 1 }),
       gate: new AbortGate(),
       isOpen: true,
@@ -180,6 +200,11 @@ export class ReadReplica {
   private giveUp(pools: Pools, error: unknown): void {
     if (!pools.isOpen) return;
     void closePools(pools);
+    this.lost(error);
+  }
+
+  /** Lets queries go to the primary, and determines when the replica is tried again. */
+  private lost(error: unknown): void {
     if (this.closed) return;
     this.pools = undefined;
     this.error = error;
@@ -198,8 +223,9 @@ export class ReadReplica {
  */
 export function throughReplica(database: Database, replica: ReadReplica): Database {
   const view = Object.create(database) as Database;
-  view.query = (statement, values) => replica.query(statement.text(database.schema, ''), values, () => database.query(statement, values));
-  view.read = (text, values) => replica.query(text, values, () => database.read(text, values));
+  view.query = (statement, values) =>
+    replica.query('short', statement.text(database.schema, ''), values, () => database.query(statement, values));
+  view.read = (text, values) => replica.query('long', text, values, () => database.read(text, values));
   return view;
 }
 
@@ -212,5 +238,5 @@ async function soon<T>(work: Promise<T>): Promise<T> {
 function closePools(pools: Pools): Promise<unknown> {
   pools.isOpen = false;
   pools.gate.abort(new Error('the read replica is no longer in use'));
-  return Promise.all([pools.queries.close(), pools.checks.close()]).catch(ignore);
+  return Promise.all([pools.long, pools.short, pools.checks].map((pool) => pool.close())).catch(ignore);
 }

@@ -59,6 +59,19 @@ describe('the reading pool', () => {
       ),
   );
 
+  it('reports the wait for a connection that other queries use as a timeout of the query', async () => {
+    // The check never ends, so that the only connection never becomes free.
+    const verify = (): Promise<void> => new Promise(() => {});
+    const settings = { connectionString: admin.url, application_name: 'questions' };
+    const pool = new ReadingPool(settings, undefined, { timeoutMs: 1, connections: 1, verify });
+    void pool.query('SELECT 1', []).catch(() => undefined);
+    const error = await pool.query('SELECT 2', []).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(QueryTimeoutError);
+    expect(error).toMatchObject({ timeoutMs: 5_001 });
+    void pool.close();
+    await waitFor(async () => (await connections()) === 0);
+  });
+
   it.each([undefined, 'transaction'] as const)('refuses writes (pooler: %s)', (pooler) =>
     withPool(
       undefined,

@@ -30,6 +30,9 @@ export interface ReadingPoolOptions {
   readonly verify?: (client: pg.PoolClient) => Promise<void>;
 }
 
+/** Message with which pg's pool rejects a caller that has waited too long for a free connection. */
+const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
+
 const ignore = (): void => undefined;
 
 /**
@@ -48,10 +51,13 @@ export class ReadingPool {
    */
   private readonly preamble: string | undefined;
   private readonly timeoutMs: number;
+  /** Milliseconds that a caller waits for a free connection. */
+  private readonly waitMs: number;
 
   constructor(given: OwnClientSettings, pooler: 'transaction' | undefined, options: ReadingPoolOptions = {}) {
     const { timeoutMs = QUERY_TIMEOUT_MS, connections = CONNECTIONS, verify } = options;
     this.timeoutMs = timeoutMs;
+    this.waitMs = timeoutMs + 5_000;
     const session = [
       `statement_timeout=${timeoutMs}`,
       // Makes one query use only one processor of the server.
@@ -69,7 +75,7 @@ export class ReadingPool {
       ...(given.refusals === undefined ? {} : { refusals: given.refusals }),
       Client: OwnClient,
       // Lets a caller wait until one of the busy connections is free.
-      connectionTimeoutMillis: timeoutMs + 5_000,
+      connectionTimeoutMillis: this.waitMs,
       // The server itself ends a query that takes too long. This limit is for a server that has
       // vanished.
       query_timeout: timeoutMs + 5_000,
@@ -90,13 +96,18 @@ export class ReadingPool {
    * Executes a query and returns its rows. The statement has no name: its text varies, and
    * PostgreSQL should plan it for these values.
    *
-   * @throws QueryTimeoutError when the query takes too long
+   * @throws QueryTimeoutError when the query takes too long, or when no connection becomes free in
+   * time because other queries take long
    */
   async query<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     try {
       return this.preamble === undefined ? await ask(this.pool, text, values) : await this.queryPooled(this.preamble, text, values);
     } catch (error) {
-      throw (error as { code?: unknown }).code === '57014' ? new QueryTimeoutError(this.timeoutMs, { cause: error }) : error;
+      const { code, message } = error as { code?: unknown; message?: unknown };
+      if (code === '57014') throw new QueryTimeoutError(this.timeoutMs, { cause: error });
+      // The server answers, but other queries have used the connections all the time.
+      if (message === NO_FREE_CONNECTION) throw new QueryTimeoutError(this.waitMs, { cause: error });
+      throw error;
     }
   }
 

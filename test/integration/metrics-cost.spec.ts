@@ -96,4 +96,20 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
       { part: 'outbox', label: '', count: 0, ageSeconds: null },
     ]);
   });
+
+  it('counts the runs of the outbox that are still due', async () => {
+    await fixture.admin.query(`INSERT INTO durable.workflow_outbox (run_id, seq, attempts, next_at)
+      SELECT id, '1', 1, now() FROM unnest(ARRAY['due-1', 'due-2', 'running-1', 'ended', 'deleted']) AS id`);
+    const counts = await countForMetrics(open.database);
+    expect(counts.find(({ part }) => part === 'outbox')).toEqual({ part: 'outbox', label: '', count: 2, ageSeconds: expect.any(Number) });
+  });
+
+  it('counts messages, but not the pause requests that paused runs keep', async () => {
+    await fixture.admin.query(`INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) VALUES
+      ('due-1', 'pause', 'null', now() - interval '1 day'), ('due-1', 'cancel', 'null', now()), ('due-2', 'pause', 'null', now())`);
+    const counts = await countForMetrics(open.database);
+    const inbox = counts.find(({ part }) => part === 'inbox')!;
+    expect(inbox.count).toBe(1);
+    expect(inbox.ageSeconds).toBeLessThan(3_600);
+  });
 });

@@ -9,11 +9,16 @@ export class TestTracing implements SpanProcessor {
 
   private constructor() {}
 
-  /** Registers the SDK, before the test boots an application. */
-  static register(sampler?: Sampler): TestTracing {
+  /**
+   * Registers the SDK, before the test boots an application.
+   *
+   * @param processors further span processors
+   */
+  static register(sampler?: Sampler, ...processors: SpanProcessor[]): TestTracing {
     const tracing = new TestTracing();
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [tracing], ...(sampler ? { sampler } : {}) }));
+    const spanProcessors = [tracing, ...processors];
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors, ...(sampler ? { sampler } : {}) }));
     return tracing;
   }
 

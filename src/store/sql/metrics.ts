@@ -9,7 +9,8 @@ const OUTBOX_COUNTED = 1_000;
 /**
  * Counts rows that no other query of the health report counts. Each part reads at most `COUNTED`
  * rows in the order of a partial index, or of a primary key of a table without ended runs. So the
- * cost depends neither on the number of ended runs nor on statistics of the tables.
+ * cost depends neither on the number of ended runs nor on statistics of the tables. For the same
+ * reason, conditions that no index serves apply to the rows that were read.
  */
 const COUNTS: Statement = {
   name: 'durable_metric_counts',
@@ -25,11 +26,13 @@ UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
   SELECT kind FROM ${schema}.workflow_waits ORDER BY run_id, step_key LIMIT ${COUNTED}
 ) AS w GROUP BY w.kind
 UNION ALL SELECT 'inbox', '', count(*)::float8, extract(epoch FROM now() - min(i.created_at))::float8 FROM (
-  SELECT created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
-) AS i
-UNION ALL SELECT 'outbox', '', count(*)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
+  SELECT kind, created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
+) AS i WHERE i.kind <> 'pause'
+UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
-) AS o LEFT JOIN LATERAL (SELECT ready_at FROM ${schema}.workflow_runs WHERE id = o.run_id LIMIT 1) AS r ON true`;
+) AS o LEFT JOIN LATERAL (
+  SELECT CASE WHEN status = 'pending' THEN ready_at END AS ready_at FROM ${schema}.workflow_runs WHERE id = o.run_id LIMIT 1
+) AS r ON true`;
   },
 };
 

@@ -111,6 +111,18 @@ describe('metrics for OpenTelemetry', () => {
     await waitFor(async () => pointsOf(await exported(), 'due.runs')['default unknown yet 0'] === 0);
   });
 
+  it('keep the last values of the gauges from the database while the database is away', async () => {
+    metrics.setGlobalMeterProvider(provider);
+    const other = await createTestDatabase();
+    const imports = [WorkflowModule.forRoot({ connection: { url: other.url }, worker: {} })];
+    const client = (await bootApplication({ imports, providers: [Order] })).get(WorkflowClient);
+    await client.start('nobody has it', undefined);
+    expect(pointsOf(await exported(), 'due.runs')).toEqual({ 'default nobody has it 0': 1 });
+    await other.drop();
+    await waitFor(async () => pointsOf(await exported(), 'database.up')[''] === 0);
+    expect(pointsOf(await exported(), 'due.runs')).toEqual({ 'default nobody has it 0': 1 });
+  });
+
   it('do not stop a run when the provider of the application throws', async () => {
     const fail = (): never => {
       throw new Error('broken provider');

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 
-import { Controller, Get, Inject, type INestApplication } from '@nestjs/common';
+import { Controller, Get, Inject, Injectable, type INestApplication, type Provider } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, TerminusModule, type HealthCheckResult } from '@nestjs/terminus';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -8,6 +8,7 @@ import {
   DurableHealthIndicator,
   getWorkflowHealthIndicatorToken,
   InvalidInputError,
+  OnRunEvent,
   Workflow,
   WorkflowClient,
   WorkflowModule,
@@ -24,6 +25,12 @@ class Order {
   async run(): Promise<string> {
     return 'done';
   }
+}
+
+@Injectable()
+class Alerts {
+  @OnRunEvent('run.failed')
+  failed(): void {}
 }
 
 let thresholds: HealthThresholds = {};
@@ -59,14 +66,18 @@ describe('DurableHealthIndicator with @nestjs/terminus', () => {
   });
   afterAll(() => database.drop());
 
-  async function serve(url: string, options: WorkflowModuleOptions = {}): Promise<{ app: INestApplication; address: string }> {
+  async function serve(
+    url: string,
+    options: WorkflowModuleOptions = {},
+    providers: Provider[] = [Order],
+  ): Promise<{ app: INestApplication; address: string }> {
     class Root {}
     const module = WorkflowModule.forRoot({ connection: { url }, worker: {}, ...options });
     const root = {
       module: Root,
       imports: [module, TerminusModule.forRoot({ logger: false })],
       controllers: [HealthController],
-      providers: [Order],
+      providers,
     };
     const app = closeLater(await createHttpApplication('express', root, { logger: false, abortOnError: false }));
     await app.listen(0, '127.0.0.1');
@@ -115,6 +126,11 @@ describe('DurableHealthIndicator with @nestjs/terminus', () => {
     const { app, address } = await serve(database.url, { worker: false });
     expect(await ask(`${address}/ready`)).toMatchObject({ status: 200, workflows: { worker: 'stopped' } });
     expect(app.get(DurableHealthIndicator).isAlive('workflows')).toEqual({ workflows: { status: 'up', worker: 'stopped' } });
+  });
+
+  it('is ready in a process that has listeners only', async () => {
+    const { address } = await serve(database.url, {}, [Alerts]);
+    expect(await ask(`${address}/ready`)).toMatchObject({ status: 200, workflows: { worker: 'stopped' } });
   });
 
   it('is alive but not ready while the database is away, and shows no text of its errors', async () => {
