@@ -23,11 +23,12 @@ export const ROWS = [
   'retention',
   'telemetry',
   'big',
+  'list',
 ] as const;
 export type RowName = (typeof ROWS)[number];
 
 /** Rows that the quick form leaves out unless they are named. */
-const LONG_ONLY: readonly RowName[] = ['retention', 'big'];
+const LONG_ONLY: readonly RowName[] = ['retention', 'big', 'list'];
 
 export interface BenchArguments {
   /** The file that receives the numbers as JSON. */

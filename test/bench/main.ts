@@ -11,6 +11,7 @@ import { cold } from './rows/cold.js';
 import { inbox } from './rows/inbox.js';
 import { io } from './rows/io.js';
 import { latency } from './rows/latency.js';
+import { list } from './rows/list.js';
 import { lockedRow } from './rows/locked-row.js';
 import { long } from './rows/long.js';
 import { memory } from './rows/memory.js';
@@ -55,6 +56,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   retention,
   telemetry,
   big,
+  list,
 };
 
 /** A row that takes longer hangs. */

@@ -1,7 +1,14 @@
+import { COUNTS, FAILURES, LISTS, type ListQuery } from './list-queries.js';
+
 type Tree = { [key: string]: unknown };
 
+type Line = readonly [label: string, path: string, unit: string, goal: string];
+
+const listLines = (name: string, queries: readonly ListQuery<unknown>[], goal: string): Line[] =>
+  queries.map(({ key, label }) => [`${name}, p95: ${label}`, `list.${name}.${key}.p95`, 'ms', goal]);
+
 /** Lines of the table: label, path of the number, unit, and goal. */
-const LINES: readonly (readonly [label: string, path: string, unit: string, goal: string])[] = [
+const LINES: readonly Line[] = [
   ['floor: four inserts', 'floor.latency.p50', 'ms', ''],
   ['floor: a statement per write', 'floor.unbatched', 'runs/s', ''],
   ['floor: statements of 100 rows', 'floor.batched', 'runs/s', ''],
@@ -104,6 +111,9 @@ const LINES: readonly (readonly [label: string, path: string, unit: string, goal
   ['  over an empty table', 'big.startPerEmpty', 'x', '1.1'],
   ['claim beside ended and sleeping runs, p50', 'big.claim', 'ms', ''],
   ['  over an empty table', 'big.claimPerEmpty', 'x', '1.1'],
+  ...listLines('list', LISTS, '100'),
+  ...listLines('count', COUNTS, ''),
+  ...listLines('failures', FAILURES, ''),
 ];
 
 /** The numbers that there are, for people. */
