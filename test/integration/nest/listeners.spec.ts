@@ -136,6 +136,29 @@ describe('a class with listeners', () => {
     await expect(boot(One, { provide: 'two', useClass: Two })).rejects.toThrow('two classes have the listener "Twin.onCompleted"');
   });
 
+  it('is refused at boot when another class or method has its name, also for another event', async () => {
+    @Injectable()
+    class One {
+      @OnRunEvent('run.failed', { name: 'shared', durable: true })
+      onFailed(): void {}
+    }
+    @Injectable()
+    class Two {
+      @OnRunEvent('run.completed', { name: 'shared', durable: true })
+      onCompleted(): void {}
+    }
+    await expect(boot(One, Two)).rejects.toThrow('two classes have the listener "shared"');
+    @Injectable()
+    class Both {
+      @OnRunEvent('run.completed', { name: 'shared' })
+      first(): void {}
+
+      @OnRunEvent('run.completed', { name: 'shared' })
+      second(): void {}
+    }
+    await expect(boot(Both)).rejects.toThrow(/the methods (first and second|second and first) both have the listener "shared"/);
+  });
+
   it('is refused at boot when a method would be called twice with an event, or names a workflow of another module', async () => {
     @Injectable()
     class Twice {
