@@ -2,6 +2,7 @@ import { Injectable, Scope, type DynamicModule, type Provider } from '@nestjs/co
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import {
+  defineSignal,
   getWorkflowClientToken,
   InvalidInputError,
   OnRunEvent,
@@ -11,6 +12,7 @@ import {
   WorkflowModule,
   type OnRunEventOptions,
   type RunEventOf,
+  type WorkflowContext,
   type WorkflowModuleOptions,
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
@@ -99,6 +101,35 @@ describe('a class with listeners', () => {
     expect(calls).toEqual([runId, 'done']);
     const left = await database.query(`SELECT 1 FROM durable.workflow_run_events WHERE run_id = $1 AND listener LIKE 'slow %'`, [runId]);
     expect(left).toEqual([]);
+  });
+
+  it('is called at once for an event that another process has recorded, with a worker or without', async () => {
+    @Workflow({ name: 'goes on' })
+    class GoesOn {
+      async run(_input: void, ctx: WorkflowContext): Promise<void> {
+        await ctx.step('charge', { retry: { maxAttempts: 1 } }, () => Promise.reject(new Error('no money'))).catch(() => undefined);
+        await ctx.waitForSignal(defineSignal('go'));
+      }
+    }
+    const heard: string[] = [];
+    @Injectable()
+    class Far {
+      @OnRunEvent('step.failed', { name: 'far' })
+      @OnRunEvent('run.cancelled', { name: 'far' })
+      onEvent({ event, runId }: RunEventOf<'step.failed' | 'run.cancelled'>): void {
+        heard.push(`${event} ${runId}`);
+      }
+    }
+    await bootApplication({ imports: [unnamed({ worker: { queues: ['far'], maxPollInterval: '5m' } })], providers: [Far] });
+    const executing = await bootApplication({ imports: [unnamed()], providers: [GoesOn] });
+    const { runId } = await executing.get(WorkflowClient).start(GoesOn);
+    await waitFor(() => heard.length > 0);
+    expect(heard).toEqual([`step.failed ${runId}`]);
+    // A client without a worker does not know which events have listeners.
+    const remote = await bootApplication({ imports: [unnamed({ worker: false })], providers: [GoesOn] });
+    await remote.get(WorkflowClient).terminate(runId);
+    await waitFor(() => heard.length > 1);
+    expect(heard).toContain(`run.cancelled ${runId}`);
   });
 
   it('is not called in a process whose worker is off', async () => {
