@@ -24,8 +24,12 @@ const LEASE_MS = 60_000;
 /** Milliseconds before the second, third, fourth and last call for an event. */
 const RETRY_PAUSES_MS = [1_000, 5_000, 30_000, 120_000];
 const MAX_ATTEMPTS = RETRY_PAUSES_MS.length + 1;
-/** Milliseconds before the next try to start the run of a durable listener. */
+/**
+ * Milliseconds before the second try to start the run of a durable listener. Each further pause is
+ * twice as long, up to the maximum.
+ */
 const START_PAUSE_MS = 5_000;
+const MAX_START_PAUSE_MS = 3_600_000;
 /** Milliseconds for which events are recorded after the last process with a listener has gone. */
 const SUBSCRIPTION_TTL_MS = 86_400_000;
 /** Age of a subscription in milliseconds after which a process with the listener renews it. */
@@ -186,7 +190,7 @@ export class ListenerDelivery extends BackgroundService {
   private async failedCall(taken: TakenEvent, listener: RunListener, error: unknown): Promise<void> {
     const { attempt, runId, event } = taken;
     const isDurable = listener.delivery === 'durable';
-    const pauseMs = isDurable ? START_PAUSE_MS : RETRY_PAUSES_MS[attempt - 1];
+    const pauseMs = isDurable ? startPauseMs(attempt) : RETRY_PAUSES_MS[attempt - 1];
     if (pauseMs === undefined) {
       this.giveUp(taken, listener, error);
       this.called.push(taken);
@@ -233,4 +237,8 @@ export class ListenerDelivery extends BackgroundService {
       }
     }
   }
+}
+
+function startPauseMs(attempt: number): number {
+  return Math.min(START_PAUSE_MS * 2 ** (attempt - 1), MAX_START_PAUSE_MS);
 }

@@ -132,6 +132,30 @@ describe('a class with listeners', () => {
     expect(heard).toContain(`run.cancelled ${runId}`);
   });
 
+  it('is called durably with a shortened message when the error does not fit into a payload', async () => {
+    @Workflow({ name: 'verbose' })
+    class Verbose {
+      async run(): Promise<void> {
+        throw new Error('\u{1F4A5}"'.repeat(2_000));
+      }
+    }
+    const messages: string[] = [];
+    @Injectable()
+    class Ledger {
+      @OnRunEvent('run.failed', { workflow: Verbose, durable: true })
+      onFailed({ error }: RunEventOf<'run.failed'>): void {
+        messages.push(error.message);
+      }
+    }
+    const module = await bootApplication({
+      imports: [unnamed({ defaults: { maxPayloadBytes: 1_024 } })],
+      providers: [Verbose, Ledger],
+    });
+    await module.get(WorkflowClient).start(Verbose);
+    await waitFor(() => messages.length > 0);
+    expect(messages[0]).toMatch(/^(\u{1F4A5}"){20,40}\u{1F4A5}?\.\.\. \(6000 characters\)$/u);
+  });
+
   it('is not called in a process whose worker is off', async () => {
     @Injectable()
     class Off {
