@@ -28,7 +28,7 @@ export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-lett
 export { WorkflowHandle } from './client/handle.js';
 export type { StreamDescription } from './client/queries/streams.js';
 export type { StreamMessage } from './client/streams/stream-messages.js';
-export type { StreamEndState, StreamEvent } from './client/streams/stream-events.js';
+export type { StreamEndState, StreamEvent } from './client/streams/stream-event.js';
 export type { StreamOptions } from './client/streams/stream-reader.js';
 export type {
   BlockedHealth,

@@ -23,7 +23,7 @@ import type { HistoryOptions, HistoryPage } from './queries/history.js';
 import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
 import { messagesOf, placeOfEventId, type StreamMessage } from './streams/stream-messages.js';
-import type { StreamEvent } from './streams/stream-events.js';
+import type { StreamEvent } from './streams/stream-event.js';
 import { checkStreamName, checkStreamOptions, StreamReader, type StreamOptions } from './streams/stream-reader.js';
 import type { StreamHub } from './streams/stream-hub.js';
 import { readableOf, StreamValues } from './streams/stream-values.js';

@@ -3,7 +3,8 @@ import type { Database } from '../../store/database.js';
 import { readShownStatus } from '../../store/sql/read-runs.js';
 import { listStreams } from '../../store/sql/streams.js';
 import { runNotFound } from '../follow.js';
-import { endState, type StreamEndState } from '../streams/stream-events.js';
+import type { StreamEndState } from '../streams/stream-event.js';
+import { endState } from '../streams/stream-events.js';
 
 /** A stream of a run, as `client.streams` lists it. */
 export interface StreamDescription {
@@ -22,7 +23,12 @@ export interface StreamDescription {
   readonly writtenAt: Date;
 }
 
-/** Lists the streams of a run. @throws InvalidInputError, RunNotFoundError */
+/**
+ * Lists the streams of a run.
+ *
+ * @internal
+ * @throws InvalidInputError, RunNotFoundError
+ */
 export async function streamsOf(database: Database, runId: string): Promise<StreamDescription[]> {
   const status = await readShownStatus(database, checkText(runId, 'runId'), 'own');
   if (status === undefined) throw await runNotFound(database, runId);

@@ -2,7 +2,7 @@ import { Observable } from 'rxjs';
 
 import { InvalidInputError } from '../../core/errors/index.js';
 import { toPlainJson } from './plain-json.js';
-import type { StreamEvent } from './stream-events.js';
+import type { StreamEvent } from './stream-event.js';
 import type { StreamReader } from './stream-reader.js';
 
 /** A server-sent event, in the form of Nest's `MessageEvent`. */

@@ -2,7 +2,8 @@ import { RunNotFoundError } from '../../core/errors/index.js';
 import type { Payloads } from '../../core/payloads.js';
 import type { Database } from '../../store/database.js';
 import { readChunks, readStreamEnd, type StoredStream } from '../../store/sql/streams.js';
-import { endState, StreamEvents, type StreamEndState, type StreamEvent } from './stream-events.js';
+import type { StreamEndState, StreamEvent } from './stream-event.js';
+import { endState, StreamEvents } from './stream-events.js';
 
 /** Largest number of chunks in a page. */
 export const MAX_PAGE_CHUNKS = 500;

@@ -4,7 +4,8 @@ import { checkText } from '../../core/ids.js';
 import type { Payloads } from '../../core/payloads.js';
 import { DEFAULT_STREAM } from '../../core/stream.js';
 import { readStreamEnd, type ChunkPage, type StoredChunk } from '../../store/sql/streams.js';
-import { endState, StreamEvents, type StreamEvent } from './stream-events.js';
+import type { StreamEvent } from './stream-event.js';
+import { endState, StreamEvents } from './stream-events.js';
 import type { PageWait, StreamHub } from './stream-hub.js';
 
 /** Options of `handle.stream`. */
