@@ -205,6 +205,20 @@ describe('the command line', () => {
     expect(await command(['runs'])).toMatchObject({ code: 2, err: expect.stringContaining('no database is named') });
   });
 
+  it('refuses two values for the key of a tag, and changes nothing', async () => {
+    await start('tags-1', 'declined', { tags: 'second' });
+    const twice = ['--tag', 'tags=first', '--tag', 'tags=second'];
+    for (const argv of [['runs'], ['tail'], ['delete', '--yes'], ['terminate', '--yes']]) {
+      const outcome = await run([...argv, ...twice], { interruptWhen: (_, err) => err.includes('Ctrl-C') });
+      expect({ argv, ...outcome }).toMatchObject({
+        code: 2,
+        out: '',
+        err: expect.stringContaining('USAGE: --tag gives "tags" two values, "first" and "second"'),
+      });
+    }
+    expect(await run(['runs', '--tag', 'tags=second', '--tag', 'tags=second', '--count'])).toMatchObject({ out: '1\n' });
+  });
+
   it('never prints the password of the database', async () => {
     const secret = 'hunter2-hunter2';
     const wrong = new URL(database.url);
