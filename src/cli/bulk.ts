@@ -35,8 +35,12 @@ export async function changeMany(context: CommandContext, connection: Connection
   const operation: BulkOperation = bulk[kind.operation].bind(bulk);
   printer.progress('counting the runs ...');
   const { count, token } = await operation({ filter, dryRun: true, ...auditOf(given) });
-  if (given.has('dry-run') || count === 0) {
+  if (given.has('dry-run')) {
     await printer.result(`${counted(count, 'run')} would be changed. Nothing was changed.`, { dryRun: true, count, token });
+    return EXIT.ok;
+  }
+  if (count === 0) {
+    await printer.result('There is no run to change. Nothing was changed.', { ...(await bulk.status(token)) });
     return EXIT.ok;
   }
   await confirm(context, kind.inWords(counted(count, 'run')));

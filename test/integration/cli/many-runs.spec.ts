@@ -19,6 +19,14 @@ describe('a command for many runs', () => {
     await database.drop();
   });
 
+  it('answers without a dry run when there is no run to change', async () => {
+    const argv = ['delete', '--tag', 'many=nobody', '--json'];
+    const answer = JSON.parse((await command([...argv, '--yes'], { url: database.url })).out);
+    expect(answer).toMatchObject({ kind: 'delete', state: 'counted', count: 0, done: 0, skipped: 0 });
+    expect(answer).not.toHaveProperty('dryRun');
+    expect(JSON.parse((await command([...argv, '--dry-run'], { url: database.url })).out)).toMatchObject({ dryRun: true, count: 0 });
+  });
+
   it('ends when the only worker ends before the operation is completed', async () => {
     await app.client.start(OrderWorkflow, { card: 'good' }, { id: 'locked-1', tags: { many: 'locked' } });
     await waitFor(async () => (await app.client.status('locked-1')) === 'waiting');
