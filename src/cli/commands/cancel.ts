@@ -1,6 +1,7 @@
 import { auditOf } from '../audit.js';
 import { EXIT } from '../exit-codes.js';
-import { runInWords, singleOrMany } from '../single-or-many.js';
+import { checkActive, readNamedRun } from '../named-run.js';
+import { singleOrMany } from '../single-or-many.js';
 import type { Action } from '../action.js';
 
 /** Asks a run, or all runs of a filter, to stop. */
@@ -8,7 +9,9 @@ export const cancel: Action = (context) =>
   singleOrMany(context, { operation: 'cancel', inWords: (runs) => `This asks ${runs} to stop` }, async (runId, connection) => {
     const { given, printer } = context;
     if (given.has('dry-run')) {
-      await printer.result(`Would ask ${await runInWords(connection, runId)} to stop. Nothing was changed.`, { dryRun: true, runId });
+      const run = await readNamedRun(connection, runId);
+      checkActive(run);
+      await printer.result(`Would ask ${run.inWords} to stop. Nothing was changed.`, { dryRun: true, runId });
       return EXIT.ok;
     }
     await connection.client.cancel(runId, auditOf(given));
