@@ -8,9 +8,11 @@ import type { Action } from '../action.js';
 export const cancel: Action = (context) =>
   singleOrMany(context, { operation: 'cancel', inWords: (runs) => `This asks ${runs} to stop` }, async (runId, connection) => {
     const { given, printer } = context;
+    const run = await readNamedRun(connection, runId);
+    // client.cancel ignores an ended run, so that programs may repeat the call. A person must learn
+    // that the run cannot stop any more.
+    checkActive(run);
     if (given.has('dry-run')) {
-      const run = await readNamedRun(connection, runId);
-      checkActive(run);
       await printer.result(`Would ask ${run.inWords} to stop. Nothing was changed.`, { dryRun: true, runId });
       return EXIT.ok;
     }

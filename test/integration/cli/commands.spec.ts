@@ -177,6 +177,7 @@ describe('the command line', () => {
     const cases: [string[], number, string][] = [
       [['delete', 'dry-waiting'], 4, 'RUN_NOT_ENDED: '],
       [['terminate', 'dry-completed'], 4, 'RUN_ENDED: '],
+      [['cancel', 'dry-completed'], 4, 'RUN_ENDED: '],
       [['retry', 'dry-completed'], 4, 'RUN_NOT_RETRYABLE: '],
       [['retry', 'dry-failed', '--from-step', 'fly'], 2, 'INVALID_INPUT: --from-step names no recorded step'],
       [['cancel', 'nobody'], 3, 'RUN_NOT_FOUND: '],
@@ -186,7 +187,6 @@ describe('the command line', () => {
       expect({ argv, ...dry }).toMatchObject({ argv, code, out: '', err: expect.stringContaining(error) });
       expect(await run(argv[0] === 'delete' || argv[0] === 'terminate' ? [...argv, '--yes'] : argv)).toEqual(dry);
     }
-    expect(await run(['cancel', 'dry-completed', '--dry-run'])).toMatchObject({ code: 4, err: expect.stringContaining('RUN_ENDED: ') });
     expect((await run(['retry', 'dry-failed', '--from-step', 'charge', '--dry-run'])).out).toMatch(/^Would retry run "dry-failed" /);
     expect((await run(['cancel', 'dry-waiting', '--dry-run'])).out).toMatch(/^Would ask run "dry-waiting" .*, waiting\) to stop/);
   });
