@@ -43,10 +43,10 @@ type Unit =
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /**
- * Longest duration in milliseconds: a hundred years. A longer duration is most likely a mistake,
- * and could exceed the range of PostgreSQL's timestamps.
+ * Longest duration in milliseconds: a hundred years of 365.25 days each, the same as `'100y'`. A
+ * longer duration is most likely a mistake, and could exceed the range of PostgreSQL's timestamps.
  */
-export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
+export const MAX_DURATION_MS = 100 * 365.25 * 24 * 3_600_000;
 
 /**
  * A duration in the module's options. The value often comes from an environment variable, so the
