@@ -27,7 +27,7 @@ interface BulkOperation {
 
 /**
  * Changes all runs of a filter: counts the runs, asks, starts the operation, and waits until the
- * workers have completed it.
+ * workers have completed it, or until no worker is alive.
  */
 export async function changeMany(context: CommandContext, connection: Connection, filter: RunFilter, kind: BulkKind): Promise<ExitCode> {
   const { given, printer } = context;
@@ -35,17 +35,20 @@ export async function changeMany(context: CommandContext, connection: Connection
   const operation: BulkOperation = bulk[kind.operation].bind(bulk);
   printer.progress('counting the runs ...');
   const { count, token } = await operation({ filter, dryRun: true, ...auditOf(given) });
-  if (given.has('dry-run') || count === 0) {
+  if (given.has('dry-run')) {
     await printer.result(`${counted(count, 'run')} would be changed. Nothing was changed.`, { dryRun: true, count, token });
+    return EXIT.ok;
+  }
+  if (count === 0) {
+    await printer.result('There is no run to change. Nothing was changed.', { ...(await bulk.status(token)) });
     return EXIT.ok;
   }
   await confirm(context, kind.inWords(counted(count, 'run')));
   const rate = given.number('rate');
   let status = await operation({ token, ...(rate === undefined ? {} : { rate }) });
-  const sessions = await listSessions(connection.database);
-  const hasWorker = sessions.some(({ isExpired }) => !isExpired);
-  if (!hasWorker) printer.note('No worker is alive. The operation begins when a process executes runs.');
-  if (given.has('detach') || !hasWorker) return report(context, status);
+  const isServed = await hasWorker(connection);
+  if (!isServed) printer.note('No worker is alive. The operation begins when a process executes runs.');
+  if (given.has('detach') || !isServed) return report(context, status);
   const { interrupted } = context.io;
   while (status.state === 'running') {
     if (interrupted.aborted) {
@@ -54,9 +57,21 @@ export async function changeMany(context: CommandContext, connection: Connection
     }
     printer.progress(`${status.done} changed, ${status.skipped} skipped, of ${status.count} ...`);
     await sleep(LOOK_EVERY_MS);
+    // Sessions are read first: a worker may complete the operation and then end.
+    const isStillServed = await hasWorker(connection);
     status = await bulk.status(token);
+    if (!isStillServed && status.state === 'running') {
+      printer.note('No worker is alive any more. The operation continues when a process executes runs.');
+      break;
+    }
   }
   return report(context, status);
+}
+
+/** True when a process that executes runs is alive. */
+async function hasWorker({ database }: Connection): Promise<boolean> {
+  const sessions = await listSessions(database);
+  return sessions.some(({ isExpired }) => !isExpired);
 }
 
 async function report({ printer }: CommandContext, status: BulkStatus): Promise<ExitCode> {

@@ -25,7 +25,7 @@ export function filterOf(given: Given, now: number): RunFilter {
   const parent = given.text('parent');
   if (parent !== undefined) filter.parentRunId = parent;
   const tags = given.texts('tag');
-  if (tags.length > 0) filter.tags = Object.fromEntries(tags.map(tagOf));
+  if (tags.length > 0) filter.tags = tagsOf(tags);
   const times = {
     createdAfter: 'created-after',
     createdBefore: 'created-before',
@@ -68,6 +68,19 @@ export function timeOf(given: Given, option: string, now: number): Date | undefi
 function versionOf(text: string): number {
   if (!/^\d{1,10}$/.test(text)) throw usageError(`--workflow-version must be a whole number, not ${JSON.stringify(text)}`);
   return Number(text);
+}
+
+function tagsOf(texts: readonly string[]): Record<string, string> {
+  const tags = new Map<string, string>();
+  for (const [key, value] of texts.map(tagOf)) {
+    const other = tags.get(key);
+    // A run has one value per key, so such a filter would match no run. Dropping one of the values
+    // would let a command delete runs that the user did not mean.
+    if (other !== undefined && other !== value)
+      throw usageError(`--tag gives ${JSON.stringify(key)} two values, ${JSON.stringify(other)} and ${JSON.stringify(value)}`);
+    tags.set(key, value);
+  }
+  return Object.fromEntries(tags);
 }
 
 function tagOf(text: string): [string, string] {

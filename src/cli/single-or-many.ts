@@ -32,9 +32,3 @@ export async function singleOrMany(
   const connection = await context.connect();
   return changeMany(context, connection, filterOf(given, connection.clock.now()), kind);
 }
-
-/** Returns a run in words for a question: `run "order-7" ("order" version 1, waiting)`. */
-export async function runInWords({ client }: Connection, runId: string): Promise<string> {
-  const { runId: current, name, version, status } = await client.describe(runId);
-  return `run "${current}" ("${name}" version ${version}, ${status})`;
-}

@@ -31,6 +31,7 @@ describe('toMilliseconds', () => {
     ['2 days', 2 * DAY],
     ['1w', 7 * DAY],
     ['1y', 365.25 * DAY],
+    ['100y', MAX_DURATION_MS],
   ])('converts %p to %d ms', (duration, milliseconds) => {
     expect(Math.abs(toMilliseconds(duration, 'delay'))).toBe(milliseconds);
   });

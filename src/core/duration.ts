@@ -43,10 +43,10 @@ type Unit =
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /**
- * Longest duration in milliseconds: a hundred years. A longer duration is most likely a mistake,
- * and could exceed the range of PostgreSQL's timestamps.
+ * Longest duration in milliseconds: a hundred years of 365.25 days each, the same as `'100y'`. A
+ * longer duration is most likely a mistake, and could exceed the range of PostgreSQL's timestamps.
  */
-export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
+export const MAX_DURATION_MS = 100 * 365.25 * 24 * 3_600_000;
 
 /**
  * A duration in the module's options. The value often comes from an environment variable, so the
@@ -68,20 +68,32 @@ export function parseDuration(text: string, name = 'duration'): number {
   return toMilliseconds(text, name);
 }
 
+/** Shortest value that a duration may have. */
+export interface ShortestDuration {
+  readonly ms: number;
+  /** The value in words for errors, such as `1 minute`. */
+  readonly inWords: string;
+}
+
 /**
  * Converts a duration to milliseconds.
  *
  * @param argument the name of the duration in errors
- * @throws InvalidInputError when the value is not a duration, negative, not finite, or longer than
- *   a hundred years
+ * @param shortest the shortest accepted duration (default: 0)
+ * @throws InvalidInputError when the value is not a duration, not finite, shorter than `shortest`,
+ *   or longer than a hundred years
  */
-export function toMilliseconds(duration: ConfiguredDuration, argument: string): number {
+export function toMilliseconds(
+  duration: ConfiguredDuration,
+  argument: string,
+  shortest: ShortestDuration = { ms: 0, inWords: '0' },
+): number {
   const value = typeof duration === 'string' ? parse(duration) : duration;
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw new InvalidInputError(argument, `must be a duration such as '30s', '2 days' or milliseconds, not ${show(duration)}`);
   }
-  if (value < 0 || value > MAX_DURATION_MS)
-    throw new InvalidInputError(argument, `must be from 0 to a hundred years, not ${show(duration)}`);
+  if (value < shortest.ms || value > MAX_DURATION_MS)
+    throw new InvalidInputError(argument, `must be from ${shortest.inWords} to a hundred years, not ${show(duration)}`);
   // Adding 0 turns -0 into 0.
   return Math.round(value) + 0;
 }

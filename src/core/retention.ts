@@ -1,12 +1,11 @@
 import { checkOptions } from './check-options.js';
-import { toMilliseconds, type ConfiguredDuration, type Duration } from './duration.js';
-import { InvalidInputError } from './errors/input-errors.js';
+import { toMilliseconds, type ConfiguredDuration, type Duration, type ShortestDuration } from './duration.js';
 
 /**
- * Shortest retention in milliseconds. A worker that lost its run may still be writing for a moment
- * after the run has ended.
+ * Shortest retention. A worker that lost its run may still be writing for a moment after the run
+ * has ended.
  */
-const MIN_RETENTION_MS = 60_000;
+const SHORTEST_RETENTION: ShortestDuration = { ms: 60_000, inWords: '1 minute' };
 
 /**
  * Time after which ended runs are deleted, by the status with which they ended: milliseconds, or a
@@ -72,9 +71,7 @@ export function checkRetention(value: unknown, argument: string): RetentionRule 
   for (const status of RETENTION_STATUSES) {
     const time = given[status];
     if (time === undefined) continue;
-    const ms = toMilliseconds(time, `${argument}.${status}`);
-    if (ms < MIN_RETENTION_MS) throw new InvalidInputError(`${argument}.${status}`, 'must be at least 1 minute');
-    rule[status] = ms;
+    rule[status] = toMilliseconds(time, `${argument}.${status}`, SHORTEST_RETENTION);
   }
   return rule;
 }

@@ -1,7 +1,8 @@
 import { auditOf } from '../audit.js';
 import { confirm } from '../confirm.js';
 import { EXIT } from '../exit-codes.js';
-import { runInWords, singleOrMany } from '../single-or-many.js';
+import { checkEnded, readNamedRun } from '../named-run.js';
+import { singleOrMany } from '../single-or-many.js';
 import type { Action } from '../action.js';
 
 /** Deletes an ended run, or all ended runs of a filter. */
@@ -11,12 +12,13 @@ export const deleteRun: Action = (context) =>
     { operation: 'delete', inWords: (runs) => `This deletes ${runs}, with the runs of their chains and their ended children` },
     async (runId, connection) => {
       const { given, printer } = context;
-      const words = await runInWords(connection, runId);
+      const run = await readNamedRun(connection, runId);
+      checkEnded(run);
       if (given.has('dry-run')) {
-        await printer.result(`Would delete ${words}. Nothing was changed.`, { dryRun: true, runId });
+        await printer.result(`Would delete ${run.inWords}. Nothing was changed.`, { dryRun: true, runId });
         return EXIT.ok;
       }
-      await confirm(context, `This deletes ${words}, with the runs of its chain and its ended children`);
+      await confirm(context, `This deletes ${run.inWords}, with the runs of its chain and its ended children`);
       await connection.client.delete(runId, auditOf(given));
       await printer.result(`Deleted run "${runId}".`, { runId, isDeleted: true });
       return EXIT.ok;

@@ -1,7 +1,8 @@
 import { auditOf } from '../audit.js';
 import { confirm } from '../confirm.js';
 import { EXIT } from '../exit-codes.js';
-import { runInWords, singleOrMany } from '../single-or-many.js';
+import { checkActive, readNamedRun } from '../named-run.js';
+import { singleOrMany } from '../single-or-many.js';
 import type { Action } from '../action.js';
 
 /** Ends a run, or all runs of a filter, without executing their code. */
@@ -11,12 +12,13 @@ export const terminate: Action = (context) =>
     { operation: 'terminate', inWords: (runs) => `This ends ${runs} and executes none of the code` },
     async (runId, connection) => {
       const { given, printer } = context;
-      const words = await runInWords(connection, runId);
+      const run = await readNamedRun(connection, runId);
+      checkActive(run);
       if (given.has('dry-run')) {
-        await printer.result(`Would end ${words}. Nothing was changed.`, { dryRun: true, runId });
+        await printer.result(`Would end ${run.inWords}. Nothing was changed.`, { dryRun: true, runId });
         return EXIT.ok;
       }
-      await confirm(context, `This ends ${words} without executing its code`);
+      await confirm(context, `This ends ${run.inWords} without executing its code`);
       await connection.client.terminate(runId, auditOf(given));
       await printer.result(`Ended run "${runId}".`, { runId, status: 'cancelled' });
       return EXIT.ok;

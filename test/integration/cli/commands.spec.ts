@@ -168,6 +168,29 @@ describe('the command line', () => {
     expect(await json(['delete', '--tag', 'delete=yes', '--yes'])).toMatchObject({ state: 'completed', done: 1 });
   });
 
+  it('refuses in a dry run of a single run what the command refuses', async () => {
+    await start('dry-waiting');
+    await start('dry-failed', 'declined');
+    await start('dry-completed');
+    await run(['signal', 'dry-completed', 'approved']);
+    await reaches('dry-completed', 'completed');
+    const cases: [string[], number, string][] = [
+      [['delete', 'dry-waiting'], 4, 'RUN_NOT_ENDED: '],
+      [['terminate', 'dry-completed'], 4, 'RUN_ENDED: '],
+      [['cancel', 'dry-completed'], 4, 'RUN_ENDED: '],
+      [['retry', 'dry-completed'], 4, 'RUN_NOT_RETRYABLE: '],
+      [['retry', 'dry-failed', '--from-step', 'fly'], 2, 'INVALID_INPUT: --from-step names no recorded step'],
+      [['cancel', 'nobody'], 3, 'RUN_NOT_FOUND: '],
+    ];
+    for (const [argv, code, error] of cases) {
+      const dry = await run([...argv, '--dry-run']);
+      expect({ argv, ...dry }).toMatchObject({ argv, code, out: '', err: expect.stringContaining(error) });
+      expect(await run(argv[0] === 'delete' || argv[0] === 'terminate' ? [...argv, '--yes'] : argv)).toEqual(dry);
+    }
+    expect((await run(['retry', 'dry-failed', '--from-step', 'charge', '--dry-run'])).out).toMatch(/^Would retry run "dry-failed" /);
+    expect((await run(['cancel', 'dry-waiting', '--dry-run'])).out).toMatch(/^Would ask run "dry-waiting" .*, waiting\) to stop/);
+  });
+
   it('forks a run, and resumes a paused one', async () => {
     await start('fork-1');
     const copy = await json(['fork', 'fork-1', '--from-step', 'charge']);
@@ -203,6 +226,20 @@ describe('the command line', () => {
     expect(JSON.parse((await run(['show', 'nobody', '--json'])).err)).toMatchObject({ error: { code: 'RUN_NOT_FOUND' } });
     expect((await run(['show', 'nobody', '--verbose'])).err).toMatch(/\n +at /);
     expect(await command(['runs'])).toMatchObject({ code: 2, err: expect.stringContaining('no database is named') });
+  });
+
+  it('refuses two values for the key of a tag, and changes nothing', async () => {
+    await start('tags-1', 'declined', { tags: 'second' });
+    const twice = ['--tag', 'tags=first', '--tag', 'tags=second'];
+    for (const argv of [['runs'], ['tail'], ['delete', '--yes'], ['terminate', '--yes']]) {
+      const outcome = await run([...argv, ...twice], { interruptWhen: (_, err) => err.includes('Ctrl-C') });
+      expect({ argv, ...outcome }).toMatchObject({
+        code: 2,
+        out: '',
+        err: expect.stringContaining('USAGE: --tag gives "tags" two values, "first" and "second"'),
+      });
+    }
+    expect(await run(['runs', '--tag', 'tags=second', '--tag', 'tags=second', '--count'])).toMatchObject({ out: '1\n' });
   });
 
   it('never prints the password of the database', async () => {
