@@ -27,9 +27,9 @@ export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
 export type { StreamDescription } from './client/queries/streams.js';
-export type { StreamMessage } from './client/streams/stream-messages.js';
+export type { StreamMessage } from './client/streams/stream-message.js';
 export type { StreamEndState, StreamEvent } from './client/streams/stream-event.js';
-export type { StreamOptions } from './client/streams/stream-reader.js';
+export type { StreamOptions } from './client/streams/stream-options.js';
 export type {
   BlockedHealth,
   DueHealth,

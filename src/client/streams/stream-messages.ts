@@ -3,17 +3,8 @@ import { Observable } from 'rxjs';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { toPlainJson } from './plain-json.js';
 import type { StreamEvent } from './stream-event.js';
+import type { StreamMessage } from './stream-message.js';
 import type { StreamReader } from './stream-reader.js';
-
-/** A server-sent event, in the form of Nest's `MessageEvent`. */
-export interface StreamMessage {
-  /** JSON text. */
-  data: string;
-  /** Place in the stream, with which a browser that connects again continues. */
-  id: string;
-  /** `reset` or `end`; absent for a chunk. */
-  type?: string;
-}
 
 /**
  * Id of the last event of a stream. A browser that connects again with this id has seen the end,

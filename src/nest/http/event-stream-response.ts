@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-import type { StreamMessage } from '../../client/streams/stream-messages.js';
+import type { StreamMessage } from '../../client/streams/stream-message.js';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../core/timers.js';
 
 /**
