@@ -112,7 +112,7 @@ describe('a read replica', () => {
     }
     await caughtUp(client);
     expect(await client.count()).toBe(4);
-    expect(lines.about('replica:')).toEqual([]);
+    expect(lines.about('replica: ')).toEqual([]);
   });
 
   it('is replaced by the primary while it is away, is tried rarely, and is used again when it is back', async () => {
