@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { WorkflowClient } from '../client/client.js';
 import { LISTENER_WORKFLOW_PREFIX, type AnyRunEvent, type RunListener } from '../core/run-events.js';
+import { nameOfThrown } from '../core/thrown.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { ListenerDelivery } from '../maintenance/listener-delivery.js';
 import { queuesOf } from './create-worker.js';
@@ -66,7 +67,7 @@ export function createListenerDelivery(
     metrics: runtime.metrics,
     // With a codec, error messages must not appear in the log in plain text.
     warn: (code, message, error, fields) =>
-      runtime.warn(code, message, settings.codec && error instanceof Error ? error.name : error, fields),
+      runtime.warn(code, message, settings.codec && error !== undefined ? nameOfThrown(error) : error, fields),
     failed: (error) => runtime.warn('listeners-unavailable', 'listeners: could not read or write events; trying again', error),
   });
 }

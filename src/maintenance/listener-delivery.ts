@@ -50,7 +50,9 @@ export interface ListenerDeliveryOptions {
   /** Starts the run that calls a durable listener. Has no effect if the run exists. */
   readonly startRun: (listener: RunListener, event: AnyRunEvent) => Promise<void>;
   readonly metrics: DurableMetrics;
+  /** Logs the failure of a listener. Must not throw, whatever the listener has thrown. */
   readonly warn: Warn;
+  /** Logs an error of the database. Must not throw. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -162,13 +164,15 @@ export class ListenerDelivery extends BackgroundService {
       }
       this.called.push(taken);
     } catch (error) {
-      await this.failedCall(taken, listener, error);
+      // If this fails, the event is available again when this process's time for it is over.
+      await this.failedCall(taken, listener, error).catch((reason: unknown) => this.options.failed(reason));
+    } finally {
+      const left = this.calls.get(key)!;
+      this.calls.set(key, left - 1);
+      // While the listener had no room, nothing has looked for its events.
+      if (left === MAX_CALLS) this.poke();
     }
     void this.removeCalled();
-    const left = this.calls.get(key)!;
-    this.calls.set(key, left - 1);
-    // While the listener had no room, nothing has looked for its events.
-    if (left === MAX_CALLS) this.poke();
   }
 
   private async hand(event: AnyRunEvent, listener: RunListener): Promise<void> {
