@@ -4,7 +4,8 @@ import type { PollingHost } from './polling-host.js';
 
 /**
  * Creates the handlers for events of the direct connection. They notify the worker and the callers
- * that wait for results, and write to the log.
+ * that wait for results, and write to the log. Also announces the run events that this process
+ * records.
  *
  * @param host returns the worker of this process; undefined before it is created
  */
@@ -12,11 +13,12 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
   const { listen } = runtime.settings;
   const address = typeof listen === 'object' ? 'its url' : 'it';
   let isMissing = false;
+  runtime.database.listened.onRecorded = () => runtime.notify({ events: true });
   return {
     noticed: (notice) => {
       runtime.metrics.noticesReceived.add();
       if (notice.ended) runtime.hub.noticed(notice.ended);
-      if (notice.ended && notice.ended.length > 0) runtime.database.listened.recorded();
+      if (notice.events) runtime.database.listened.onAvailable();
       runtime.streams.noticed([...(notice.ended ?? []), ...(notice.streams ?? [])]);
       host()?.noticed(notice);
     },

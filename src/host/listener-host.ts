@@ -5,6 +5,7 @@ import { LISTENER_WORKFLOW_PREFIX, type AnyRunEvent, type RunListener } from '..
 import { nameOfThrown } from '../core/thrown.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { ListenerDelivery } from '../maintenance/listener-delivery.js';
+import { cut } from '../core/serializer/error-budget.js';
 import { queuesOf } from './create-worker.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import type { HostDependencies } from './host-dependencies.js';
@@ -62,7 +63,12 @@ export function createListenerDelivery(
     stopTimeoutMs: settings.worker.shutdownTimeoutMs,
     startRun: async (listener, event) => {
       const tags = { runEvent: event.event, runId: event.runId };
-      await client.start(workflowOf(listener), event, { id: idOf(listener, event), queue, tags, manager: 'none' });
+      await client.start(workflowOf(listener), toInput(event, settings.maxPayloadBytes), {
+        id: idOf(listener, event),
+        queue,
+        tags,
+        manager: 'none',
+      });
     },
     metrics: runtime.metrics,
     // With a codec, error messages must not appear in the log in plain text.
@@ -79,4 +85,17 @@ export function createListenerDelivery(
 function idOf({ key }: RunListener, { runId, id, event }: AnyRunEvent): string {
   const digest = createHash('sha256').update([runId, event, key, id].join('\n')).digest('hex').slice(0, 32);
   return `${event}:${digest}`;
+}
+
+/**
+ * Returns the input of the run that calls a durable listener. The message of the error is cut to a
+ * quarter of the largest payload, because a run whose input is too large could never start.
+ */
+function toInput(event: AnyRunEvent, maxPayloadBytes: number): AnyRunEvent {
+  if (!('error' in event)) return event;
+  const { error } = event;
+  let { message } = error;
+  for (let { length } = message; Buffer.byteLength(JSON.stringify(message)) > maxPayloadBytes / 4; message = cut(error.message, length))
+    length = Math.floor(length / 2);
+  return message === error.message ? event : { ...event, error: { ...error, message } };
 }

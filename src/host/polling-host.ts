@@ -57,7 +57,7 @@ export class PollingHost {
       woke: () => this.poller.pollNow(),
       failed: (error) => warn('timers-failed', 'timers: could not wake due runs', error),
     });
-    const sweeps = createSweeps({
+    const { deadSessions, others, deletions } = createSweeps({
       database,
       payloads: runtime.payloads,
       notifier: runtime.notifier,
@@ -71,6 +71,7 @@ export class PollingHost {
       returned: async () => this.poller.pollNow(),
       warn,
     });
+    const sweeps = [deadSessions, ...others, ...deletions];
     this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, warn))];
   }
 

@@ -26,6 +26,8 @@ const SEND_WAKE_UPS_MS = 20_000;
 /** Milliseconds for which one sweep continues while more work becomes due. */
 const SWEEP_AGAIN_MS = 10_000;
 
+type PushedSweep = Pick<Sweep, 'run' | 'failure'>;
+
 /**
  * Executes runs in a process that QStash calls when a run is due. QStash also calls a sweep, which
  * replaces timers and finds runs whose messages were lost.
@@ -33,7 +35,7 @@ const SWEEP_AGAIN_MS = 10_000;
 export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
-  private readonly sweeps: readonly Pick<Sweep, 'run'>[];
+  private readonly sweeps: readonly PushedSweep[];
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
   private readonly stopping = new AbortGate();
@@ -67,9 +69,9 @@ export class PushHost {
    * Creates the sweeps in the order in which they are executed. Adds a sweep that announces to
    * QStash due runs that no process has claimed, and runs whose sleep has ended.
    */
-  private createSweeps(): readonly Pick<Sweep, 'run'>[] {
+  private createSweeps(): readonly PushedSweep[] {
     const { runtime, publisher } = this;
-    const [deadSessions, ...others] = createSweeps({
+    const { deadSessions, others, deletions } = createSweeps({
       database: runtime.database,
       payloads: runtime.payloads,
       notifier: runtime.notifier,
@@ -83,7 +85,10 @@ export class PushHost {
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
       warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });
-    return [deadSessions, { run: () => this.sendWakeUps() }, ...others, ...(this.listeners ? [this.listeners] : [])];
+    const wakeUps = { failure: 'sweep: could not announce due runs', run: () => this.sendWakeUps() };
+    const { listeners } = this;
+    const calls = listeners ? [{ failure: 'sweep: could not call listeners', run: (signal: AbortSignal) => listeners.run(signal) }] : [];
+    return [deadSessions, wakeUps, ...others, ...calls, ...deletions];
   }
 
   get known(): KnownWorker {
@@ -156,19 +161,33 @@ export class PushHost {
     return this.sweeping;
   }
 
+  /**
+   * Executes all sweeps. A sweep that fails does not keep the next ones from their work.
+   *
+   * @throws the first error, so that QStash repeats the request
+   */
   private async sweepAll(): Promise<void> {
-    const { signal } = this.stopped;
+    const errors: unknown[] = [];
     for (const sweep of this.sweeps) {
-      const until = performance.now() + SWEEP_AGAIN_MS;
-      let dueInMs = await sweep.run(signal);
-      // A bulk operation with a rate limit has several parts. Execute more than one part per sweep,
-      // while there is time.
-      while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
-        await sleep(dueInMs, undefined, { ref: false });
-        dueInMs = await sweep.run(signal);
-      }
+      await this.sweepOnce(sweep).catch((error: unknown) => {
+        errors.push(error);
+        if (!(error instanceof ClosedError)) this.runtime.warn('sweep-failed', sweep.failure, error);
+      });
     }
+    if (errors.length > 0) throw errors[0];
     await forgetWakeUps(this.runtime.database);
+  }
+
+  private async sweepOnce(sweep: PushedSweep): Promise<void> {
+    const { signal } = this.stopped;
+    const until = performance.now() + SWEEP_AGAIN_MS;
+    let dueInMs = await sweep.run(signal);
+    // A bulk operation with a rate limit has several parts. Execute more than one part per sweep,
+    // while there is time.
+    while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
+      await sleep(dueInMs, undefined, { ref: false });
+      dueInMs = await sweep.run(signal);
+    }
   }
 
   private async sendWakeUps(): Promise<undefined> {

@@ -263,7 +263,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     const runIds = runs.map(({ id }) => id);
     this.hub.noticed(runIds);
     this.streams.noticed(runIds);
-    this.direct?.notify({ ended: runIds });
+    this.direct?.notify({ ended: runIds, events: true });
   }
 
   /** Host that executes the runs that QStash delivers; undefined without QStash. */

@@ -156,7 +156,7 @@ export class WorkerHosts {
     if (listeners.length === 0) return undefined;
     const delivery = (this.delivery ??= createListenerDelivery(runtime, listeners));
     await delivery.subscribe();
-    runtime.database.listened.onRecorded = () => delivery.poke();
+    runtime.database.listened.onAvailable = () => delivery.poke();
     return delivery;
   }
 

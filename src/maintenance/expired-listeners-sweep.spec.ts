@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { forgetEvents } from '../store/sql/subscriptions.js';
 import { ExpiredListenersSweep } from './expired-listeners-sweep.js';
 
 let fixture: JournalFixture;
@@ -35,4 +36,14 @@ it('removes a listener that no process has had for a day, with its events, and k
     { listener: 'here' },
     { listener: 'just expired' },
   ]);
+});
+
+it('keeps the events of a listener that has come back since the sweep has listed it', async () => {
+  await fixture.admin.query(`INSERT INTO durable.workflow_subscriptions (listener, event, workflow, expires_at)
+    VALUES ('back', 'run.failed', '', now() - interval '2 minutes')`);
+  await fixture.admin.query(`INSERT INTO durable.workflow_run_events (run_id, listener, event, facts)
+    SELECT 'run-' || n, 'back', 'run.failed', '{}' FROM generate_series(1, 2) n`);
+  expect(await forgetEvents(open.database, 'back', 1)).toBe(1);
+  await fixture.admin.query(`UPDATE durable.workflow_subscriptions SET expires_at = now() + interval '1 day' WHERE listener = 'back'`);
+  expect(await forgetEvents(open.database, 'back', 1)).toBe(0);
 });

@@ -25,12 +25,21 @@ const LEASE_MS = 60_000;
 /** Milliseconds before the second, third, fourth and last call for an event. */
 const RETRY_PAUSES_MS = [1_000, 5_000, 30_000, 120_000];
 const MAX_ATTEMPTS = RETRY_PAUSES_MS.length + 1;
-/** Milliseconds before the next try to start the run of a durable listener. */
+/**
+ * Milliseconds before the second try to start the run of a durable listener. Each further pause is
+ * twice as long, up to the maximum.
+ */
 const START_PAUSE_MS = 5_000;
+const MAX_START_PAUSE_MS = 3_600_000;
 /** Milliseconds for which events are recorded after the last process with a listener has gone. */
 const SUBSCRIPTION_TTL_MS = 86_400_000;
 /** Age of a subscription in milliseconds after which a process with the listener renews it. */
 const RENEW_AFTER_MS = 3_600_000;
+/**
+ * Shortest pause in milliseconds between two queries for events that were announced. Each announced
+ * event would otherwise make every process with listeners query.
+ */
+const MIN_PAUSE_MS = 100;
 /** Milliseconds before the next try after an error of the database. */
 const FAILED_PAUSE_MS = 1_000;
 /** Milliseconds for which `stop` waits for a statement. */
@@ -68,7 +77,9 @@ export class ListenerDelivery extends BackgroundService {
   /** Events whose listeners were called, and which are not removed yet. */
   private called: TakenEvent[] = [];
   private removing: Promise<void> | undefined;
-  private isPoked = false;
+  /** Milliseconds until the next query for events. */
+  private pauseMs = 0;
+  private lookedAt = Number.NEGATIVE_INFINITY;
   private isStopping = false;
   private subscribedAt = Number.NEGATIVE_INFINITY;
 
@@ -89,10 +100,9 @@ export class ListenerDelivery extends BackgroundService {
     this.subscribedAt = performance.now();
   }
 
-  /** Looks for events at once. */
+  /** Looks for events at once, or when `MIN_PAUSE_MS` have passed since the last query. */
   poke(): void {
-    this.isPoked = true;
-    this.schedule(0);
+    this.lookIn(Math.max(0, this.lookedAt + MIN_PAUSE_MS - performance.now()));
   }
 
   /** Takes no further events. Resolves when the current calls have ended, or after a time limit. */
@@ -118,14 +128,20 @@ export class ListenerDelivery extends BackgroundService {
   }
 
   protected async work(): Promise<number> {
-    this.isPoked = false;
+    this.pauseMs = this.options.pollIntervalMs;
+    this.lookedAt = performance.now();
     try {
       await this.deliver();
     } catch (error) {
       this.options.failed(error);
       return FAILED_PAUSE_MS;
     }
-    return this.isPoked ? 0 : this.options.pollIntervalMs;
+    return this.pauseMs;
+  }
+
+  private lookIn(pauseMs: number): void {
+    this.pauseMs = Math.min(this.pauseMs, pauseMs);
+    this.schedule(this.pauseMs);
   }
 
   /**
@@ -169,8 +185,8 @@ export class ListenerDelivery extends BackgroundService {
     } finally {
       const left = this.calls.get(key)!;
       this.calls.set(key, left - 1);
-      // While the listener had no room, nothing has looked for its events.
-      if (left === MAX_CALLS) this.poke();
+      // While the listener had no room, nothing has looked for its events. Many may wait.
+      if (left === MAX_CALLS) this.lookIn(0);
     }
     void this.removeCalled();
   }
@@ -185,7 +201,7 @@ export class ListenerDelivery extends BackgroundService {
     const { attempt, runId, event } = taken;
     this.options.metrics.listenerCalled(listener.name, 'failed');
     const isDurable = listener.delivery === 'durable';
-    const pauseMs = isDurable ? START_PAUSE_MS : RETRY_PAUSES_MS[attempt - 1];
+    const pauseMs = isDurable ? startPauseMs(attempt) : RETRY_PAUSES_MS[attempt - 1];
     if (pauseMs === undefined) {
       this.giveUp(taken, listener, error);
       this.called.push(taken);
@@ -233,4 +249,8 @@ export class ListenerDelivery extends BackgroundService {
       }
     }
   }
+}
+
+function startPauseMs(attempt: number): number {
+  return Math.min(START_PAUSE_MS * 2 ** (attempt - 1), MAX_START_PAUSE_MS);
 }

@@ -14,12 +14,17 @@ const OVERDUE_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
 const OWNERLESS_EVERY_MS = 10_000;
 
-/**
- * Creates all sweeps. A process that sweeps only when it is called (QStash) executes them in this
- * order. The takeover of dead sessions comes first, because the other sweeps may apply to the runs
- * that it makes due.
- */
-export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
+/** Sweeps in the order in which a process that QStash calls executes them. */
+export interface Sweeps {
+  /** Takes over dead sessions. The other sweeps may apply to the runs that it makes due. */
+  readonly deadSessions: Sweep;
+  readonly others: readonly Sweep[];
+  /** Deletes runs. No other work should wait for deletions, which may take long. */
+  readonly deletions: readonly Sweep[];
+}
+
+/** Creates all sweeps. */
+export function createSweeps(dependencies: SweepDependencies): Sweeps {
   const { database, payloads, notifier, notices, retention, deploymentId, served, returned, warn } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
@@ -63,5 +68,5 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
   });
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
   const deletions = retention ? [new RetentionSweep(database, retention)] : [];
-  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners, ...deletions];
+  return { deadSessions, others: [inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners], deletions };
 }

@@ -11,15 +11,23 @@ import { moduleLabel } from './tokens.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
+/** Method that the listeners of one name call. */
+interface ListenerOwner {
+  readonly type: Function | undefined;
+  readonly method: string;
+}
+
 /**
  * Finds the methods with `@OnRunEvent` among the application's providers.
  *
  * @param module name of the module whose listeners are wanted
  * @throws WorkflowConfigurationError when a listener's provider is no singleton, when two classes
- *   have a listener with the same name, or when a method would receive an event twice
+ *   or two methods have a listener with the same name, or when a method would receive an event
+ *   twice
  */
 export function findListeners(discovery: DiscoveryService, module: string | undefined): RunListener[] {
-  const found = new Map<string, { readonly type: Function | undefined; readonly listener: RunListener }>();
+  const owners = new Map<string, ListenerOwner>();
+  const found = new Map<string, RunListener>();
   for (const wrapper of discovery.getProviders()) {
     if (wrapper.isAlias) continue;
     const { target, type } = targetOf(wrapper);
@@ -32,15 +40,11 @@ export function findListeners(discovery: DiscoveryService, module: string | unde
           `@OnRunEvent() on ${listener.name}: its class is not a singleton, so no instance could be called; ` +
             'use the default scope, or a provider of its own for the listener',
         );
-      const other = found.get(listener.key);
-      if (other && other.type !== type)
-        throw new WorkflowConfigurationError(
-          `two classes have the listener "${listener.name}": give one of them another name with @OnRunEvent('${listener.event}', { name })`,
-        );
-      if (!other) found.set(listener.key, { type, listener });
+      refuseShared(listener, { type, method: declaration.method }, owners);
+      if (!found.has(listener.key)) found.set(listener.key, listener);
     }
   }
-  const listeners = [...found.values()].map(({ listener }) => listener);
+  const listeners = [...found.values()];
   refuseRepeated(listeners);
   return listeners;
 }
@@ -79,6 +83,20 @@ function workflowName({ workflow, module }: ListenerDeclaration['options'], list
       `@OnRunEvent() on ${listener}: workflow "${identity.name}" belongs to ${moduleLabel(identity.module)}, and the listener to ${moduleLabel(module)}`,
     );
   return identity.name;
+}
+
+/**
+ * Refuses a name that another class or method has, whatever the event. Events wait under the name,
+ * and the workflow of a durable listener has no other name, so a call could reach the other method.
+ */
+function refuseShared({ name, event }: RunListener, owner: ListenerOwner, owners: Map<string, ListenerOwner>): void {
+  const other = owners.get(name) ?? owner;
+  owners.set(name, other);
+  if (other.type === owner.type && other.method === owner.method) return;
+  const which = other.type === owner.type ? `the methods ${other.method} and ${owner.method} both` : 'two classes';
+  throw new WorkflowConfigurationError(
+    `${which} have the listener "${name}": give one of them another name with @OnRunEvent('${event}', { name })`,
+  );
 }
 
 /** Refuses a method that listens to an event of all workflows, and to that of one workflow too. */

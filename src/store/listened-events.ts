@@ -5,8 +5,10 @@ import type { RunEventName } from '../core/run-events.js';
  * only these events. So a process writes nothing for events while the database has no listeners.
  */
 export class ListenedEvents {
-  /** Called when this process has recorded events, or has learned of ended runs. */
+  /** Called when this process has recorded events, so that it notifies other processes. */
   onRecorded: () => void = () => undefined;
+  /** Called when this process or another one has recorded events. */
+  onAvailable: () => void = () => undefined;
   private names: ReadonlySet<string> = new Set();
 
   /** True when a listener receives any event. */
@@ -28,8 +30,10 @@ export class ListenedEvents {
     this.names = new Set(names);
   }
 
-  /** Reports that events were recorded, so that listeners of this process are called at once. */
+  /** Reports that this process has recorded events, so that their listeners are called at once. */
   recorded(): void {
-    if (this.isAny) this.onRecorded();
+    if (!this.isAny) return;
+    this.onAvailable();
+    this.onRecorded();
   }
 }

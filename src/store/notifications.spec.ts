@@ -6,9 +6,9 @@ describe('parseNotice', () => {
   it('reads a payload of another process', () => {
     const batch = new NoticeBatch();
     const due = [{ queue: 'default', name: 'order', version: 2 }];
-    batch.add({ due, ended: ['a'], messages: ['b', 'c'], wakeAt: 12 });
+    batch.add({ due, ended: ['a'], messages: ['b', 'c'], events: true, wakeAt: 12 });
     expect(batch.take('other').map((payload) => parseNotice(payload, 'self'))).toEqual([
-      { due, ended: ['a'], messages: ['b', 'c'], wakeAt: 12 },
+      { due, ended: ['a'], messages: ['b', 'c'], events: true, wakeAt: 12 },
     ]);
   });
 

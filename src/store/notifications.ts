@@ -15,12 +15,18 @@ export interface Notice {
   readonly messages?: readonly string[];
   /** Ids of runs that have written to their streams. */
   readonly streams?: readonly string[];
+  /**
+   * True when the sender may have recorded run events. A process without a worker does not know
+   * which events have listeners, so it always sets this field when it has ended runs.
+   */
+  readonly events?: boolean;
   /** Time when a suspended or delayed run becomes due, in milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
 
 /**
- * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c` and `w` are the fields of the notice.
+ * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c`, `v` and `w` are the fields of the
+ * notice.
  */
 interface Wire {
   readonly s: string;
@@ -28,6 +34,7 @@ interface Wire {
   readonly e: string[];
   readonly m: string[];
   c?: string[];
+  v?: 1;
   w?: number;
 }
 
@@ -61,6 +68,7 @@ export class NoticeBatch {
   private readonly ended = new Set<string>();
   private readonly messages = new Set<string>();
   private readonly streams = new Set<string>();
+  private hasEvents = false;
   private wakeAt = Number.POSITIVE_INFINITY;
 
   add(notice: Notice): void {
@@ -68,6 +76,7 @@ export class NoticeBatch {
     for (const id of notice.ended ?? []) this.ended.add(id);
     for (const id of notice.messages ?? []) this.messages.add(id);
     for (const id of notice.streams ?? []) this.streams.add(id);
+    if (notice.events) this.hasEvents = true;
     if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
   }
 
@@ -92,12 +101,14 @@ export class NoticeBatch {
     for (const id of this.ended) put(jsonBytes(id) + 1, () => current.e.push(id));
     for (const id of this.messages) put(jsonBytes(id) + 1, () => current.m.push(id));
     for (const id of this.streams) put(jsonBytes(id) + 1, () => (current.c ??= []).push(id));
+    if (this.hasEvents) put(6, () => (current.v = 1));
     if (Number.isFinite(this.wakeAt)) put(20, () => (current.w = this.wakeAt));
     cut();
     this.due.clear();
     this.ended.clear();
     this.messages.clear();
     this.streams.clear();
+    this.hasEvents = false;
     this.wakeAt = Number.POSITIVE_INFINITY;
     return payloads;
   }
@@ -123,7 +134,7 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
     return undefined;
   }
   if (typeof wire !== 'object' || wire === null) return undefined;
-  const { s, d = [], e = [], m = [], c = [], w } = wire as Readonly<Record<string, unknown>>;
+  const { s, d = [], e = [], m = [], c = [], v, w } = wire as Readonly<Record<string, unknown>>;
   if (typeof s !== 'string' || s === self) return undefined;
   if (!isListOf(d, isKey) || !isListOf(e, isText) || !isListOf(m, isText) || !isListOf(c, isText)) return undefined;
   if (w !== undefined && !isTime(w)) return undefined;
@@ -132,6 +143,7 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
     ended: e,
     messages: m,
     ...(c.length === 0 ? {} : { streams: c }),
+    ...(v === 1 ? { events: true } : {}),
     ...(w === undefined ? {} : { wakeAt: w }),
   };
 }

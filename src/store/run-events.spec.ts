@@ -107,6 +107,9 @@ describe('events of runs', () => {
       await postponeEvent(database, taken[0]!, 0);
       const [again] = await takeEvents(database, new Map([[taken[0]!.listener, 10]]), LEASE_MS);
       expect([again!.id, again!.attempt]).toEqual([taken[0]!.id, 2]);
+      // The first process's time for the event is over.
+      await postponeEvent(database, taken[0]!, 0);
+      expect(await takeEvents(database, new Map([[taken[0]!.listener, 10]]), LEASE_MS)).toEqual([]);
     },
   );
 });

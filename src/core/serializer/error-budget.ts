@@ -76,7 +76,7 @@ export class ErrorBudget {
 }
 
 /** Cuts a text to a length. Never cuts through a surrogate pair. */
-function cut(text: string, length: number): string {
+export function cut(text: string, length: number): string {
   if (text.length <= length) return text;
   const end = length > 0 && /[\ud800-\udbff]/.test(text.charAt(length - 1)) ? length - 1 : length;
   return `${text.slice(0, end)}... (${text.length} characters)`;

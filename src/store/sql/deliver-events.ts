@@ -30,6 +30,10 @@ SELECT t.run_id, t.id::text, t.listener, t.event, extract(epoch FROM t.occurred_
 FROM taken t LEFT JOIN LATERAL (SELECT start_nonce FROM ${schema}.workflow_runs WHERE id = t.run_id LIMIT 1) AS r ON true WHERE true${lockTimeout} ORDER BY t.id`,
 };
 
+/**
+ * Removes events also when another process has taken them since. The listener was called, so it
+ * needs no further call.
+ */
 const REMOVE: Statement = {
   name: 'durable_remove_events',
   text: (schema, lockTimeout) => `DELETE FROM ${schema}.workflow_run_events e
@@ -37,10 +41,11 @@ USING unnest((SELECT $1::text[]), (SELECT $2::bigint[])) AS x(run_id, id)
 WHERE e.run_id = ANY (ARRAY[x.run_id]) AND e.id = ANY (ARRAY[x.id])${lockTimeout}`,
 };
 
+/** Postpones an event unless a process has taken it since, which has the event for its own time. */
 const POSTPONE: Statement = {
   name: 'durable_postpone_event',
   text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_run_events SET available_at = now() + $3::float8 * interval '1 millisecond'
-WHERE run_id = $1 AND id = $2::bigint${lockTimeout}`,
+WHERE run_id = $1 AND id = $2::bigint AND attempts = $4${lockTimeout}`,
 };
 
 /** Facts of an event, as `recordEvents` has stored them. Times are milliseconds since the epoch. */
@@ -106,7 +111,10 @@ export async function removeEvents(database: Database, events: readonly TakenEve
   await database.query(REMOVE, [events.map(({ runId }) => runId), events.map(({ id }) => id)]);
 }
 
-/** Makes a taken event available again after some time. */
-export async function postponeEvent(database: Database, { runId, id }: TakenEvent, delayMs: number): Promise<void> {
-  await database.query(POSTPONE, [runId, id, delayMs]);
+/**
+ * Makes a taken event available again after some time. Has no effect if another process has taken
+ * the event since.
+ */
+export async function postponeEvent(database: Database, { runId, id, attempt }: TakenEvent, delayMs: number): Promise<void> {
+  await database.query(POSTPONE, [runId, id, delayMs, attempt]);
 }

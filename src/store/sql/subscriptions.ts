@@ -26,10 +26,18 @@ const EXPIRED: Statement = {
     `SELECT listener FROM ${schema}.workflow_subscriptions WHERE expires_at < now() - interval '1 minute' ORDER BY listener`,
 };
 
+/**
+ * The listener may have come back since it was listed. So the statement checks the subscription
+ * again, and locks it: a process that renews the subscription waits, and records events afterwards.
+ */
 const FORGET_EVENTS: Statement = {
   name: 'durable_forget_events',
-  text: (schema) => `WITH old AS MATERIALIZED (
-  SELECT run_id, id FROM ${schema}.workflow_run_events WHERE listener = $1 ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED
+  text: (schema) => `WITH gone AS MATERIALIZED (
+  SELECT listener FROM ${schema}.workflow_subscriptions
+  WHERE listener = $1 AND expires_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED
+), old AS MATERIALIZED (
+  SELECT run_id, id FROM ${schema}.workflow_run_events
+  WHERE listener = (SELECT listener FROM gone) ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM ${schema}.workflow_run_events e USING old WHERE e.run_id = ANY (ARRAY[old.run_id]) AND e.id = ANY (ARRAY[old.id]) RETURNING 1`,
 };
@@ -67,7 +75,7 @@ export async function findExpiredListeners(database: Database): Promise<string[]
 }
 
 /**
- * Removes events of an expired listener.
+ * Removes events of an expired listener. Removes none if the listener has come back.
  *
  * @returns number of removed events
  */

@@ -2,6 +2,7 @@ import { Injectable, Scope, type DynamicModule, type Provider } from '@nestjs/co
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import {
+  defineSignal,
   getWorkflowClientToken,
   InvalidInputError,
   OnRunEvent,
@@ -11,6 +12,7 @@ import {
   WorkflowModule,
   type OnRunEventOptions,
   type RunEventOf,
+  type WorkflowContext,
   type WorkflowModuleOptions,
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
@@ -101,6 +103,59 @@ describe('a class with listeners', () => {
     expect(left).toEqual([]);
   });
 
+  it('is called at once for an event that another process has recorded, with a worker or without', async () => {
+    @Workflow({ name: 'goes on' })
+    class GoesOn {
+      async run(_input: void, ctx: WorkflowContext): Promise<void> {
+        await ctx.step('charge', { retry: { maxAttempts: 1 } }, () => Promise.reject(new Error('no money'))).catch(() => undefined);
+        await ctx.waitForSignal(defineSignal('go'));
+      }
+    }
+    const heard: string[] = [];
+    @Injectable()
+    class Far {
+      @OnRunEvent('step.failed', { name: 'far' })
+      @OnRunEvent('run.cancelled', { name: 'far' })
+      onEvent({ event, runId }: RunEventOf<'step.failed' | 'run.cancelled'>): void {
+        heard.push(`${event} ${runId}`);
+      }
+    }
+    await bootApplication({ imports: [unnamed({ worker: { queues: ['far'], maxPollInterval: '5m' } })], providers: [Far] });
+    const executing = await bootApplication({ imports: [unnamed()], providers: [GoesOn] });
+    const { runId } = await executing.get(WorkflowClient).start(GoesOn);
+    await waitFor(() => heard.length > 0);
+    expect(heard).toEqual([`step.failed ${runId}`]);
+    // A client without a worker does not know which events have listeners.
+    const remote = await bootApplication({ imports: [unnamed({ worker: false })], providers: [GoesOn] });
+    await remote.get(WorkflowClient).terminate(runId);
+    await waitFor(() => heard.length > 1);
+    expect(heard).toContain(`run.cancelled ${runId}`);
+  });
+
+  it('is called durably with a shortened message when the error does not fit into a payload', async () => {
+    @Workflow({ name: 'verbose' })
+    class Verbose {
+      async run(): Promise<void> {
+        throw new Error('\u{1F4A5}"'.repeat(2_000));
+      }
+    }
+    const messages: string[] = [];
+    @Injectable()
+    class Ledger {
+      @OnRunEvent('run.failed', { workflow: Verbose, durable: true })
+      onFailed({ error }: RunEventOf<'run.failed'>): void {
+        messages.push(error.message);
+      }
+    }
+    const module = await bootApplication({
+      imports: [unnamed({ defaults: { maxPayloadBytes: 1_024 } })],
+      providers: [Verbose, Ledger],
+    });
+    await module.get(WorkflowClient).start(Verbose);
+    await waitFor(() => messages.length > 0);
+    expect(messages[0]).toMatch(/^(\u{1F4A5}"){20,40}\u{1F4A5}?\.\.\. \(6000 characters\)$/u);
+  });
+
   it('is not called in a process whose worker is off', async () => {
     @Injectable()
     class Off {
@@ -134,6 +189,29 @@ describe('a class with listeners', () => {
     };
     const [One, Two] = [make(), make()];
     await expect(boot(One, { provide: 'two', useClass: Two })).rejects.toThrow('two classes have the listener "Twin.onCompleted"');
+  });
+
+  it('is refused at boot when another class or method has its name, also for another event', async () => {
+    @Injectable()
+    class One {
+      @OnRunEvent('run.failed', { name: 'shared', durable: true })
+      onFailed(): void {}
+    }
+    @Injectable()
+    class Two {
+      @OnRunEvent('run.completed', { name: 'shared', durable: true })
+      onCompleted(): void {}
+    }
+    await expect(boot(One, Two)).rejects.toThrow('two classes have the listener "shared"');
+    @Injectable()
+    class Both {
+      @OnRunEvent('run.completed', { name: 'shared' })
+      first(): void {}
+
+      @OnRunEvent('run.completed', { name: 'shared' })
+      second(): void {}
+    }
+    await expect(boot(Both)).rejects.toThrow(/the methods (first and second|second and first) both have the listener "shared"/);
   });
 
   it('is refused at boot when a method would be called twice with an event, or names a workflow of another module', async () => {
