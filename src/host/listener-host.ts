@@ -26,18 +26,19 @@ function queueOf(settings: ModuleSettings): string {
 
 /**
  * Builds the workflows that call the durable listeners: one for each method, with a single step. A
- * failed call is retried as any other step is.
+ * failed call is retried as any other step is. Its time limit is shorter than that of other steps,
+ * because calls that hang must not keep the slots of the worker for long.
  */
 export function listenerWorkflows(listeners: readonly RunListener[], settings: ModuleSettings): FoundWorkflow[] {
   const durable = new Map(listeners.filter(({ delivery }) => delivery === 'durable').map((each) => [each.name, each]));
-  const { retry, stepTimeoutMs, longestStepMs, runTimeoutMs } = settings;
+  const { retry, listenerTimeoutMs, longestStepMs, runTimeoutMs } = settings;
   return [...durable.values()].map((listener) => ({
     definition: {
       name: workflowOf(listener),
       version: 1,
       queue: queueOf(settings),
       retry,
-      stepTimeoutMs,
+      stepTimeoutMs: listenerTimeoutMs,
       longestStepMs,
       runTimeoutMs,
       owns: () => false,

@@ -6,7 +6,7 @@ import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { outside } from '../core/outside.js';
 import { setTimeout } from '../core/timers.js';
 import type { Payloads } from '../core/payloads.js';
-import type { AnyRunEvent, RunListener } from '../core/run-events.js';
+import { LISTENER_TIMEOUT_MS, type AnyRunEvent, type RunListener } from '../core/run-events.js';
 import type { Database } from '../store/database.js';
 import { postponeEvent, removeEvents, takeEvents, type TakenEvent } from '../store/sql/deliver-events.js';
 import { subscribe } from '../store/sql/subscriptions.js';
@@ -15,8 +15,6 @@ import { toRunEvent } from './to-run-event.js';
 
 /** Maximum number of calls of one listener at the same time, in one process. */
 const MAX_CALLS = 20;
-/** Milliseconds after which a call counts as failed. */
-const CALL_TIMEOUT_MS = 30_000;
 /**
  * Milliseconds for which no other process takes an event that this process has taken. The time is
  * longer than a call may take, so a second process calls a listener only after a crash.
@@ -194,7 +192,7 @@ export class ListenerDelivery extends BackgroundService {
   private async hand(event: AnyRunEvent, listener: RunListener): Promise<void> {
     if (listener.delivery === 'durable') return this.options.startRun(listener, event);
     const called = outside(async () => void (await listener.call(event)));
-    if ((await within(CALL_TIMEOUT_MS, called)) === 'late') throw new Error(`did not return within ${CALL_TIMEOUT_MS / 1_000} s`);
+    if ((await within(LISTENER_TIMEOUT_MS, called)) === 'late') throw new Error(`did not return within ${LISTENER_TIMEOUT_MS / 1_000} s`);
   }
 
   private async failedCall(taken: TakenEvent, listener: RunListener, error: unknown): Promise<void> {
