@@ -136,6 +136,12 @@ export interface RunListener {
 }
 
 /**
+ * Milliseconds after which a call of a listener counts as failed. For durable listeners,
+ * `defaults.stepTimeout` replaces this limit.
+ */
+export const LISTENER_TIMEOUT_MS = 30_000;
+
+/**
  * Beginning of the names of the workflows that call durable listeners. Runs of these workflows have
  * no run events, because a listener would otherwise cause events for itself without end.
  */

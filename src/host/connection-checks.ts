@@ -2,6 +2,7 @@ import { types } from 'node:util';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import type { Pooler } from '../core/pooler.js';
+import { textOfThrown } from '../core/thrown.js';
 import type { Database } from '../store/database.js';
 import { hasOwnSettings } from '../store/sql/connection-probes.js';
 import type { ModuleSettings } from './settings.js';
@@ -48,9 +49,13 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
 
 /**
  * Returns the message of an error for a log line. An error whose own message says nothing is
- * described by the errors that caused it.
+ * described by the errors that caused it. Never throws.
  */
 export function describeError(error: unknown): string {
+  return textOfThrown(() => messageOf(error));
+}
+
+function messageOf(error: unknown): unknown {
   // In Jest, errors that Node creates are not instances of the global Error class.
   if (!types.isNativeError(error) && !(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
   // A host name may have several addresses. If all connections fail, the error of Node has no

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import type { CodedFields, LogFields } from '../core/log-fields.js';
+import { nameOfThrown } from '../core/thrown.js';
 import type { AttemptFailure } from '../engine/ports.js';
 import { describeError } from './connection-checks.js';
 
@@ -59,8 +60,7 @@ export class FailureLog {
 
   private shown(error: unknown): string {
     if (this.what === 'messages') return `: ${describeError(error)}`;
-    const { name } = error as { name?: unknown };
-    return typeof name === 'string' ? `: ${name}` : '';
+    return `: ${nameOfThrown(error)}`;
   }
 
   private isRoom(): boolean {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { WorkflowClient } from '../client/client.js';
 import { LISTENER_WORKFLOW_PREFIX, type AnyRunEvent, type RunListener } from '../core/run-events.js';
+import { nameOfThrown } from '../core/thrown.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { ListenerDelivery } from '../maintenance/listener-delivery.js';
 import { cut } from '../core/serializer/error-budget.js';
@@ -25,18 +26,19 @@ function queueOf(settings: ModuleSettings): string {
 
 /**
  * Builds the workflows that call the durable listeners: one for each method, with a single step. A
- * failed call is retried as any other step is.
+ * failed call is retried as any other step is. Its time limit is shorter than that of other steps,
+ * because calls that hang must not keep the slots of the worker for long.
  */
 export function listenerWorkflows(listeners: readonly RunListener[], settings: ModuleSettings): FoundWorkflow[] {
   const durable = new Map(listeners.filter(({ delivery }) => delivery === 'durable').map((each) => [each.name, each]));
-  const { retry, stepTimeoutMs, longestStepMs, runTimeoutMs } = settings;
+  const { retry, listenerTimeoutMs, longestStepMs, runTimeoutMs } = settings;
   return [...durable.values()].map((listener) => ({
     definition: {
       name: workflowOf(listener),
       version: 1,
       queue: queueOf(settings),
       retry,
-      stepTimeoutMs,
+      stepTimeoutMs: listenerTimeoutMs,
       longestStepMs,
       runTimeoutMs,
       owns: () => false,
@@ -72,7 +74,7 @@ export function createListenerDelivery(
     metrics: runtime.metrics,
     // With a codec, error messages must not appear in the log in plain text.
     warn: (code, message, error, fields) =>
-      runtime.warn(code, message, settings.codec && error instanceof Error ? error.name : error, fields),
+      runtime.warn(code, message, settings.codec && error !== undefined ? nameOfThrown(error) : error, fields),
     failed: (error) => runtime.warn('listeners-unavailable', 'listeners: could not read or write events; trying again', error),
   });
 }

@@ -74,6 +74,8 @@ export interface ModuleSettings {
   readonly currentTransaction: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
+  /** Milliseconds that one call of a durable listener may take. */
+  readonly listenerTimeoutMs: number;
   /**
    * Milliseconds that one attempt of a step may take within a request of QStash; undefined when
    * runs are not executed in requests.

@@ -6,7 +6,7 @@ import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { outsideUnrefined } from '../core/outside.js';
 import { setTimeout } from '../core/timers.js';
 import type { Payloads } from '../core/payloads.js';
-import type { AnyRunEvent, RunListener } from '../core/run-events.js';
+import { LISTENER_TIMEOUT_MS, type AnyRunEvent, type RunListener } from '../core/run-events.js';
 import type { Database } from '../store/database.js';
 import { postponeEvent, removeEvents, takeEvents, type TakenEvent } from '../store/sql/deliver-events.js';
 import { subscribe } from '../store/sql/subscriptions.js';
@@ -15,8 +15,6 @@ import { toRunEvent } from './to-run-event.js';
 
 /** Maximum number of calls of one listener at the same time, in one process. */
 const MAX_CALLS = 20;
-/** Milliseconds after which a call counts as failed. */
-const CALL_TIMEOUT_MS = 30_000;
 /**
  * Milliseconds for which no other process takes an event that this process has taken. The time is
  * longer than a call may take, so a second process calls a listener only after a crash.
@@ -59,7 +57,9 @@ export interface ListenerDeliveryOptions {
   /** Starts the run that calls a durable listener. Has no effect if the run exists. */
   readonly startRun: (listener: RunListener, event: AnyRunEvent) => Promise<void>;
   readonly metrics: DurableMetrics;
+  /** Logs the failure of a listener. Must not throw, whatever the listener has thrown. */
   readonly warn: Warn;
+  /** Logs an error of the database. Must not throw. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -178,19 +178,21 @@ export class ListenerDelivery extends BackgroundService {
       }
       this.called.push(taken);
     } catch (error) {
-      await this.failedCall(taken, listener, error);
+      // If this fails, the event is available again when this process's time for it is over.
+      await this.failedCall(taken, listener, error).catch((reason: unknown) => this.options.failed(reason));
+    } finally {
+      const left = this.calls.get(key)!;
+      this.calls.set(key, left - 1);
+      // While the listener had no room, nothing has looked for its events. Many may wait.
+      if (left === MAX_CALLS) this.lookIn(0);
     }
     void this.removeCalled();
-    const left = this.calls.get(key)!;
-    this.calls.set(key, left - 1);
-    // While the listener had no room, nothing has looked for its events. Many may wait.
-    if (left === MAX_CALLS) this.lookIn(0);
   }
 
   private async hand(event: AnyRunEvent, listener: RunListener): Promise<void> {
     if (listener.delivery === 'durable') return this.options.startRun(listener, event);
     const called = outsideUnrefined(async () => void (await listener.call(event)));
-    if ((await within(CALL_TIMEOUT_MS, called)) === 'late') throw new Error(`did not return within ${CALL_TIMEOUT_MS / 1_000} s`);
+    if ((await within(LISTENER_TIMEOUT_MS, called)) === 'late') throw new Error(`did not return within ${LISTENER_TIMEOUT_MS / 1_000} s`);
   }
 
   private async failedCall(taken: TakenEvent, listener: RunListener, error: unknown): Promise<void> {

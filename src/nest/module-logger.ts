@@ -15,13 +15,18 @@ import { LogLine, takesFields } from './log-line.js';
 export class ModuleLogger extends Logger implements HostLogger {
   /**
    * Writes a message with its fields if the application's logger supports fields; otherwise writes
-   * only the message, followed by its code.
+   * only the message, followed by its code. Never throws, because the work of the module must not
+   * fail when the application's logger does.
    */
   line(...[level, message, fields = {}, ...rest]: HostLine): void {
     const { code }: Partial<CodedFields> = fields;
     const text = code === undefined ? message : `${message} [${code}]`;
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
-    this[level](isPlain ? text : new LogLine(logText(message), fields), ...rest);
+    try {
+      this[level](isPlain ? text : new LogLine(logText(message), fields), ...rest);
+    } catch {
+      // The logger cannot report its own failure.
+    }
   }
 
   runLine(workflow: string, runId: string, { level, message, params }: RunLine): void {

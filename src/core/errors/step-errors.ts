@@ -1,5 +1,6 @@
 import type { Duration } from '../duration.js';
 import { showStepKey } from '../step-key-format.js';
+import { textOfThrown } from '../thrown.js';
 import { InvalidInputError } from './input-errors.js';
 import { WorkflowError } from './workflow-error.js';
 
@@ -99,7 +100,10 @@ export class StepFailedError extends WorkflowError {
     readonly attempts: number,
     cause: unknown,
   ) {
-    super(`Step "${showStepKey(stepKey)}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${messageOf(cause)}`, { cause });
+    super(
+      `Step "${showStepKey(stepKey)}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${textOfThrown(() => (cause instanceof Error ? cause.message : cause))}`,
+      { cause },
+    );
   }
 
   /**
@@ -182,14 +186,5 @@ export class NestedStepError extends WorkflowError {
       `"${innerStep}" was called inside step "${outerStepKey}". A step's body is recorded as a whole: call "${innerStep}" from run(), ` +
         'or make it a plain method call',
     );
-  }
-}
-
-/** Returns the message of a thrown value. Never throws, even if the value's getters do. */
-function messageOf(value: unknown): string {
-  try {
-    return String(value instanceof Error ? value.message : value);
-  } catch {
-    return 'the thrown value cannot be read';
   }
 }

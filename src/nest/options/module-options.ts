@@ -193,7 +193,7 @@ export interface WorkflowModuleOptions {
     /**
      * Longest time that one attempt of a step may take, in milliseconds or as a duration. With
      * `transport: 'qstash'`, the limit is at most `qstash.deliveryTimeout` minus 3 s. (default:
-     * `'5m'`)
+     * `'5m'`; 30 s for a call of a durable listener)
      */
     stepTimeout?: ConfiguredDuration;
     /**

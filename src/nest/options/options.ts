@@ -5,6 +5,7 @@ import { toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { PayloadCodec } from '../../core/payloads.js';
 import { checkText } from '../../core/ids.js';
+import { LISTENER_TIMEOUT_MS } from '../../core/run-events.js';
 import type { Pooler } from '../../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
 import { checkRetention } from '../../core/retention.js';
@@ -121,6 +122,7 @@ export function toSettings(
     currentTransaction,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: Math.min(stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
+    listenerTimeoutMs: Math.min(defaults.stepTimeout === undefined ? LISTENER_TIMEOUT_MS : stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
     longestStepMs,
     runTimeoutMs: defaults.runTimeout === undefined ? null : toMilliseconds(defaults.runTimeout, 'defaults.runTimeout'),
     maxPayloadBytes,

@@ -2,6 +2,12 @@ import type { RunEventName } from '../../core/run-events.js';
 import type { Database, Statement } from '../database.js';
 
 /**
+ * Condition for a run that is still the run of the event. After a deletion, another run may have
+ * the same id. The tags of that run may describe another customer.
+ */
+const IS_SAME_RUN = `r.start_nonce = coalesce((t.facts ->> 'nonce')::bigint, r.start_nonce)`;
+
+/**
  * Takes available events for a time. LATERAL bounds the number of events of each listener, so that
  * a slow listener does not delay the events of others.
  */
@@ -18,10 +24,10 @@ const TAKE: Statement = {
   RETURNING e.run_id, e.id, e.listener, e.event, e.occurred_at, e.attempts, e.facts, e.error
 )
 SELECT t.run_id, t.id::text, t.listener, t.event, extract(epoch FROM t.occurred_at)::float8 * 1000, t.attempts, t.facts,
-  coalesce(t.error, CASE WHEN t.event = 'run.blocked' THEN (SELECT l.data FROM ${schema}.workflow_run_log l
+  coalesce(t.error, CASE WHEN t.event = 'run.blocked' AND ${IS_SAME_RUN} THEN (SELECT l.data FROM ${schema}.workflow_run_log l
     WHERE l.run_id = t.run_id AND l.kind = 'blocked' ORDER BY l.id DESC LIMIT 1) END)::text,
-  (SELECT json_object_agg(g.key, g.value) FROM ${schema}.workflow_tags g WHERE g.run_id = t.run_id)
-FROM taken t WHERE true${lockTimeout} ORDER BY t.id`,
+  (SELECT json_object_agg(g.key, g.value) FROM ${schema}.workflow_tags g WHERE g.run_id = t.run_id AND ${IS_SAME_RUN})
+FROM taken t LEFT JOIN LATERAL (SELECT start_nonce FROM ${schema}.workflow_runs WHERE id = t.run_id LIMIT 1) AS r ON true WHERE true${lockTimeout} ORDER BY t.id`,
 };
 
 /**
@@ -45,6 +51,8 @@ WHERE run_id = $1 AND id = $2::bigint AND attempts = $4${lockTimeout}`,
 /** Facts of an event, as `recordEvents` has stored them. Times are milliseconds since the epoch. */
 export interface EventFacts {
   readonly workflow: string;
+  /** The `start_nonce` of the run, as text; absent in events that older versions have recorded. */
+  readonly nonce?: string;
   readonly version: number;
   readonly queue: string;
   readonly generation: number;

@@ -4,8 +4,8 @@ import { LISTENER_WORKFLOW_PREFIX } from '../../core/run-events.js';
 export interface RecordedEvents {
   /**
    * Common table expression, or list of tables, whose rows have the events. Alias `r` has the
-   * columns `id`, `name`, `version`, `queue`, `generation`, `status`, `created_at` and
-   * `started_at` of the run.
+   * columns `id`, `name`, `version`, `queue`, `generation`, `status`, `created_at`, `started_at`
+   * and `start_nonce` of the run.
    */
   readonly from: string;
   /** Condition for rows with an event. (default: all rows) */
@@ -19,7 +19,7 @@ export interface RecordedEvents {
 }
 
 /** Columns of `workflow_runs` that an event records. */
-const EVENT_COLUMNS = ['id', 'name', 'version', 'queue', 'generation', 'status', 'created_at', 'started_at'] as const;
+const EVENT_COLUMNS = ['id', 'name', 'version', 'queue', 'generation', 'status', 'created_at', 'started_at', 'start_nonce'] as const;
 
 /** Lists the columns of a run that an event records, for RETURNING. */
 export const eventColumns = (alias: string): string => EVENT_COLUMNS.map((column) => `${alias}.${column}`).join(', ');
@@ -36,7 +36,7 @@ const ms = (column: string): string => `floor(extract(epoch FROM ${column})::flo
 export const recordEvents = (schema: string, { from, where = 'true', event, error = 'NULL::json', facts }: RecordedEvents): string => `
   INSERT INTO ${schema}.workflow_run_events (run_id, listener, event, facts, error)
   SELECT r.id, s.listener, s.event, json_build_object('workflow', r.name, 'version', r.version, 'queue', r.queue,
-    'generation', r.generation, 'status', r.status, 'createdAt', ${ms('r.created_at')}, 'startedAt', ${ms('r.started_at')}${facts === undefined ? '' : `, ${facts}`}), ${error}
+    'generation', r.generation, 'status', r.status, 'createdAt', ${ms('r.created_at')}, 'startedAt', ${ms('r.started_at')}, 'nonce', r.start_nonce::text${facts === undefined ? '' : `, ${facts}`}), ${error}
   FROM ${from}
   JOIN ${schema}.workflow_subscriptions s ON s.event = ${event} AND s.workflow IN ('', r.name) AND s.expires_at > now()
   WHERE (${where}) AND NOT starts_with(r.name, '${LISTENER_WORKFLOW_PREFIX}')`;

@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 
 import { Injectable } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Client } from 'pg';
 
-import { defineSignal, NonRetryableError, OnRunEvent, Workflow, type WorkflowContext } from '../../../src/index.js';
+import { defineSignal, NonRetryableError, OnRunEvent, Workflow, type AnyRunEvent, type WorkflowContext } from '../../../src/index.js';
 import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -45,10 +46,19 @@ class Quick {
   }
 }
 
+let heard: AnyRunEvent[] = [];
+
 @Injectable()
 class Ear {
   @OnRunEvent('run.completed', { workflow: Quick })
-  onCompleted(): void {}
+  onCompleted(event: AnyRunEvent): void {
+    heard.push(event);
+  }
+
+  @OnRunEvent('run.blocked', { workflow: Quick })
+  onBlocked(event: AnyRunEvent): void {
+    heard.push(event);
+  }
 }
 
 /** Reads the SQL from docs/operations.md. */
@@ -175,6 +185,32 @@ describe('events of deleted runs', () => {
     await app.client.bulk.delete({ token });
     await waitFor(async () => (await app.client.bulk.status(token)).state === 'completed');
     expect(await events()).toEqual([]);
+  });
+
+  it('are delivered without the tags and the block of a new run with the same id', async () => {
+    app = await startApplication(database.url, [Quick]);
+    await run('a', 'b');
+    // The same lock as that of a process which is taking the event.
+    const taking = new Client({ connectionString: database.url });
+    await taking.connect();
+    await taking.query(`BEGIN; SELECT 1 FROM durable.workflow_run_events WHERE run_id = 'a' FOR UPDATE`);
+    await app.client.delete('a', { reason: 'erasure' });
+    await taking.end();
+    await app.client.start(Quick, undefined, { id: 'a', tags: { day: 'tomorrow' }, delay: '1h' });
+    await database.query(
+      `INSERT INTO durable.workflow_run_log (run_id, kind, data) VALUES ('a', 'blocked', '{"message":"of the new run"}')`,
+    );
+    await database.query(
+      `INSERT INTO durable.workflow_run_events (run_id, listener, event, facts)
+       SELECT run_id, 'Ear.onBlocked run.blocked quick', 'run.blocked', facts FROM durable.workflow_run_events WHERE run_id = 'a'`,
+    );
+    heard = [];
+    await startApplication(database.url, [Quick, Ear]);
+    await waitFor(() => heard.length === 3);
+    const of = (id: string, name: string) => heard.find(({ runId, event }) => runId === id && event === name);
+    expect(of('b', 'run.completed')).toMatchObject({ tags: { day: 'today' } });
+    expect(of('a', 'run.completed')!.tags).toEqual({});
+    expect(of('a', 'run.blocked')).toMatchObject({ error: { message: 'the error is no longer stored' } });
   });
 
   it('go with runs that the documented SQL deletes', async () => {

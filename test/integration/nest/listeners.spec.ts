@@ -15,6 +15,8 @@ import {
   type WorkflowContext,
   type WorkflowModuleOptions,
 } from '../../../src/index.js';
+import { listenerWorkflows } from '../../../src/host/listener-host.js';
+import { toSettings } from '../../../src/nest/options/options.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
@@ -257,5 +259,37 @@ describe('a class with listeners', () => {
       async run(): Promise<void> {}
     }
     await expect(boot(Imitation)).rejects.toThrow('name must not start with "durable-listener:"');
+  });
+});
+
+describe('a call of a durable listener', () => {
+  const QSTASH = {
+    QSTASH_TOKEN: 'token',
+    QSTASH_TARGET_URL: 'https://shop.example',
+    QSTASH_CURRENT_SIGNING_KEY: 'sig_1',
+    QSTASH_NEXT_SIGNING_KEY: 'sig_2',
+  };
+  const onQStash = (deliveryTimeout: string): WorkflowModuleOptions => ({ transport: 'qstash', qstash: { deliveryTimeout } });
+
+  it.each<[string, number, WorkflowModuleOptions]>([
+    ['30 s by default', 30_000, {}],
+    ['as long as the module allows its steps', 60_000, { defaults: { stepTimeout: '1m' } }],
+    ['no longer than a request of QStash', 17_000, onQStash('20s')],
+    [
+      'no longer than a request of QStash, whatever the module allows its steps',
+      17_000,
+      { ...onQStash('20s'), defaults: { stepTimeout: '1m' } },
+    ],
+  ])('may take %s', (_what, expected, options) => {
+    const listener = {
+      key: 'a run.failed',
+      name: 'a',
+      event: 'run.failed',
+      workflow: '',
+      delivery: 'durable',
+      call: () => undefined,
+    } as const;
+    const [workflow] = listenerWorkflows([listener], toSettings(options, QSTASH));
+    expect(workflow!.definition.stepTimeoutMs).toBe(expected);
   });
 });
