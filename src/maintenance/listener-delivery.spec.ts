@@ -39,7 +39,6 @@ describe('the delivery of events to listeners', () => {
       pollIntervalMs: Number.POSITIVE_INFINITY,
       stopTimeoutMs: 1_000,
       startRun: async () => undefined,
-      metrics: new DurableMetrics(),
       warn: () => undefined,
       failed: () => undefined,
       ...options,
