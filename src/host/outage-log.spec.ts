@@ -25,6 +25,13 @@ describe('OutageLog', () => {
     expect(lines[3]).toContain('(again)');
   });
 
+  it('writes nothing after its end', () => {
+    const ended = new OutageLog((...[level, line]) => void lines.push(`${level}: ${line}`), 50);
+    ended.end();
+    ended.failed('a sweep', new Error('Connection terminated'));
+    expect(lines).toEqual([]);
+  });
+
   it('logs another cause at once, and only the first time', () => {
     log.failed('a claim', Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }));
     for (let n = 0; n < 3; n++) {

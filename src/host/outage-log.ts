@@ -24,6 +24,7 @@ export class OutageLog {
   private last = 0;
   private failures = 0;
   private latest: unknown;
+  private hasEnded = false;
   /** Codes of the causes that this outage has logged. */
   private readonly causes = new Set<string>();
 
@@ -38,6 +39,7 @@ export class OutageLog {
    * @param work description of the work that failed
    */
   failed(work: string, error: unknown): void {
+    if (this.hasEnded) return;
     this.last = performance.now();
     this.failures++;
     this.latest = error;
@@ -50,6 +52,15 @@ export class OutageLog {
     this.failures = 0;
     this.timer = setInterval(() => this.report(), this.everyMs).unref();
     this.write('warn', `database: unreachable; trying again: ${describeError(error)} (${work})`, { code: CODE });
+  }
+
+  /**
+   * Logs no further failure. Called before the module closes its connections: work that is still
+   * under way then fails although the database can be reached.
+   */
+  end(): void {
+    this.close();
+    this.hasEnded = true;
   }
 
   close(): void {

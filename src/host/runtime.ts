@@ -288,10 +288,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.journal.close();
     this.hub.close(new ClosedError());
     this.streams.close(new ClosedError());
+    this.outages.end();
     const connections = [this.direct?.stop(), this.replica?.close(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);
-    this.outages.close();
     this.warnings.close();
   }
 }

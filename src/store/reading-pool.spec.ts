@@ -59,16 +59,23 @@ describe('the reading pool', () => {
       ),
   );
 
-  it('reports the wait for a connection that other queries use as a timeout of the query', async () => {
-    // The check never ends, so that the only connection never becomes free.
-    const verify = (): Promise<void> => new Promise(() => {});
+  it('reports the wait for a connection as a timeout of the query only if the server answers other queries', async () => {
+    // The connection of the first pool is always in use. That of the second one is never ready.
+    let checks = 0;
+    const verify = (): Promise<void> => (checks++ === 0 ? Promise.resolve() : new Promise(() => {}));
     const settings = { connectionString: admin.url, application_name: 'questions' };
-    const pool = new ReadingPool(settings, undefined, { timeoutMs: 1, connections: 1, verify });
-    void pool.query('SELECT 1', []).catch(() => undefined);
-    const error = await pool.query('SELECT 2', []).catch((thrown: unknown) => thrown);
+    const pool = new ReadingPool(settings, undefined, { timeoutMs: 1_000, connections: 1, verify });
+    const busy = Array.from({ length: 9 }, () => pool.query('SELECT pg_sleep(0.9)', []).catch(() => undefined));
+    const error = await pool.query('SELECT 1', []).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QueryTimeoutError);
-    expect(error).toMatchObject({ timeoutMs: 5_001 });
+    expect(error).toMatchObject({ timeoutMs: 6_000 });
+    await Promise.all(busy);
+
+    const silent = new ReadingPool(settings, undefined, { timeoutMs: 1, connections: 1, verify });
+    void silent.query('SELECT 1', []).catch(() => undefined);
+    await expect(silent.query('SELECT 2', [])).rejects.not.toBeInstanceOf(QueryTimeoutError);
     void pool.close();
+    void silent.close();
     await waitFor(async () => (await connections()) === 0);
   });
 

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 import pg from 'pg';
 
 import { QueryTimeoutError } from '../core/errors/index.js';
@@ -53,6 +55,8 @@ export class ReadingPool {
   private readonly timeoutMs: number;
   /** Milliseconds that a caller waits for a free connection. */
   private readonly waitMs: number;
+  /** Time, on the clock of performance.now(), at which the server last answered a query. */
+  private answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(given: OwnClientSettings, pooler: 'transaction' | undefined, options: ReadingPoolOptions = {}) {
     const { timeoutMs = QUERY_TIMEOUT_MS, connections = CONNECTIONS, verify } = options;
@@ -100,13 +104,21 @@ export class ReadingPool {
    * time because other queries take long
    */
   async query<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    const since = performance.now();
     try {
-      return this.preamble === undefined ? await ask(this.pool, text, values) : await this.queryPooled(this.preamble, text, values);
+      const { preamble } = this;
+      const rows = await (preamble === undefined ? ask<Row>(this.pool, text, values) : this.queryPooled<Row>(preamble, text, values));
+      this.answeredAt = performance.now();
+      return rows;
     } catch (error) {
       const { code, message } = error as { code?: unknown; message?: unknown };
-      if (code === '57014') throw new QueryTimeoutError(this.timeoutMs, { cause: error });
-      // The server answers, but other queries have used the connections all the time.
-      if (message === NO_FREE_CONNECTION) throw new QueryTimeoutError(this.waitMs, { cause: error });
+      if (code === '57014') {
+        this.answeredAt = performance.now();
+        throw new QueryTimeoutError(this.timeoutMs, { cause: error });
+      }
+      // The server has answered others meanwhile, whose queries have used the connections. Without
+      // an answer, the server may be away.
+      if (message === NO_FREE_CONNECTION && this.answeredAt > since) throw new QueryTimeoutError(this.waitMs, { cause: error });
       throw error;
     }
   }

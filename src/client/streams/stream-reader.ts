@@ -137,7 +137,7 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
     const { hub, runId, stream, from } = this.source;
     // A reader that continues at a place may have to see how the stream was closed before it.
     if (from === 0) return 0;
-    const found = await readStreamEnd(hub.database, runId, stream);
+    const found = await hub.untilRead(() => readStreamEnd(hub.database, runId, stream));
     if (!found) throw new RunNotFoundError(runId);
     const length = found.end?.length ?? 0;
     if (found.end?.closedBy !== undefined) this.lastKind = 'end';

@@ -62,8 +62,11 @@ export class EventStreamResponse {
     this.isStalled = true;
     const timer = setTimeout(() => this.response.destroy(), MAX_STALL_MS).unref();
     await new Promise<void>((resolve) => {
-      this.response.once('drain', resolve);
-      this.response.once('close', resolve);
+      const ready = (): void => {
+        this.response.off('drain', ready).off('close', ready);
+        resolve();
+      };
+      this.response.once('drain', ready).once('close', ready);
     });
     clearTimeout(timer);
     this.isStalled = false;

@@ -18,6 +18,7 @@ import { placeOfEventId, toMessage } from '../../client/streams/stream-messages.
 import { MAX_PAGE_CHUNKS, readPage, readSummary } from '../../client/streams/stream-page.js';
 import { StreamReader } from '../../client/streams/stream-reader.js';
 import { InvalidInputError, PayloadUnreadableError, RunNotFoundError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import type { WarningCode } from '../../core/warning-codes.js';
 import { checkText } from '../../core/ids.js';
 import type { Payloads } from '../../core/payloads.js';
 import { STREAM_ENDPOINT } from '../tokens.js';
@@ -48,7 +49,7 @@ export interface StreamHttpHandlerDependencies {
   readonly payloads: Payloads;
   readonly http: { readonly path: string };
   /** Warns about a problem that a request has caused, at most once a minute. */
-  warnOfRequest(message: string, error?: unknown): void;
+  warnOfRequest(code: WarningCode, message: string, error?: unknown): void;
 }
 
 /** Stream that a request names. */
@@ -138,10 +139,15 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     // A page that opens another EventSource cannot send the header.
     const { from, seen } = placeOfEventId(headers['last-event-id'] ?? query['lastEventId'], 'Last-Event-ID');
     const { streams, payloads } = this.module;
-    const summary = await readSummary(streams.database, target.runId, target.stream);
+    const summary = await readSummary(streams.database, target.runId, target.stream).catch((error: unknown) => {
+      if (error instanceof RunNotFoundError) throw error;
+      this.module.warnOfRequest('streams-not-read', 'streams: could not read a stream', error);
+      return undefined;
+    });
+    if (!summary) return this.endAtOnce(response);
     // A browser connects again after the end, for ever, until it gets this status.
     if (seen === 'end' && summary.state !== 'open' && summary.length <= from) return void response.status(HttpStatus.NO_CONTENT).send();
-    if (this.isClosing) throw new ServiceUnavailableException();
+    if (this.isClosing) return this.endAtOnce(response);
     if (method === 'HEAD') return void response.status(HttpStatus.OK).header('Content-Type', 'text/event-stream').send();
     const reader = new StreamReader({ hub: streams, payloads, ...target, from });
     const events = new EventStreamResponse(takeOver(response), () => {
@@ -153,17 +159,25 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
       for await (const event of reader) await events.send(toMessage(event));
     } catch (error) {
       // The browser connects again and continues.
-      this.module.warnOfRequest('streams: could not read a stream', error);
+      this.module.warnOfRequest('streams-not-read', 'streams: could not read a stream', error);
       await events.send({ type: 'error', data: '{}' });
     }
     events.end();
+  }
+
+  /**
+   * Answers with an empty stream. The browser then connects again, to this or another process. After
+   * a status such as 503, it would not.
+   */
+  private endAtOnce(response: StreamHttpResponse): void {
+    new EventStreamResponse(takeOver(response), () => undefined).end();
   }
 
   private answerTo(error: unknown): HttpException {
     if (error instanceof HttpException) return error;
     if (error instanceof RunNotFoundError) return new NotFoundException();
     if (error instanceof InvalidInputError) return new BadRequestException(error.message);
-    this.module.warnOfRequest('streams: could not read a stream', error);
+    this.module.warnOfRequest('streams-not-read', 'streams: could not read a stream', error);
     return error instanceof PayloadUnreadableError ? new InternalServerErrorException() : new ServiceUnavailableException();
   }
 }

@@ -154,6 +154,17 @@ for (const [platform, describePlatform] of httpPlatforms) {
       expect(streams.size).toBe(0);
     });
 
+    it('ends at once while it cannot read the stream, so that a browser connects again', async () => {
+      await boot({ guards: [UserGuard] });
+      const { runId } = await client.start(Repeats);
+      await database.query('ALTER TABLE durable.workflow_stream_chunks RENAME TO away');
+      const response = await get(`${runId}/streams/answer`, events);
+      expect([response.status, await response.text()]).toEqual([200, 'retry: 1000\n\n']);
+      expect((await get(`${runId}/streams/answer`, { accept: 'application/json' })).status).toBe(503);
+      await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+      expect((await get('unknown/streams/answer', events)).status).toBe(404);
+    });
+
     it('refuses options without guards', () => {
       const http = { streams: true } as never;
       expect(() => WorkflowModule.forRoot({ http })).toThrow('http.streams must be false, or an object that names its guards');
