@@ -166,8 +166,8 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
   }
 
   /**
-   * Answers with an empty stream. The browser then connects again, to this or another process. After
-   * a status such as 503, it would not.
+   * Answers with an empty stream. The browser then connects again, to this or another process. A
+   * browser would not do so after a status such as 503.
    */
   private endAtOnce(response: StreamHttpResponse): void {
     new EventStreamResponse(takeOver(response), () => undefined).end();
