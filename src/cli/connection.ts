@@ -56,7 +56,7 @@ export class Connection {
       failed: ignore,
       now,
     });
-    const streams = new StreamHub(own, { receivesNotices: () => false, failed: ignore });
+    const streams = new StreamHub(own, { receivesNotices: () => false, messagesOf: noEvents, failed: ignore });
     this.closing = [
       () => notifier.close(),
       () => journal.close(),
@@ -150,4 +150,9 @@ export function unreachable(error: unknown): CommandError {
   if (isAway(error))
     return new CommandError('DATABASE_UNAVAILABLE', `the database cannot be reached: ${reason}`, EXIT.unavailable, { cause: error });
   return new CommandError('CONFIGURATION', `the database refuses the connection: ${reason}`, EXIT.failed, { cause: error });
+}
+
+/** Refuses server-sent events, which no command sends. */
+function noEvents(): never {
+  throw new Error('the command line sends no server-sent events');
 }

@@ -23,7 +23,7 @@ import type { HistoryOptions, HistoryPage } from './queries/history.js';
 import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
 import type { StreamMessage } from './streams/stream-message.js';
-import { messagesOf, placeOfEventId } from './streams/stream-messages.js';
+import { placeOfEventId } from './streams/stream-messages.js';
 import type { StreamEvent } from './streams/stream-event.js';
 import { checkStreamName, checkStreamOptions, type StreamOptions } from './streams/stream-options.js';
 import { StreamReader } from './streams/stream-reader.js';
@@ -236,7 +236,7 @@ export class WorkflowHandle<O = unknown> {
     const stream = checkStreamName(name);
     const { lastEventId } = checkOptions(options, 'options', ['lastEventId']);
     const { from } = placeOfEventId(lastEventId, 'options.lastEventId');
-    return messagesOf(() => this.reader(stream, from));
+    return this.#streams.messagesOf(() => this.reader(stream, from));
   }
 
   private reader<T>(stream: string, from: number): StreamReader<T> {

@@ -31,7 +31,7 @@ try {
 
   // TypeORM and Nest take long to load, and commands other than `migrate` need neither.
   const listing = `process.argv.splice(1, 0, ${JSON.stringify(program)}); require(process.argv[1]);
-    process.on('exit', () => process.stderr.write(Object.keys(require.cache).filter((file) => /node_modules.(typeorm|@nestjs|rxjs)/.test(file)).join()));`;
+    process.on('exit', () => process.stderr.write(Object.keys(require.cache).filter((file) => /node_modules.(typeorm|@nestjs|rxjs)/.test(file)).slice(0, 5).join()));`;
   const loaded = spawnSync(process.execPath, ['--input-type=commonjs', '-e', listing, 'runs'], { env, encoding: 'utf8' });
   assert.deepEqual([loaded.status, loaded.stderr], [0, '']);
   assert.match(loaded.stdout, /^RUN /);

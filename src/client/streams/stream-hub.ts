@@ -1,7 +1,11 @@
+import type { Observable } from 'rxjs';
+
 import { clearImmediate, clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
 import { RunNotFoundError } from '../../core/errors/index.js';
 import { isTerminal } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
+import type { StreamMessage } from './stream-message.js';
+import type { StreamEvent } from './stream-event.js';
 import { readChunks, type ChunkPage, type ChunkRequest } from '../../store/sql/streams.js';
 
 /** Chunks that a reader gets at once, at most. */
@@ -18,6 +22,11 @@ export interface StreamHubOptions {
    * the longest pause.
    */
   readonly receivesNotices: () => boolean;
+  /**
+   * Creates the Observable of `handle.sse`. Given from outside, because the command line must not
+   * load rxjs, which takes long.
+   */
+  readonly messagesOf: (open: () => AsyncIterableIterator<StreamEvent>) => Observable<StreamMessage>;
   readonly failed: (error: unknown) => void;
 }
 
@@ -57,6 +66,11 @@ export class StreamHub {
     readonly database: Database,
     private readonly options: StreamHubOptions,
   ) {}
+
+  /** Reads a stream as server-sent events, once for each subscriber. */
+  messagesOf(open: () => AsyncIterableIterator<StreamEvent>): Observable<StreamMessage> {
+    return this.options.messagesOf(open);
+  }
 
   /** Number of readers that wait for chunks. */
   get size(): number {

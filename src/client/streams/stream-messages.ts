@@ -1,10 +1,7 @@
-import { Observable } from 'rxjs';
-
 import { InvalidInputError } from '../../core/errors/index.js';
 import { toPlainJson } from './plain-json.js';
 import type { StreamEvent } from './stream-event.js';
 import type { StreamMessage } from './stream-message.js';
-import type { StreamReader } from './stream-reader.js';
 
 /**
  * Id of the last event of a stream. A browser that connects again with this id has seen the end,
@@ -40,20 +37,4 @@ export function toMessage(event: StreamEvent): StreamMessage {
     case 'end':
       return { id: `${event.index}${END_SUFFIX}`, type: 'end', data: JSON.stringify({ state: event.state }) };
   }
-}
-
-/** Reads a stream for each subscriber, until the subscriber leaves. */
-export function messagesOf(open: () => StreamReader<unknown>): Observable<StreamMessage> {
-  return new Observable((subscriber) => {
-    const reader = open();
-    const read = async (): Promise<void> => {
-      for await (const event of reader) {
-        if (subscriber.closed) return;
-        subscriber.next(toMessage(event));
-      }
-      subscriber.complete();
-    };
-    read().catch((error: unknown) => subscriber.error(error));
-    return () => void reader.return();
-  });
 }
