@@ -70,7 +70,7 @@ export class StreamBuffer {
     this.chunks += length;
     this.bytes += bytes;
     this.storedPosition = runPosition;
-    if (closedBy !== undefined) this.closedBy ??= closedBy;
+    if (closedBy !== undefined && !this.isReopenedBy(closedBy, runPosition)) this.closedBy ??= closedBy;
     const left = this.pending.filter((chunk) => chunk.runPosition === null || Number(chunk.runPosition) > runPosition);
     const dropped = this.pending.filter((chunk) => !left.includes(chunk));
     this.pending = left;
@@ -159,6 +159,12 @@ export class StreamBuffer {
     this.size = 0;
     const error = new StreamClosedError(this.name, 'this worker no longer executes the step');
     for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
+  }
+
+  /** Returns true when the author of a stored end has written again in this pass. */
+  private isReopenedBy(author: string | null, runPosition: number): boolean {
+    if (author !== null) return this.steps.has(author);
+    return this.lastGeneration > Math.floor(runPosition / POSITIONS);
   }
 
   /** Returns true when a chunk of this kind changes nothing. @throws StreamClosedError */

@@ -107,6 +107,22 @@ class Repaired {
   }
 }
 
+/** Closes its stream in each attempt. The first attempt then fails. */
+@Workflow({ name: 'closes twice' })
+class ClosesTwice {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', { retry: { maxAttempts: 2, initialInterval: 500 } }, async () => {
+      const { attempt } = currentStep();
+      const out = currentStep().stream<string>();
+      await out.write(`one of ${attempt}`);
+      await out.flush();
+      await out.write(`two of ${attempt}`);
+      await out.close();
+      if (attempt === 1) throw new Error('after the end');
+    });
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -116,7 +132,7 @@ describe('streams', () => {
   afterAll(() => database.drop());
 
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
-    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired], options);
+    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice], options);
 
   it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
     const { client } = await start();
@@ -152,6 +168,16 @@ describe('streams', () => {
     const values: unknown[] = [];
     for await (const value of handle.stream()) values.push(value);
     expect(values).toEqual(['first', 'begins', 'worked', 'over']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
+  });
+
+  it('are written again by a step that has closed its stream in an earlier pass', async () => {
+    const { client } = await start({ worker: { suspendAfter: 30 } });
+    const handle = await client.start(ClosesTwice);
+    await handle.result();
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['one of 2', 'two of 2']);
     expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
   });
 
