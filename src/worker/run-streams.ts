@@ -6,7 +6,7 @@ import type { ChunkAuthor, StreamPort, WrittenChunk } from '../engine/stream-por
 import type { StreamEnd } from '../store/sql/streams.js';
 import type { Journal } from '../store/journal.js';
 import { isRefusal } from './refusals.js';
-import { sizeOf, StreamBuffer } from './stream-buffer.js';
+import { sizeOf, StreamBuffer, type PassOrigin } from './stream-buffer.js';
 
 /** Bytes that a run may have written and the database not yet stored. */
 const MAX_BUFFERED_BYTES = 1 << 20;
@@ -43,8 +43,7 @@ export class RunStreams implements StreamPort {
   constructor(
     private readonly run: OwnedRun,
     private readonly services: RunStreamsServices,
-    /** True when an earlier pass may have written chunks. */
-    private readonly mayHaveChunks: boolean,
+    private readonly origin: PassOrigin,
     private readonly fenced: (error: Error) => void,
   ) {}
 
@@ -83,9 +82,9 @@ export class RunStreams implements StreamPort {
     let buffer = this.buffers.get(stream);
     if (!buffer) {
       if (this.buffers.size >= MAX_STREAMS) throw new StreamLimitError(stream, `${MAX_STREAMS} streams of a run`);
-      buffer = new StreamBuffer(stream, this.mayHaveChunks);
+      buffer = new StreamBuffer(stream, this.origin);
       this.buffers.set(stream, buffer);
-      if (this.mayHaveChunks) void this.lookUp(buffer);
+      if (this.origin.mayHaveChunks) void this.lookUp(buffer);
     }
     return buffer;
   }

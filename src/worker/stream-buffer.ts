@@ -16,6 +16,16 @@ const POSITIONS = 2 ** 32;
 /** Counts all chunks of this process. A chunk that is written later has a greater ordinal. */
 let ordinals = 0;
 
+/** Facts about the pass that writes to streams. */
+export interface PassOrigin {
+  /** Number of retries by operators before the pass. */
+  readonly generation: number;
+  /** True when an earlier pass may have written chunks. */
+  readonly mayHaveChunks: boolean;
+  /** Returns true when the step had a result when the pass began. */
+  readonly isRecorded: (stepKey: string) => boolean;
+}
+
 /** Code that waits until chunks are durable. */
 interface FlushWaiter {
   /** Number of chunks that must have been stored. */
@@ -45,6 +55,11 @@ export class StreamBuffer {
   /** Position of the last write of `run` that an earlier pass has stored. */
   private storedPosition = 0;
   /**
+   * Number of writes of `run` before the end that a step has stored in an earlier generation, or
+   * -1. A retry after that step keeps these writes, because nothing can be written after the end.
+   */
+  private keptWrites = -1;
+  /**
    * Key of the step that closed the stream, or null for `run`; undefined while the stream is open.
    */
   private closedBy: string | null | undefined;
@@ -55,8 +70,7 @@ export class StreamBuffer {
 
   constructor(
     readonly name: string,
-    /** True when an earlier pass of the run may have written to the stream. */
-    private readonly mayHaveChunks: boolean,
+    private readonly origin: PassOrigin,
   ) {}
 
   get isEmpty(): boolean {
@@ -67,16 +81,17 @@ export class StreamBuffer {
    * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
    */
   know({ length, bytes, runPosition, closedBy }: StreamEnd): number {
+    const before = this.size;
     this.chunks += length;
     this.bytes += bytes;
     this.storedPosition = runPosition;
-    if (closedBy !== undefined && !this.isReopenedBy(closedBy, runPosition)) this.closedBy ??= closedBy;
-    const left = this.pending.filter((chunk) => chunk.runPosition === null || Number(chunk.runPosition) > runPosition);
+    if (closedBy !== undefined) this.knowEnd(closedBy, runPosition);
+    const left = this.pending.filter((chunk) => chunk.runPosition === null || !this.isStored(Number(chunk.runPosition)));
     const dropped = this.pending.filter((chunk) => !left.includes(chunk));
     this.pending = left;
     this.size -= sizeOf(dropped);
     this.settle(dropped.length);
-    return sizeOf(dropped);
+    return before - this.size;
   }
 
   /**
@@ -91,7 +106,7 @@ export class StreamBuffer {
     if (author.by === 'run') {
       const first = author.generation * POSITIONS;
       const position = first + author.position;
-      if (position <= this.storedPosition) return 0;
+      if (this.isStored(position)) return 0;
       const isRepeated = author.generation > this.lastGeneration;
       if (isRepeated && this.closedBy === null) this.closedBy = undefined;
       if (this.isClosedFor(kind)) return 0;
@@ -103,7 +118,7 @@ export class StreamBuffer {
       if (!this.executions.has(execution)) {
         if (this.closedBy === stepKey) this.closedBy = undefined;
         if (this.isClosedFor(kind)) return 0;
-        const isRepeated = attempt > 1 || this.mayHaveChunks || this.steps.has(stepKey);
+        const isRepeated = attempt > 1 || this.origin.mayHaveChunks || this.steps.has(stepKey);
         this.executions.add(execution);
         this.steps.add(stepKey);
         if (isRepeated) this.push('reset', stepKey, attempt, null, null);
@@ -161,10 +176,28 @@ export class StreamBuffer {
     for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
   }
 
-  /** Returns true when the author of a stored end has written again in this pass. */
-  private isReopenedBy(author: string | null, runPosition: number): boolean {
-    if (author !== null) return this.steps.has(author);
-    return this.lastGeneration > Math.floor(runPosition / POSITIONS);
+  /**
+   * Honours a stored end whose author is not executed again: a step with a result, or `run` in this
+   * generation. Otherwise a reset takes the end back, so that readers continue.
+   */
+  private knowEnd(author: string | null, runPosition: number): void {
+    const { generation, isRecorded } = this.origin;
+    const isOlder = Math.floor(runPosition / POSITIONS) < generation;
+    if (author !== null && isRecorded(author)) {
+      this.closedBy ??= author;
+      if (isOlder) this.keptWrites = runPosition % POSITIONS;
+    } else if (author !== null) {
+      if (!this.steps.has(author)) this.push('reset', author, null, null, null);
+    } else if (!isOlder) this.closedBy ??= author;
+    else if (this.lastGeneration < generation) {
+      this.push('reset', null, null, null, generation * POSITIONS);
+      this.lastGeneration = generation;
+    }
+  }
+
+  /** Returns true for a write of `run` that is stored, or that a stored one stands for. */
+  private isStored(position: number): boolean {
+    return position <= this.storedPosition || position % POSITIONS <= this.keptWrites;
   }
 
   /** Returns true when a chunk of this kind changes nothing. @throws StreamClosedError */

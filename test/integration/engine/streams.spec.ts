@@ -123,6 +123,28 @@ class ClosesTwice {
   }
 }
 
+let isMended = false;
+
+/** Closes the stream of `run` in a step, and fails after that until it is mended. */
+@Workflow({ name: 'closed by a step' })
+class ClosedByStep {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown> {
+    const out = ctx.stream<string>();
+    await out.write('begins');
+    await out.flush();
+    await out.write('goes on');
+    await ctx.step('closing', async () => {
+      await out.write('ends');
+      await out.close();
+    });
+    const refusal = await out.write('too late').catch((error: { code?: string }) => error.code);
+    await ctx.step('last', { retry: { maxAttempts: 1 } }, () => {
+      if (!isMended) throw new Error('not yet');
+    });
+    return refusal;
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -132,7 +154,7 @@ describe('streams', () => {
   afterAll(() => database.drop());
 
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
-    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice], options);
+    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep], options);
 
   it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
     const { client } = await start();
@@ -178,6 +200,20 @@ describe('streams', () => {
     const values: unknown[] = [];
     for await (const value of handle.stream()) values.push(value);
     expect(values).toEqual(['one of 2', 'two of 2']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
+  });
+
+  it.each(['closing', 'last'])('keep the order of their writers when an operator retries from step "%s"', async (fromStep) => {
+    isMended = false;
+    const { client } = await start();
+    const handle = await client.start(ClosedByStep);
+    await expect(handle.result()).rejects.toMatchObject({ name: 'WorkflowFailedError' });
+    isMended = true;
+    await client.retry(handle.runId, { fromStep });
+    expect(await handle.result()).toBe('STREAM_CLOSED');
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['begins', 'goes on', 'ends']);
     expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
   });
 
