@@ -113,7 +113,7 @@ export class RunStreams implements StreamPort {
       this.scheduled = false;
       if (this.isClosed) return;
       for (const buffer of this.buffers.values()) {
-        if (buffer.inFlight === 0 && !buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
+        if (!buffer.isInJournal && !buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
       }
     });
   }
@@ -122,21 +122,16 @@ export class RunStreams implements StreamPort {
     const { id, epoch } = this.run;
     const chunks = buffer.take();
     const size = sizeOf(chunks);
-    buffer.inFlight++;
-    const settled = (): void => {
-      buffer.inFlight--;
-      this.freed(size);
-    };
     this.services.journal.submit(
       { kind: 'chunks', runId: id, epoch, stream: buffer.name, chunks },
       () => {
-        settled();
-        buffer.settle(chunks.length);
+        this.freed(size);
+        buffer.noteStored(chunks);
         this.services.streamed(id);
         if (!buffer.isEmpty) this.schedule();
       },
       (error) => {
-        settled();
+        this.freed(size);
         if (isRefusal(error)) return this.freed(buffer.fail(error));
         buffer.close();
         this.fenced(error);

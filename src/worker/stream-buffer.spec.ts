@@ -1,5 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
+
 import { describe, expect, it } from '@jest/globals';
 
+import { StreamLimitError } from '../core/errors/index.js';
+import { MAX_STREAM_BYTES, MAX_STREAM_CHUNKS } from '../core/stream.js';
 import type { ChunkAuthor } from '../engine/stream-port.js';
 import { StreamBuffer } from './stream-buffer.js';
 
@@ -46,6 +50,32 @@ describe('the buffer of a stream', () => {
     second.buffer.know({ length: 2, bytes: 1, runPosition: 0, closedBy: 'executed again' });
     second.write(byStep('writer'));
     expect(second.buffer.take()[2]).toMatchObject({ kind: 'reset', stepKey: 'executed again' });
+  });
+
+  it('counts repeated writes of `run` once, so that a replay fits into a nearly full stream', () => {
+    const { buffer, write } = opened();
+    for (let position = 1; position <= 10; position++) write(byRun(position));
+    buffer.know({ length: MAX_STREAM_CHUNKS - 1, bytes: MAX_STREAM_BYTES - 1, runPosition: 10, closedBy: undefined });
+    write(byRun(11));
+    expect(() => write(byRun(12))).toThrow(StreamLimitError);
+    expect(buffer.take()).toMatchObject([{ runPosition: '11' }]);
+  });
+
+  it('resolves a flush when all earlier chunks are stored, and not before', async () => {
+    const { buffer, write } = opened();
+    write(byStep('writer'));
+    let isResolved = false;
+    const flushed = buffer.stored('step').then(() => (isResolved = true));
+    // Repeated writes are known to be stored, and the chunk before them is not.
+    for (let position = 1; position <= 10; position++) write(byRun(position));
+    buffer.know({ length: 10, bytes: 10, runPosition: 10, closedBy: undefined });
+    const chunks = buffer.take();
+    expect(chunks).toMatchObject([{ kind: 'reset' }, { kind: 'data', stepKey: 'writer' }]);
+    await setImmediate();
+    expect(isResolved).toBe(false);
+    buffer.noteStored(chunks);
+    await flushed;
+    await buffer.stored('step');
   });
 
   it('stays closed by a step that has a result', () => {

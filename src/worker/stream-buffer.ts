@@ -28,7 +28,7 @@ export interface PassOrigin {
 
 /** Code that waits until chunks are durable. */
 interface FlushWaiter {
-  /** Number of chunks that must have been stored. */
+  /** Ordinal of the last chunk that must have been stored. */
   readonly upTo: number;
   readonly by: ChunkAuthor['by'];
   readonly resolve: () => void;
@@ -37,8 +37,6 @@ interface FlushWaiter {
 
 /** Chunks of one stream that are not yet in the journal, and what is known about the stream. */
 export class StreamBuffer {
-  /** Number of transitions in the journal. */
-  inFlight = 0;
   /** True while the stored part of the stream is being looked up. */
   isLookingUp = false;
   /** Error with which the database refused a chunk. */
@@ -46,9 +44,9 @@ export class StreamBuffer {
   private pending: NewChunk[] = [];
   /** Bytes of `pending`. */
   private size = 0;
+  /** First ordinals of the transitions in the journal. */
+  private readonly inJournal = new Set<number>();
   private waiters: FlushWaiter[] = [];
-  private accepted = 0;
-  private settled = 0;
   /** Size of the stream, as far as it is known. */
   private chunks = 0;
   private bytes = 0;
@@ -77,6 +75,10 @@ export class StreamBuffer {
     return this.pending.length === 0;
   }
 
+  get isInJournal(): boolean {
+    return this.inJournal.size > 0;
+  }
+
   /**
    * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
    */
@@ -90,7 +92,9 @@ export class StreamBuffer {
     const dropped = this.pending.filter((chunk) => !left.includes(chunk));
     this.pending = left;
     this.size -= sizeOf(dropped);
-    this.settle(dropped.length);
+    this.chunks -= dropped.length;
+    this.bytes -= dropped.reduce((sum, chunk) => sum + chunk.bytes, 0);
+    this.settle();
     return before - this.size;
   }
 
@@ -137,22 +141,21 @@ export class StreamBuffer {
     }
     const taken = this.pending.splice(0, count);
     this.size -= sizeOf(taken);
+    this.inJournal.add(firstOrdinal(taken));
     return taken;
   }
 
-  /** Notes that so many chunks more have been stored. */
-  settle(count: number): void {
-    this.settled += count;
-    const done = this.waiters.filter(({ upTo }) => upTo <= this.settled);
-    this.waiters = this.waiters.filter(({ upTo }) => upTo > this.settled);
-    for (const { resolve } of done) resolve();
+  /** Notes that the chunks of a transition have been stored. */
+  noteStored(chunks: readonly NewChunk[]): void {
+    this.inJournal.delete(firstOrdinal(chunks));
+    this.settle();
   }
 
   /** Resolves when every chunk that was appended so far has been stored. */
   stored(by: ChunkAuthor['by']): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
-    if (this.settled >= this.accepted) return Promise.resolve();
-    return new Promise((resolve, reject) => this.waiters.push({ upTo: this.accepted, by, resolve, reject }));
+    if (this.isEmpty && !this.isInJournal) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waiters.push({ upTo: ordinals, by, resolve, reject }));
   }
 
   /** Drops the chunks that are not in the journal. @returns their bytes */
@@ -174,6 +177,14 @@ export class StreamBuffer {
     this.size = 0;
     const error = new StreamClosedError(this.name, 'this worker no longer executes the step');
     for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
+  }
+
+  /** Resolves the waits for chunks that come before all unstored ones. */
+  private settle(): void {
+    const unstored = Math.min(...this.inJournal, firstOrdinal(this.pending));
+    const done = this.waiters.filter(({ upTo }) => upTo < unstored);
+    this.waiters = this.waiters.filter(({ upTo }) => upTo >= unstored);
+    for (const { resolve } of done) resolve();
   }
 
   /**
@@ -216,12 +227,15 @@ export class StreamBuffer {
     }
     this.chunks++;
     this.bytes += bytes;
-    this.accepted++;
     const runPosition = position === null ? null : String(position);
     const chunk = { kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals) };
     this.size += sizeOf([chunk]);
     this.pending.push(chunk);
   }
+}
+
+function firstOrdinal([first]: readonly NewChunk[]): number {
+  return first ? Number(first.ordinal) : Number.POSITIVE_INFINITY;
 }
 
 /** Returns the bytes that chunks take in memory. A marker counts too. */
