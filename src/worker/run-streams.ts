@@ -50,8 +50,14 @@ export class RunStreams implements StreamPort {
   async write(chunk: WrittenChunk): Promise<void> {
     if (this.isClosed) return;
     const buffer = this.bufferOf(chunk.stream);
-    this.bytes += buffer.append(chunk);
-    this.schedule();
+    const { size } = buffer;
+    try {
+      buffer.append(chunk);
+    } finally {
+      // A refused chunk may leave a marker in the buffer.
+      this.bytes += buffer.size - size;
+      this.schedule();
+    }
     const { journal } = this.services;
     if (this.bytes <= MAX_BUFFERED_BYTES && !journal.isFull) return;
     if (this.bytes > MAX_BUFFERED_BYTES) {

@@ -13,7 +13,7 @@ const GENERATION = 2 ** 32;
 function opened(generation = 0, recorded: readonly string[] = []) {
   const isRecorded = (stepKey: string): boolean => recorded.includes(stepKey);
   const buffer = new StreamBuffer('out', { generation, mayHaveChunks: true, isRecorded });
-  const write = (author: ChunkAuthor, data = '1'): number => buffer.append({ stream: 'out', kind: 'data', data, author });
+  const write = (author: ChunkAuthor, data = '1'): void => buffer.append({ stream: 'out', kind: 'data', data, author });
   return { buffer, write };
 }
 

@@ -37,13 +37,13 @@ interface FlushWaiter {
 
 /** Chunks of one stream that are not yet in the journal, and what is known about the stream. */
 export class StreamBuffer {
+  /** Bytes in memory of the chunks that are not in the journal. */
+  size = 0;
   /** True while the stored part of the stream is being looked up. */
   isLookingUp = false;
   /** Error with which the database refused a chunk. */
   failure: Error | undefined;
   private pending: NewChunk[] = [];
-  /** Bytes of `pending`. */
-  private size = 0;
   /** First ordinals of the transitions in the journal. */
   private readonly inJournal = new Set<number>();
   private waiters: FlushWaiter[] = [];
@@ -99,21 +99,20 @@ export class StreamBuffer {
   }
 
   /**
-   * Appends a chunk. Puts a reset marker before the first chunk of a new attempt.
+   * Appends a chunk. Puts a reset marker before the first chunk of a new attempt. The marker stays
+   * when a limit refuses the chunk, because the chunks of earlier attempts no longer count.
    *
-   * @returns the bytes that were added to the buffer
    * @throws StreamLimitError, StreamClosedError
    */
-  append({ kind, data, author }: WrittenChunk): number {
+  append({ kind, data, author }: WrittenChunk): void {
     if (this.failure) throw new StreamClosedError(this.name, 'the database refused a chunk', { cause: this.failure });
-    const before = this.size;
     if (author.by === 'run') {
       const first = author.generation * POSITIONS;
       const position = first + author.position;
-      if (this.isStored(position)) return 0;
+      if (this.isStored(position)) return;
       const isRepeated = author.generation > this.lastGeneration;
       if (isRepeated && this.closedBy === null) this.closedBy = undefined;
-      if (this.isClosedFor(kind)) return 0;
+      if (this.isClosedFor(kind)) return;
       if (isRepeated) this.push('reset', null, null, null, first);
       this.lastGeneration = author.generation;
       this.push(kind, null, null, data, position);
@@ -121,16 +120,15 @@ export class StreamBuffer {
       const { stepKey, attempt, execution } = author;
       if (!this.executions.has(execution)) {
         if (this.closedBy === stepKey) this.closedBy = undefined;
-        if (this.isClosedFor(kind)) return 0;
+        if (this.isClosedFor(kind)) return;
         const isRepeated = attempt > 1 || this.origin.mayHaveChunks || this.steps.has(stepKey);
         this.executions.add(execution);
         this.steps.add(stepKey);
         if (isRepeated) this.push('reset', stepKey, attempt, null, null);
-      } else if (this.isClosedFor(kind)) return 0;
+      } else if (this.isClosedFor(kind)) return;
       this.push(kind, stepKey, attempt, data, null);
     }
     if (kind === 'end') this.closedBy = author.by === 'run' ? null : author.stepKey;
-    return this.size - before;
   }
 
   /** Removes the chunks of the next transition from the buffer. */
