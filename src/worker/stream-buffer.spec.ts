@@ -78,6 +78,15 @@ describe('the buffer of a stream', () => {
     await buffer.stored('step');
   });
 
+  it.each([0, 1])('decides in a replay as in the first pass of generation %s', (generation) => {
+    const { buffer, write } = opened(generation);
+    buffer.know({ length: 3, bytes: 1, runPosition: generation * GENERATION + 2, closedBy: null });
+    write(byRun(1, generation));
+    write(byRun(2, generation));
+    expect(() => write(byRun(3, generation))).toThrow('it was closed');
+    expect(buffer.isEmpty).toBe(true);
+  });
+
   it('stays closed by a step that has a result', () => {
     const { buffer, write } = opened(0, ['other']);
     buffer.know({ length: 2, bytes: 1, runPosition: 0, closedBy: 'other' });

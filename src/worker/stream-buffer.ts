@@ -109,9 +109,8 @@ export class StreamBuffer {
     if (author.by === 'run') {
       const first = author.generation * POSITIONS;
       const position = first + author.position;
-      if (this.isStored(position)) return;
       const isRepeated = author.generation > this.lastGeneration;
-      if (isRepeated && this.closedBy === null) this.closedBy = undefined;
+      if (this.isStored(position)) return void (this.lastGeneration = author.generation);
       if (this.isClosedFor(kind)) return;
       if (isRepeated) this.push('reset', null, null, null, first);
       this.lastGeneration = author.generation;
