@@ -30,7 +30,8 @@ CREATE TABLE ${schema}.workflow_stream_chunks (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 -- Readers skip the chunks before a reset of the same step.
-CREATE INDEX workflow_stream_chunks_reset_idx ON ${schema}.workflow_stream_chunks (run_id, stream, seq) WHERE kind = 'reset';
+CREATE INDEX workflow_stream_chunks_reset_idx ON ${schema}.workflow_stream_chunks (run_id, stream, coalesce(step_key, ''), seq)
+  WHERE kind = 'reset';
 `,
   (schema) => `
 DROP TABLE ${schema}.workflow_stream_chunks;

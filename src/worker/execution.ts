@@ -46,7 +46,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     readonly slot: RunSlot,
   ) {
     this.wakeCount = run.wakeCount;
-    this.journal = new RunRecorder(run, this.inbox, known, services, this, history.steps.length > 0);
+    this.journal = new RunRecorder(run, this.inbox, known, services, this, history.steps);
     this.span = tracer?.pass(run);
     this.pass = new Pass(run, definition, history, this, services.options.engine);
     this.firstSeq = history.steps.at(-1)?.seq ?? 0;

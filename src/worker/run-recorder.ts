@@ -1,6 +1,6 @@
 import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
-import { STEP_BYTES, type OpenWait } from '../core/step.js';
+import { STEP_BYTES, type History, type OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { NewHook, PassJournal } from '../engine/ports.js';
 import type { ExecutionServices } from './execution-services.js';
@@ -39,8 +39,8 @@ export class RunRecorder implements PassJournal {
     private readonly known: KnownHistory | undefined,
     private readonly services: ExecutionServices,
     private readonly delegate: RunRecorderDelegate,
-    /** True when the run already has a history, so that an earlier pass may have written chunks. */
-    private readonly hasHistory: boolean,
+    /** Steps that had a result when this execution began. */
+    private readonly replayed: History['steps'],
   ) {
     this.bytes = run.historyBytes;
   }
@@ -60,10 +60,15 @@ export class RunRecorder implements PassJournal {
 
   get streams(): RunStreams {
     const { journal, effects, events } = this.services;
+    const { run, replayed } = this;
     this.writtenStreams ??= new RunStreams(
-      this.run,
+      run,
       { journal, readEnd: (id, stream) => effects.streamEnd(id, stream), streamed: (id) => events.streamed(id) },
-      this.hasHistory || this.run.epoch > 1,
+      {
+        generation: run.generation,
+        mayHaveChunks: replayed.length > 0 || run.epoch > 1,
+        isRecorded: (stepKey) => replayed.some((step) => step.stepKey === stepKey),
+      },
       (error) => this.delegate.fenced(error),
     );
     return this.writtenStreams;

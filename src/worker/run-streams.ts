@@ -6,7 +6,7 @@ import type { ChunkAuthor, StreamPort, WrittenChunk } from '../engine/stream-por
 import type { StreamEnd } from '../store/sql/streams.js';
 import type { Journal } from '../store/journal.js';
 import { isRefusal } from './refusals.js';
-import { sizeOf, StreamBuffer } from './stream-buffer.js';
+import { sizeOf, StreamBuffer, type PassOrigin } from './stream-buffer.js';
 
 /** Bytes that a run may have written and the database not yet stored. */
 const MAX_BUFFERED_BYTES = 1 << 20;
@@ -43,16 +43,21 @@ export class RunStreams implements StreamPort {
   constructor(
     private readonly run: OwnedRun,
     private readonly services: RunStreamsServices,
-    /** True when an earlier pass may have written chunks. */
-    private readonly mayHaveChunks: boolean,
+    private readonly origin: PassOrigin,
     private readonly fenced: (error: Error) => void,
   ) {}
 
   async write(chunk: WrittenChunk): Promise<void> {
     if (this.isClosed) return;
     const buffer = this.bufferOf(chunk.stream);
-    this.bytes += buffer.append(chunk);
-    this.schedule();
+    const { size } = buffer;
+    try {
+      buffer.append(chunk);
+    } finally {
+      // A refused chunk may leave a marker in the buffer.
+      this.bytes += buffer.size - size;
+      this.schedule();
+    }
     const { journal } = this.services;
     if (this.bytes <= MAX_BUFFERED_BYTES && !journal.isFull) return;
     if (this.bytes > MAX_BUFFERED_BYTES) {
@@ -83,9 +88,9 @@ export class RunStreams implements StreamPort {
     let buffer = this.buffers.get(stream);
     if (!buffer) {
       if (this.buffers.size >= MAX_STREAMS) throw new StreamLimitError(stream, `${MAX_STREAMS} streams of a run`);
-      buffer = new StreamBuffer(stream, this.mayHaveChunks);
+      buffer = new StreamBuffer(stream, this.origin);
       this.buffers.set(stream, buffer);
-      if (this.mayHaveChunks) void this.lookUp(buffer);
+      if (this.origin.mayHaveChunks) void this.lookUp(buffer);
     }
     return buffer;
   }
@@ -114,7 +119,7 @@ export class RunStreams implements StreamPort {
       this.scheduled = false;
       if (this.isClosed) return;
       for (const buffer of this.buffers.values()) {
-        if (buffer.inFlight === 0 && !buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
+        if (!buffer.isInJournal && !buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
       }
     });
   }
@@ -123,21 +128,16 @@ export class RunStreams implements StreamPort {
     const { id, epoch } = this.run;
     const chunks = buffer.take();
     const size = sizeOf(chunks);
-    buffer.inFlight++;
-    const settled = (): void => {
-      buffer.inFlight--;
-      this.freed(size);
-    };
     this.services.journal.submit(
       { kind: 'chunks', runId: id, epoch, stream: buffer.name, chunks },
       () => {
-        settled();
-        buffer.settle(chunks.length);
+        this.freed(size);
+        buffer.noteStored(chunks);
         this.services.streamed(id);
         if (!buffer.isEmpty) this.schedule();
       },
       (error) => {
-        settled();
+        this.freed(size);
         if (isRefusal(error)) return this.freed(buffer.fail(error));
         buffer.close();
         this.fenced(error);

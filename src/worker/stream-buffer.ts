@@ -16,9 +16,19 @@ const POSITIONS = 2 ** 32;
 /** Counts all chunks of this process. A chunk that is written later has a greater ordinal. */
 let ordinals = 0;
 
+/** Facts about the pass that writes to streams. */
+export interface PassOrigin {
+  /** Number of retries by operators before the pass. */
+  readonly generation: number;
+  /** True when an earlier pass may have written chunks. */
+  readonly mayHaveChunks: boolean;
+  /** Returns true when the step had a result when the pass began. */
+  readonly isRecorded: (stepKey: string) => boolean;
+}
+
 /** Code that waits until chunks are durable. */
 interface FlushWaiter {
-  /** Number of chunks that must have been stored. */
+  /** Ordinal of the last chunk that must have been stored. */
   readonly upTo: number;
   readonly by: ChunkAuthor['by'];
   readonly resolve: () => void;
@@ -27,23 +37,26 @@ interface FlushWaiter {
 
 /** Chunks of one stream that are not yet in the journal, and what is known about the stream. */
 export class StreamBuffer {
-  /** Number of transitions in the journal. */
-  inFlight = 0;
+  /** Bytes in memory of the chunks that are not in the journal. */
+  size = 0;
   /** True while the stored part of the stream is being looked up. */
   isLookingUp = false;
   /** Error with which the database refused a chunk. */
   failure: Error | undefined;
   private pending: NewChunk[] = [];
-  /** Bytes of `pending`. */
-  private size = 0;
+  /** First ordinals of the transitions in the journal. */
+  private readonly inJournal = new Set<number>();
   private waiters: FlushWaiter[] = [];
-  private accepted = 0;
-  private settled = 0;
   /** Size of the stream, as far as it is known. */
   private chunks = 0;
   private bytes = 0;
   /** Position of the last write of `run` that an earlier pass has stored. */
   private storedPosition = 0;
+  /**
+   * Number of writes of `run` before the end that a step has stored in an earlier generation, or
+   * -1. A retry after that step keeps these writes, because nothing can be written after the end.
+   */
+  private keptWrites = -1;
   /**
    * Key of the step that closed the stream, or null for `run`; undefined while the stream is open.
    */
@@ -55,46 +68,50 @@ export class StreamBuffer {
 
   constructor(
     readonly name: string,
-    /** True when an earlier pass of the run may have written to the stream. */
-    private readonly mayHaveChunks: boolean,
+    private readonly origin: PassOrigin,
   ) {}
 
   get isEmpty(): boolean {
     return this.pending.length === 0;
   }
 
+  get isInJournal(): boolean {
+    return this.inJournal.size > 0;
+  }
+
   /**
    * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
    */
   know({ length, bytes, runPosition, closedBy }: StreamEnd): number {
+    const before = this.size;
     this.chunks += length;
     this.bytes += bytes;
     this.storedPosition = runPosition;
-    if (closedBy !== undefined) this.closedBy ??= closedBy;
-    const left = this.pending.filter((chunk) => chunk.runPosition === null || Number(chunk.runPosition) > runPosition);
+    if (closedBy !== undefined) this.knowEnd(closedBy, runPosition);
+    const left = this.pending.filter((chunk) => chunk.runPosition === null || !this.isStored(Number(chunk.runPosition)));
     const dropped = this.pending.filter((chunk) => !left.includes(chunk));
     this.pending = left;
     this.size -= sizeOf(dropped);
-    this.settle(dropped.length);
-    return sizeOf(dropped);
+    this.chunks -= dropped.length;
+    this.bytes -= dropped.reduce((sum, chunk) => sum + chunk.bytes, 0);
+    this.settle();
+    return before - this.size;
   }
 
   /**
-   * Appends a chunk. Puts a reset marker before the first chunk of a new attempt.
+   * Appends a chunk. Puts a reset marker before the first chunk of a new attempt. The marker stays
+   * when a limit refuses the chunk, because the chunks of earlier attempts no longer count.
    *
-   * @returns the bytes that were added to the buffer
    * @throws StreamLimitError, StreamClosedError
    */
-  append({ kind, data, author }: WrittenChunk): number {
+  append({ kind, data, author }: WrittenChunk): void {
     if (this.failure) throw new StreamClosedError(this.name, 'the database refused a chunk', { cause: this.failure });
-    const before = this.size;
     if (author.by === 'run') {
       const first = author.generation * POSITIONS;
       const position = first + author.position;
-      if (position <= this.storedPosition) return 0;
       const isRepeated = author.generation > this.lastGeneration;
-      if (isRepeated && this.closedBy === null) this.closedBy = undefined;
-      if (this.isClosedFor(kind)) return 0;
+      if (this.isStored(position)) return void (this.lastGeneration = author.generation);
+      if (this.isClosedFor(kind)) return;
       if (isRepeated) this.push('reset', null, null, null, first);
       this.lastGeneration = author.generation;
       this.push(kind, null, null, data, position);
@@ -102,16 +119,15 @@ export class StreamBuffer {
       const { stepKey, attempt, execution } = author;
       if (!this.executions.has(execution)) {
         if (this.closedBy === stepKey) this.closedBy = undefined;
-        if (this.isClosedFor(kind)) return 0;
-        const isRepeated = attempt > 1 || this.mayHaveChunks || this.steps.has(stepKey);
+        if (this.isClosedFor(kind)) return;
+        const isRepeated = attempt > 1 || this.origin.mayHaveChunks || this.steps.has(stepKey);
         this.executions.add(execution);
         this.steps.add(stepKey);
         if (isRepeated) this.push('reset', stepKey, attempt, null, null);
-      } else if (this.isClosedFor(kind)) return 0;
+      } else if (this.isClosedFor(kind)) return;
       this.push(kind, stepKey, attempt, data, null);
     }
     if (kind === 'end') this.closedBy = author.by === 'run' ? null : author.stepKey;
-    return this.size - before;
   }
 
   /** Removes the chunks of the next transition from the buffer. */
@@ -122,22 +138,21 @@ export class StreamBuffer {
     }
     const taken = this.pending.splice(0, count);
     this.size -= sizeOf(taken);
+    this.inJournal.add(firstOrdinal(taken));
     return taken;
   }
 
-  /** Notes that so many chunks more have been stored. */
-  settle(count: number): void {
-    this.settled += count;
-    const done = this.waiters.filter(({ upTo }) => upTo <= this.settled);
-    this.waiters = this.waiters.filter(({ upTo }) => upTo > this.settled);
-    for (const { resolve } of done) resolve();
+  /** Notes that the chunks of a transition have been stored. */
+  noteStored(chunks: readonly NewChunk[]): void {
+    this.inJournal.delete(firstOrdinal(chunks));
+    this.settle();
   }
 
   /** Resolves when every chunk that was appended so far has been stored. */
   stored(by: ChunkAuthor['by']): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
-    if (this.settled >= this.accepted) return Promise.resolve();
-    return new Promise((resolve, reject) => this.waiters.push({ upTo: this.accepted, by, resolve, reject }));
+    if (this.isEmpty && !this.isInJournal) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waiters.push({ upTo: ordinals, by, resolve, reject }));
   }
 
   /** Drops the chunks that are not in the journal. @returns their bytes */
@@ -161,6 +176,38 @@ export class StreamBuffer {
     for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
   }
 
+  /** Resolves the waits for chunks that come before all unstored ones. */
+  private settle(): void {
+    const unstored = Math.min(...this.inJournal, firstOrdinal(this.pending));
+    const done = this.waiters.filter(({ upTo }) => upTo < unstored);
+    this.waiters = this.waiters.filter(({ upTo }) => upTo >= unstored);
+    for (const { resolve } of done) resolve();
+  }
+
+  /**
+   * Honours a stored end whose author is not executed again: a step with a result, or `run` in this
+   * generation. Otherwise a reset takes the end back, so that readers continue.
+   */
+  private knowEnd(author: string | null, runPosition: number): void {
+    const { generation, isRecorded } = this.origin;
+    const isOlder = Math.floor(runPosition / POSITIONS) < generation;
+    if (author !== null && isRecorded(author)) {
+      this.closedBy ??= author;
+      if (isOlder) this.keptWrites = runPosition % POSITIONS;
+    } else if (author !== null) {
+      if (!this.steps.has(author)) this.push('reset', author, null, null, null);
+    } else if (!isOlder) this.closedBy ??= author;
+    else if (this.lastGeneration < generation) {
+      this.push('reset', null, null, null, generation * POSITIONS);
+      this.lastGeneration = generation;
+    }
+  }
+
+  /** Returns true for a write of `run` that is stored, or that a stored one stands for. */
+  private isStored(position: number): boolean {
+    return position <= this.storedPosition || position % POSITIONS <= this.keptWrites;
+  }
+
   /** Returns true when a chunk of this kind changes nothing. @throws StreamClosedError */
   private isClosedFor(kind: 'data' | 'end'): boolean {
     if (this.closedBy === undefined) return false;
@@ -177,12 +224,15 @@ export class StreamBuffer {
     }
     this.chunks++;
     this.bytes += bytes;
-    this.accepted++;
     const runPosition = position === null ? null : String(position);
     const chunk = { kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals) };
     this.size += sizeOf([chunk]);
     this.pending.push(chunk);
   }
+}
+
+function firstOrdinal([first]: readonly NewChunk[]): number {
+  return first ? Number(first.ordinal) : Number.POSITIVE_INFINITY;
 }
 
 /** Returns the bytes that chunks take in memory. A marker counts too. */

@@ -80,7 +80,8 @@ const QUERY_BYTES = 8 << 20;
 
 /**
  * Reads chunks for many readers. Leaves out the chunks before a reset of the same step, and resets
- * that reset nothing. Every lookup of chunks goes through the primary key, with a limit.
+ * that reset nothing. Every lookup of chunks goes through the primary key, with a limit. The lookup
+ * of a later reset compares the expression of the partial index, to skip the resets of other steps.
  */
 const CHUNKS: Statement = {
   name: 'durable_read_chunks',
@@ -104,7 +105,8 @@ FROM (
     ) AS past ON true
     WHERE k.run_id = x.run_id AND k.stream = x.stream AND k.seq > x.start::bigint AND (k.kind <> 'reset' OR past.seq IS NOT NULL)
       AND (SELECT true FROM ${schema}.workflow_stream_chunks z
-        WHERE z.run_id = k.run_id AND z.stream = k.stream AND z.kind = 'reset' AND z.seq > k.seq AND z.step_key IS NOT DISTINCT FROM k.step_key
+        WHERE z.run_id = k.run_id AND z.stream = k.stream AND z.kind = 'reset' AND z.seq > k.seq
+          AND coalesce(z.step_key, '') = coalesce(k.step_key, '')
         LIMIT 1) IS NULL
     ORDER BY k.seq LIMIT $4::int + 1
   ) AS c ON true

@@ -19,7 +19,7 @@ class BeyondLimits {
         () => 'written',
         (error: { code?: string }) => error.code,
       );
-    return ctx.step('write', async () => {
+    const written = await ctx.step('write', async () => {
       const out = currentStep().stream('bounded');
       const codes = [await code(out.write('x'.repeat(300 << 10))), await code(out.write(() => 1)), await code(out.write('fits'))];
       for (let written = 0; written < 256; written++) {
@@ -33,6 +33,12 @@ class BeyondLimits {
       codes.push(await code(currentStep().stream('one more').write(1)));
       return codes;
     });
+    const again = await ctx.step('write again', { retry: { maxAttempts: 2, initialInterval: 1 } }, async () => {
+      if (currentStep().attempt === 1) throw new Error('once');
+      const out = currentStep().stream('bounded');
+      return [await code(out.write('y'.repeat((256 << 10) - 2))), await code(out.flush())];
+    });
+    return [...written, ...again];
   }
 }
 
@@ -107,6 +113,44 @@ class Repaired {
   }
 }
 
+/** Closes its stream in each attempt. The first attempt then fails. */
+@Workflow({ name: 'closes twice' })
+class ClosesTwice {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', { retry: { maxAttempts: 2, initialInterval: 500 } }, async () => {
+      const { attempt } = currentStep();
+      const out = currentStep().stream<string>();
+      await out.write(`one of ${attempt}`);
+      await out.flush();
+      await out.write(`two of ${attempt}`);
+      await out.close();
+      if (attempt === 1) throw new Error('after the end');
+    });
+  }
+}
+
+let isMended = false;
+
+/** Closes the stream of `run` in a step, and fails after that until it is mended. */
+@Workflow({ name: 'closed by a step' })
+class ClosedByStep {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown> {
+    const out = ctx.stream<string>();
+    await out.write('begins');
+    await out.flush();
+    await out.write('goes on');
+    await ctx.step('closing', async () => {
+      await out.write('ends');
+      await out.close();
+    });
+    const refusal = await out.write('too late').catch((error: { code?: string }) => error.code);
+    await ctx.step('last', { retry: { maxAttempts: 1 } }, () => {
+      if (!isMended) throw new Error('not yet');
+    });
+    return refusal;
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -116,11 +160,13 @@ describe('streams', () => {
   afterAll(() => database.drop());
 
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
-    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired], options);
+    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep], options);
 
   it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
     const { client } = await start();
-    expect(await client.execute(BeyondLimits)).toEqual(['PAYLOAD_TOO_LARGE', 'SERIALIZATION', 'written', 'STREAM_LIMIT', 'STREAM_LIMIT']);
+    const written = ['PAYLOAD_TOO_LARGE', 'SERIALIZATION', 'written', 'STREAM_LIMIT', 'STREAM_LIMIT'];
+    // After a limit, a flush still resolves.
+    expect(await client.execute(BeyondLimits)).toEqual([...written, 'STREAM_LIMIT', 'written']);
   });
 
   it('take nothing from a body whose attempt is over', async () => {
@@ -152,6 +198,30 @@ describe('streams', () => {
     const values: unknown[] = [];
     for await (const value of handle.stream()) values.push(value);
     expect(values).toEqual(['first', 'begins', 'worked', 'over']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
+  });
+
+  it('are written again by a step that has closed its stream in an earlier pass', async () => {
+    const { client } = await start({ worker: { suspendAfter: 30 } });
+    const handle = await client.start(ClosesTwice);
+    await handle.result();
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['one of 2', 'two of 2']);
+    expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
+  });
+
+  it.each(['closing', 'last'])('keep the order of their writers when an operator retries from step "%s"', async (fromStep) => {
+    isMended = false;
+    const { client } = await start();
+    const handle = await client.start(ClosedByStep);
+    await expect(handle.result()).rejects.toMatchObject({ name: 'WorkflowFailedError' });
+    isMended = true;
+    await client.retry(handle.runId, { fromStep });
+    expect(await handle.result()).toBe('STREAM_CLOSED');
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(['begins', 'goes on', 'ends']);
     expect(await client.streams(handle.runId)).toMatchObject([{ state: 'closed' }]);
   });
 
