@@ -75,9 +75,9 @@ it(
     const late = new Follower(handle, Infinity);
     expect(await late.follow()).toEqual(expected);
     expect(late.kept.size).toBe(expected.length);
-    // Writers died in the middle of bodies, which other processes then executed again.
+    // At least one writer died in the middle of a body, which another process then executed again.
     const bodies = await scene.database.query<{ pid: number }>('SELECT pid FROM bodies');
     expect(bodies.length).toBeGreaterThan(input.steps);
-    expect(new Set(bodies.map(({ pid }) => pid)).size).toBeGreaterThan(2);
+    expect(new Set(bodies.map(({ pid }) => pid)).size).toBeGreaterThan(1);
   }),
 );
