@@ -81,7 +81,7 @@ export class Database {
   /** Calls that wait until another transaction unlocks the row of a run. */
   readonly rowLockQueues = new RowLockQueues();
   readonly unwritable = new UnwritableRuns();
-  /** Run events that have listeners, in whatever process. */
+  /** Run events for which any process has a listener. */
   readonly listened = new ListenedEvents();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;

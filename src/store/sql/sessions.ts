@@ -154,7 +154,7 @@ export interface Heartbeat {
   /** Time of the server, in milliseconds since the epoch. */
   readonly now: number;
   readonly server: string;
-  /** Names of the run events that have listeners, in whatever process. */
+  /** Names of the run events for which any process has a listener. */
   readonly listened: readonly string[] | null;
 }
 

@@ -63,7 +63,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       }
     });
 
-    it('answers whoever its guards admit, and nobody else', async () => {
+    it('answers only callers that its guards admit', async () => {
       const { url, client } = await serve(platform, { metrics: { guards: [TokenGuard] } });
       await client.execute(Order);
       expect((await fetch(`${url}/workflow/metrics`)).status).toBe(403);
