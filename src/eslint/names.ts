@@ -32,6 +32,11 @@ export class Names {
     return variable && variable.defs.length > 0 ? variable : undefined;
   }
 
+  /** Returns true for an identifier whose value the code reads, unlike the name in a declaration. */
+  isRead(node: Node): boolean {
+    return this.references.get(node)?.isRead() ?? false;
+  }
+
   /** Returns what an expression or a type's name stands for. */
   origin(node: Node, aliases = 0): string | undefined {
     const inner = unwrap(node);

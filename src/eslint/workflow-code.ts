@@ -151,7 +151,7 @@ export class WorkflowCode {
     if (node.type === 'MemberExpression') {
       return this.classes.membersOf(node).flatMap(({ fn, isStep }) => (isStep ? [] : [fn]));
     }
-    const variable = node.type === 'Identifier' ? this.names.variable(node) : undefined;
+    const variable = node.type === 'Identifier' && this.names.isRead(node) ? this.names.variable(node) : undefined;
     return (variable?.defs ?? []).flatMap(({ node: definition }) => {
       if (isFunction(definition)) return definition.type === 'FunctionDeclaration' ? [definition] : [];
       if (definition.type !== 'VariableDeclarator' || !definition.init) return [];

@@ -1,0 +1,56 @@
+import * as parser from '@typescript-eslint/parser';
+import { describe, it } from '@jest/globals';
+import { RuleTester as RuleTester10 } from 'eslint';
+import { RuleTester as RuleTester9 } from 'eslint-9';
+
+import { rules, type DurableRuleName } from '../../src/eslint/index.js';
+
+interface InvalidCase {
+  code: string;
+  /** Code after the fixes; absent where the rule has no fix. */
+  output?: string;
+  errors: { messageId: string; suggestions?: { messageId: string; output: string }[] }[];
+}
+
+interface Cases {
+  valid: Record<string, string>;
+  invalid: Record<string, InvalidCase>;
+}
+
+/** Runs cases of a rule, by title, through the RuleTester of ESLint 9 and of ESLint 10. */
+export function testRule(name: DurableRuleName, { valid, invalid }: Cases): void {
+  for (const [version, RuleTester] of [
+    ['ESLint 9', RuleTester9],
+    ['ESLint 10', RuleTester10],
+  ] as const) {
+    RuleTester.describe = describe as unknown as typeof RuleTester.describe;
+    RuleTester.it = it as unknown as typeof RuleTester.it;
+    describe(version, () => {
+      const tester = new RuleTester({ languageOptions: { parser } });
+      tester.run(name, rules[name] as never, {
+        valid: Object.entries(valid).map(([title, code]) => ({ name: title, code })),
+        invalid: Object.entries(invalid).map(([title, { output = null, ...each }]) => ({ name: title, output, ...each })),
+      });
+    });
+  }
+}
+
+/** Returns a file with one workflow, whose `run` has the given statements. */
+export function workflow(
+  statements: string,
+  { imports = '', fields = '', members = '', after = '', parameters = 'order: Order, ctx: WorkflowContext' } = {},
+): string {
+  return `
+import { Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+${imports}
+@Workflow({ name: 'order' })
+class OrderWorkflow {
+  ${fields}
+  async run(${parameters}): Promise<unknown> {
+    ${statements}
+  }
+  @Step() async charge(order: Order): Promise<string> { return ''; }
+  ${members}
+}
+${after}`;
+}
