@@ -48,11 +48,14 @@ export class WorkflowCode {
   constructor(private readonly sourceCode: SourceCode) {
     const classes: ClassNode[] = [];
     const functions: FunctionNode[] = [];
-    walk(sourceCode.ast, sourceCode, (node) => {
-      if (isClass(node)) classes.push(node);
-      if (isFunction(node)) functions.push(node);
-      return true;
-    });
+    // Most files of an application have no workflow, and need no walk.
+    if (sourceCode.text.includes('Workflow')) {
+      walk(sourceCode.ast, sourceCode, (node) => {
+        if (isClass(node)) classes.push(node);
+        if (isFunction(node)) functions.push(node);
+        return true;
+      });
+    }
     this.names = new Names(sourceCode);
     this.classes = new Classes(this.names, classes);
     for (const each of functions) this.addTypedContexts(each);
@@ -63,7 +66,7 @@ export class WorkflowCode {
 
   /** Returns true when a replay executes the node again. */
   includes(node: Node): boolean {
-    const around = enclosingFunction(node);
+    const around = this.reached.size > 0 ? enclosingFunction(node) : undefined;
     return around !== undefined && this.reached.has(around);
   }
 
@@ -78,7 +81,9 @@ export class WorkflowCode {
     const shadowed = new Set<string>();
     for (let scope = this.scopeAt(node); scope; scope = scope.upper) {
       for (const variable of scope.variables) {
-        if (this.contexts.has(variable) && !shadowed.has(variable.name)) return variable.name;
+        // The default value of a parameter cannot use a later parameter.
+        const isEarlier = variable.identifiers.some(({ range }) => range[0] < node.range[0]);
+        if (isEarlier && this.contexts.has(variable) && !shadowed.has(variable.name)) return variable.name;
         shadowed.add(variable.name);
       }
     }
@@ -179,7 +184,9 @@ export class WorkflowCode {
   private collectUses(): Use[] {
     const uses: Use[] = [];
     for (const { identifier } of this.names.values()) {
-      if (!this.includes(identifier)) continue;
+      // `typeof fetch` in a type reads nothing.
+      const isInType = identifier.parent.type === 'TSTypeQuery' || identifier.parent.type === 'TSQualifiedName';
+      if (isInType || !this.includes(identifier)) continue;
       const isAlias = this.isAliasOfUse(identifier);
       for (let node: Node = identifier; ; node = node.parent!) {
         const origin = this.names.origin(node);
@@ -228,7 +235,12 @@ function isStepBody(node: Node): boolean {
   if (!isFunctionOrName) return false;
   for (let inner: Node = node, outer: Node | undefined = node.parent; outer; inner = outer, outer = outer.parent) {
     switch (outer.type) {
+      case 'MemberExpression':
+        if (memberName(outer) !== 'bind') return false;
+        break;
       case 'CallExpression':
+        // `this.stamp.bind(this)` and `bodyFor(order)` stand for the function that they return.
+        if (outer.callee === inner) break;
         return (
           outer.callee.type === 'MemberExpression' && memberName(outer.callee) === 'step' && outer.arguments.indexOf(inner as never) > 0
         );

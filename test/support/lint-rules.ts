@@ -1,7 +1,6 @@
 import * as parser from '@typescript-eslint/parser';
 import { describe, it } from '@jest/globals';
-import { RuleTester as RuleTester10 } from 'eslint';
-import { RuleTester as RuleTester9 } from 'eslint-9';
+import { RuleTester } from 'eslint';
 
 import { rules, type DurableRuleName } from '../../src/eslint/index.js';
 
@@ -17,22 +16,14 @@ interface Cases {
   invalid: Record<string, InvalidCase>;
 }
 
-/** Runs cases of a rule, by title, through the RuleTester of ESLint 9 and of ESLint 10. */
+/** Runs cases of a rule, by title, through ESLint's RuleTester. */
 export function testRule(name: DurableRuleName, { valid, invalid }: Cases): void {
-  for (const [version, RuleTester] of [
-    ['ESLint 9', RuleTester9],
-    ['ESLint 10', RuleTester10],
-  ] as const) {
-    RuleTester.describe = describe as unknown as typeof RuleTester.describe;
-    RuleTester.it = it as unknown as typeof RuleTester.it;
-    describe(version, () => {
-      const tester = new RuleTester({ languageOptions: { parser } });
-      tester.run(name, rules[name] as never, {
-        valid: Object.entries(valid).map(([title, code]) => ({ name: title, code })),
-        invalid: Object.entries(invalid).map(([title, { output = null, ...each }]) => ({ name: title, output, ...each })),
-      });
-    });
-  }
+  RuleTester.describe = describe as unknown as typeof RuleTester.describe;
+  RuleTester.it = it as unknown as typeof RuleTester.it;
+  new RuleTester({ languageOptions: { parser } }).run(name, rules[name] as never, {
+    valid: Object.entries(valid).map(([title, code]) => ({ name: title, code })),
+    invalid: Object.entries(invalid).map(([title, { output = null, ...each }]) => ({ name: title, output, ...each })),
+  });
 }
 
 /** Returns a file with one workflow, whose `run` has the given statements. */

@@ -23,6 +23,18 @@ testRule('no-clock', {
     'allows a method that is passed as a body': workflow("return ctx.step('stamp', this.stamp);", {
       members: 'stamp() { return Date.now(); }',
     }),
+    'allows a bound method and a function that makes a body': workflow(
+      "await ctx.step('a', this.stamp.bind(this)); return ctx.step('b', at(order));",
+      {
+        members: 'stamp() { return Date.now(); }',
+        after: 'const at = (order) => () => Date.now() - order.at;',
+      },
+    ),
+    'allows code that refers to itself': workflow('return [a, b, this.again(), again()];', {
+      members: 'again() { return this.again(); }',
+      after: 'const a = b; const b = a; function again() { return again(); } class Own extends Own {}',
+    }),
+    'allows the type of a function': workflow('const now: typeof Date.now = order.now; return now();'),
     'allows code that run does not reach': workflow('return 1;', {
       members: 'stamp() { return Date.now(); }',
       after: 'export const started = Date.now(); export function unused() { return new Date(); }',
@@ -49,6 +61,10 @@ testRule('no-clock', {
     'uses the name of the context': {
       code: workflow('return Date.now();', { parameters: 'order: Order, durable' }),
       output: workflow('return durable.now().getTime();', { parameters: 'order: Order, durable' }),
+      errors: [error],
+    },
+    'has no fix in a default value before the context': {
+      code: workflow('return at;', { parameters: 'at = Date.now(), ctx' }),
       errors: [error],
     },
     'has no fix without a context': { code: workflow('return Date.now();', { parameters: 'order: Order' }), errors: [error] },

@@ -24,6 +24,10 @@ testRule('no-database', {
       imports: "import { Repository } from './memory.js';",
       fields: 'constructor(private readonly orders: Repository<Order>) {}',
     }),
+    'allows code that refers to itself': workflow('const a = a.manager; return a.find();', {
+      imports: IMPORTS,
+      after: 'class B extends B {}',
+    }),
     'allows an injected service': workflow('return this.orders.find();', {
       imports: "import { OrderRepository } from './orders.js';",
       fields: 'constructor(private readonly orders: OrderRepository) {}',

@@ -16,6 +16,8 @@ const TYPES = new Set([
   'QueryRunner',
 ]);
 const DECORATORS = new Set(['InjectRepository', 'InjectEntityManager', 'InjectDataSource']);
+/** Longest chain of aliases, members and base classes; the code may refer to itself. */
+const MAX_DEPTH = 10;
 /** Members that lead to another object for the same database, without a statement. */
 const LEADING = new Set([
   'manager',
@@ -63,30 +65,31 @@ export const noDatabase = makeRule({
 });
 
 /** Returns true for an expression that is a repository, an EntityManager or a DataSource. */
-function isDatabase(expression: Node, code: WorkflowCode): boolean {
+function isDatabase(expression: Node, code: WorkflowCode, depth = 0): boolean {
+  if (depth > MAX_DEPTH) return false;
   const inner = unwrap(expression);
   const declared = code.classes.declared(inner);
   if (declared?.decorators.some(({ expression: each }) => isExport(code.names.origin(decoratorName(each)), DECORATORS))) return true;
   if (declared?.type && isDatabaseType(declared.type, code)) return true;
   const path = inner.type === 'CallExpression' ? unwrap(inner.callee) : inner;
-  if (path.type === 'MemberExpression' && LEADING.has(memberName(path) ?? '')) return isDatabase(path.object, code);
-  return inner.type === 'Identifier' && isAliasOfDatabase(inner, code);
+  if (path.type === 'MemberExpression' && LEADING.has(memberName(path) ?? '')) return isDatabase(path.object, code, depth + 1);
+  return inner.type === 'Identifier' && isAliasOfDatabase(inner, code, depth + 1);
 }
 
 /** Returns true for `const orders = this.dataSource.getRepository(Order)`. */
-function isAliasOfDatabase(identifier: TSESTree.Identifier, code: WorkflowCode): boolean {
+function isAliasOfDatabase(identifier: TSESTree.Identifier, code: WorkflowCode, depth: number): boolean {
   const definition = code.names.variable(identifier)?.defs[0]?.node;
   if (definition?.type !== 'VariableDeclarator' || definition.id.type !== 'Identifier' || !definition.init) return false;
   const init = unwrap(definition.init);
   const value = init.type === 'AwaitExpression' ? unwrap(init.argument) : init;
-  return (value.type === 'CallExpression' || value.type === 'MemberExpression') && isDatabase(value, code);
+  return (value.type === 'CallExpression' || value.type === 'MemberExpression') && isDatabase(value, code, depth);
 }
 
-function isDatabaseType(type: Node, code: WorkflowCode): boolean {
+function isDatabaseType(type: Node, code: WorkflowCode, depth = 0): boolean {
   if (isExport(code.names.origin(type), TYPES)) return true;
   const definition = code.names.variable(type)?.defs[0]?.node;
   const isClass = definition?.type === 'ClassDeclaration' || definition?.type === 'ClassExpression';
-  return isClass && definition.superClass !== null && isDatabaseType(definition.superClass, code);
+  return depth < MAX_DEPTH && isClass && definition.superClass !== null && isDatabaseType(definition.superClass, code, depth + 1);
 }
 
 function isExport(origin: string | undefined, names: ReadonlySet<string>): boolean {

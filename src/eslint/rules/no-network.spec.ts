@@ -14,6 +14,7 @@ testRule('no-network', {
     'allows a parameter with the same name': workflow('return 1;', { parameters: 'fetch' }),
     'allows a method with the same name': workflow('return this.cache.fetch(order);'),
     'allows helpers of clients': workflow('try { return 1; } catch (error) { return axios.isAxiosError(error); }', AXIOS),
+    'allows the type of a function': workflow('const load: typeof fetch = order.load; return load;'),
     'allows tests of a type': workflow("return [order instanceof WebSocket, typeof fetch === 'function'];"),
   },
   invalid: {
