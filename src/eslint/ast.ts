@@ -23,8 +23,8 @@ type Wrapper =
   | TSESTree.TSTypeAssertion
   | TSESTree.ChainExpression;
 
-/** Returns true for a node that has the value of the expression in it, such as `x as T` and `x!`. */
-export function isWrapper(node: Node | undefined): node is Wrapper {
+/** Returns true for a node with the value of the expression in it, such as `x as T` and `x!`. */
+function isWrapper(node: Node | undefined): node is Wrapper {
   switch (node?.type) {
     case 'TSAsExpression':
     case 'TSNonNullExpression':
@@ -40,11 +40,6 @@ export function isWrapper(node: Node | undefined): node is Wrapper {
 /** Returns the expression inside of casts, `!` and optional chains. */
 export function unwrap(node: Node): Node {
   return isWrapper(node) ? unwrap(node.expression) : node;
-}
-
-/** Returns the outermost node that only wraps this expression. */
-export function wrapped(node: Node): Node {
-  return isWrapper(node.parent) ? wrapped(node.parent) : node;
 }
 
 /** Returns the name of a member, a property or a key, where the code states it. */

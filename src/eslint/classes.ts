@@ -57,7 +57,7 @@ export class Classes {
     });
   }
 
-  /** Returns a member of a class, of its base classes, or where only subclasses have it, of these. */
+  /** Returns the members of that name of a class, or else of its base classes or subclasses. */
   members(owner: ClassNode, name: string): readonly Member[] {
     for (let each: ClassNode | undefined = owner, depth = 0; each && depth < 10; each = this.base(each), depth++) {
       const found = this.facts.get(each)?.members.get(name);

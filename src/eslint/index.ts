@@ -14,7 +14,8 @@ import { noUnawaitedSteps } from './rules/no-unawaited-steps.js';
 
 export type { DurableLintConfig, DurablePlugin, DurablePluginMeta, DurableRule, DurableRuleName, DurableRules } from './plugin-types.js';
 
-/** Name of the plugin. Exported by name too, so that `require('nestjs-durable/eslint')` is a plugin. */
+// The parts are exported by name too, so that `require('nestjs-durable/eslint')` is a plugin.
+/** Name of the plugin, which is the prefix of its rules. */
 export const meta: DurablePluginMeta = { name: 'nestjs-durable' };
 
 /** Rules by their names, without the prefix of the plugin. */

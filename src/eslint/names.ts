@@ -23,7 +23,7 @@ export class Names {
 
   /** References to values, in the order of their scopes. */
   values(): TSESLint.Scope.Reference[] {
-    return [...this.references.values()].filter((reference) => reference.isTypeReference !== true || reference.isValueReference);
+    return [...this.references.values()].filter((reference) => !reference.isTypeReference || reference.isValueReference);
   }
 
   /** Returns the variable that the file declares for an identifier. */
@@ -32,7 +32,7 @@ export class Names {
     return variable && variable.defs.length > 0 ? variable : undefined;
   }
 
-  /** Returns true for an identifier whose value the code reads, unlike the name in a declaration. */
+  /** Returns true for an identifier whose value is read, unlike the name in a declaration. */
   isRead(node: Node): boolean {
     return this.references.get(node)?.isRead() ?? false;
   }

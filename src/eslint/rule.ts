@@ -13,7 +13,7 @@ interface RuleParts {
   check: (code: WorkflowCode, context: RuleContext) => TSESLint.RuleListener;
 }
 
-/** Makes a rule. Files without workflow code cost one walk over their tree, which all rules share. */
+/** Makes a rule that checks the workflow code of each file. */
 export function makeRule({ description, check, messages, ...meta }: RuleParts): DurableRule {
   return {
     meta: { type: 'problem', docs: { description, recommended: true }, schema: [], messages, ...meta },

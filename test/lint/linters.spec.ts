@@ -24,11 +24,11 @@ beforeAll(() => {
   const isSource = (path: string): boolean => !/node_modules|dist$|build$/.test(relative(process.cwd(), path));
   for (const each of ['sample', 'test/packages']) cpSync(each, join(folder, each), { recursive: true, filter: isSource });
   cpSync(WORKFLOWS, join(folder, 'billing.ts'));
-  const parser = pathToFileURL(join(process.cwd(), 'node_modules/@typescript-eslint/parser/dist/index.js'));
+  const parser = pathToFileURL(join(process.cwd(), 'node_modules/@typescript-eslint/parser/dist/index.js')).href;
   writeFileSync(
     join(folder, 'eslint.config.mjs'),
     `import parser from '${parser}';
-    import durable from '${pathToFileURL(PLUGIN)}';
+    import durable from '${pathToFileURL(PLUGIN).href}';
     export default [{ files: ['**/*.ts'], languageOptions: { parser } }, durable.default.configs.recommended];`,
   );
   writeFileSync(
@@ -64,7 +64,7 @@ async function oxlint(): Promise<Result> {
     diagnostics: { code: string; filename: string; labels: { span: { line: number } }[] }[];
     number_of_files: number;
   };
-  const findings = diagnostics.map(({ code, filename, labels }) => `${filename}:${labels[0]?.span.line} ${/\((.*)\)/.exec(code)?.[1]}`);
+  const findings = diagnostics.map(({ code, filename, labels }) => `${filename}:${labels[0]!.span.line} ${/\((.*)\)/.exec(code)?.[1]}`);
   return { findings: findings.toSorted(), files };
 }
 

@@ -18,9 +18,9 @@ interface Cases {
 
 /** Runs cases of a rule, by title, through ESLint's RuleTester. */
 export function testRule(name: DurableRuleName, { valid, invalid }: Cases): void {
-  RuleTester.describe = describe as unknown as typeof RuleTester.describe;
-  RuleTester.it = it as unknown as typeof RuleTester.it;
-  new RuleTester({ languageOptions: { parser } }).run(name, rules[name] as never, {
+  RuleTester.describe = describe;
+  RuleTester.it = it;
+  new RuleTester({ languageOptions: { parser } }).run(name, rules[name], {
     valid: Object.entries(valid).map(([title, code]) => ({ name: title, code })),
     invalid: Object.entries(invalid).map(([title, { output = null, ...each }]) => ({ name: title, output, ...each })),
   });

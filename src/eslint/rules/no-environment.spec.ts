@@ -16,6 +16,7 @@ testRule('no-environment', {
     },
     'finds a destructured variable once': { code: workflow('const { LIMIT } = process.env; return LIMIT;'), errors: [error] },
     'finds an alias once': { code: workflow('const env = process.env; return env.LIMIT + env.MORE;'), errors: [error] },
+    'finds the environment of other runtimes': { code: workflow('return [Bun.env.LIMIT, Deno.env.get(order)];'), errors: [error, error] },
     'finds imports': {
       code: workflow('return [env.LIMIT, proc.env.LIMIT];', { imports: "import proc, { env } from 'node:process';" }),
       errors: [error, error],

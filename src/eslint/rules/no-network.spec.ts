@@ -28,6 +28,12 @@ testRule('no-network', {
       }),
       errors: [error, error],
     },
+    'finds the other requests': {
+      code: workflow('return [new EventSource(a), new XMLHttpRequest(), undici.request(a), got.post(a), ky(a), load(a)];', {
+        imports: "import * as undici from 'undici'; import got from 'got'; import ky from 'ky'; import load from 'node-fetch';",
+      }),
+      errors: [error, error, error, error, error, error],
+    },
     'finds clients': {
       code: workflow('return [axios(order.url), axios.get(order.url), get(order.url)];', {
         imports: "import axios, { get } from 'axios';",

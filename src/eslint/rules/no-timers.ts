@@ -42,7 +42,7 @@ function report(use: Use, code: WorkflowCode, context: RuleContext): void {
   context.report({ node, messageId: 'timer', data, suggest });
 }
 
-/** Returns the promise that only waits, and its duration, if the timer belongs to such a promise. */
+/** Returns the promise that only waits for the timer, and its duration, if there is one. */
 function waitOf(origin: string, call: Node): { whole: Node; duration: Node } | undefined {
   if (call.type !== 'CallExpression') return undefined;
   const [first, second] = call.arguments;
