@@ -8,17 +8,21 @@ writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "
 // npm does so when it installs the package; in this repository nobody else does.
 chmodSync(new URL('../dist/cjs/src/cli/bin.js', import.meta.url), 0o755);
 
-const required = Object.keys(createRequire(import.meta.url)('nestjs-durable'));
-const imported = Object.keys(await import('nestjs-durable'));
-const different = [
-  ...required.filter((name) => name !== '__esModule' && !imported.includes(name)),
-  ...imported.filter((name) => !required.includes(name)),
-];
-if (different.length > 0 || imported.length === 0) {
-  console.error(`dist/esm exports ${imported.length} names and dist/cjs ${required.length}; different: ${different.join(', ') || 'none'}`);
-  process.exit(1);
+for (const entry of ['nestjs-durable', 'nestjs-durable/eslint']) {
+  const required = Object.keys(createRequire(import.meta.url)(entry));
+  const imported = Object.keys(await import(entry));
+  const different = [
+    ...required.filter((name) => name !== '__esModule' && !imported.includes(name)),
+    ...imported.filter((name) => !required.includes(name)),
+  ];
+  if (different.length > 0 || imported.length === 0) {
+    console.error(
+      `${entry} exports ${imported.length} names to import and ${required.length} to require; different: ${different.join(', ') || 'none'}`,
+    );
+    process.exit(1);
+  }
+  console.log(`${entry}: ${imported.length} exports, the same for import and require`);
 }
-console.log(`dist: ${imported.length} exports, the same for import and require`);
 
 // Applications compile against the types without those of pg, and without packages that they need
 // not have.

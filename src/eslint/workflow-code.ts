@@ -15,6 +15,7 @@ import {
 } from './ast.js';
 import { Classes, typeName } from './classes.js';
 import { Names } from './names.js';
+import { isHeld, isStepBody } from './positions.js';
 
 /** An expression in the code of a workflow that stands for a global or an export of a module. */
 export interface Use {
@@ -26,7 +27,6 @@ const analyses = new WeakMap<Node, WorkflowCode>();
 
 /** Returns the analysis of a file, which all rules share. */
 export function workflowCodeOf(sourceCode: SourceCode): WorkflowCode {
-  // The key is the tree, because oxlint has one `sourceCode` for all files.
   let analysis = analyses.get(sourceCode.ast);
   if (!analysis) analyses.set(sourceCode.ast, (analysis = new WorkflowCode(sourceCode)));
   return analysis;
@@ -112,9 +112,7 @@ export class WorkflowCode {
 
   /** Marks a parameter as a workflow's context. Returns true when the parameter was not one yet. */
   private addContext(fn: FunctionNode, index: number): boolean {
-    const parameter = fn.params[index] && identifierOf(fn.params[index]);
-    const declared = this.sourceCode.getDeclaredVariables?.(fn) ?? [];
-    const variable = parameter && declared.find((each) => each.identifiers.some((identifier) => identifier === parameter));
+    const variable = this.parameter(fn, index);
     if (!variable || this.contexts.has(variable)) return false;
     this.contexts.add(variable);
     return true;
@@ -130,7 +128,7 @@ export class WorkflowCode {
   private follow(fn: FunctionNode): void {
     walk(fn, this.sourceCode, (node) => {
       if (node === fn) return true;
-      if (isStepBody(node)) return false;
+      if (isStepBody(node) || this.isBodyOfWrapper(node)) return false;
       if (isFunction(node)) {
         // A function with a name is reached where the name is used.
         if (node.type !== 'FunctionDeclaration' && !isHeld(node)) this.reach(node);
@@ -143,6 +141,26 @@ export class WorkflowCode {
       }
       return true;
     });
+  }
+
+  /** Returns true for an argument that a function of the file only passes on as a step's body. */
+  private isBodyOfWrapper(node: Node): boolean {
+    const { parent: call } = node;
+    const index = call?.type === 'CallExpression' ? call.arguments.findIndex((argument) => argument === node) : -1;
+    if (call?.type !== 'CallExpression' || index < 0) return false;
+    const wrappers = this.targets(call.callee);
+    return wrappers.length > 0 && wrappers.every((wrapper) => this.isPassedToStep(wrapper, index));
+  }
+
+  private isPassedToStep(fn: FunctionNode, index: number): boolean {
+    const reads = this.parameter(fn, index)?.references.filter((reference) => reference.isRead()) ?? [];
+    return reads.length > 0 && reads.every(({ identifier }) => isStepBody(identifier) || isStepBody(enclosingFunction(identifier)!));
+  }
+
+  private parameter(fn: FunctionNode, index: number): Variable | undefined {
+    const parameter = fn.params[index] && identifierOf(fn.params[index]);
+    const declared = this.sourceCode.getDeclaredVariables?.(fn) ?? [];
+    return parameter && declared.find((each) => each.identifiers.some((identifier) => identifier === parameter));
   }
 
   private passContexts(call: TSESTree.CallExpression, target: FunctionNode): void {
@@ -207,54 +225,4 @@ export class WorkflowCode {
 function identifierOf(parameter: Node): TSESTree.Identifier | undefined {
   const inner = parameter.type === 'AssignmentPattern' ? parameter.left : parameter;
   return inner.type === 'Identifier' ? inner : undefined;
-}
-
-/** Returns true for a function that is the value of a variable, or in an object or array of one. */
-function isHeld(fn: FunctionNode): boolean {
-  for (let inner: Node = fn, outer: Node | undefined = fn.parent; outer; inner = outer, outer = outer.parent) {
-    switch (outer.type) {
-      case 'VariableDeclarator':
-        return outer.init === inner;
-      case 'Property':
-      case 'ObjectExpression':
-      case 'ArrayExpression':
-      case 'TSAsExpression':
-      case 'TSSatisfiesExpression':
-      case 'ConditionalExpression':
-        break;
-      default:
-        return false;
-    }
-  }
-  return false;
-}
-
-/** Returns true for an argument of `step()` that is executed as its body or as its compensation. */
-function isStepBody(node: Node): boolean {
-  const isFunctionOrName = isFunction(node) || node.type === 'Identifier' || node.type === 'MemberExpression';
-  if (!isFunctionOrName) return false;
-  for (let inner: Node = node, outer: Node | undefined = node.parent; outer; inner = outer, outer = outer.parent) {
-    switch (outer.type) {
-      case 'MemberExpression':
-        if (memberName(outer) !== 'bind') return false;
-        break;
-      case 'CallExpression':
-        // `this.stamp.bind(this)` and `bodyFor(order)` stand for the function that they return.
-        if (outer.callee === inner) break;
-        return (
-          outer.callee.type === 'MemberExpression' && memberName(outer.callee) === 'step' && outer.arguments.indexOf(inner as never) > 0
-        );
-      case 'Property':
-        if (outer.value !== inner) return false;
-        break;
-      case 'ObjectExpression':
-      case 'TSAsExpression':
-      case 'TSSatisfiesExpression':
-      case 'ConditionalExpression':
-        break;
-      default:
-        return false;
-    }
-  }
-  return false;
 }

@@ -30,6 +30,10 @@ testRule('no-clock', {
         after: 'const at = (order) => () => Date.now() - order.at;',
       },
     ),
+    'allows bodies that a function of the file passes on': workflow(
+      "const record = (name, body) => ctx.step(name, body); return [record('a', () => Date.now()), this.twice('b', async () => new Date())];",
+      { members: 'async twice(name, body) { return ctx.step(name, async () => [await body(), await body()]); }' },
+    ),
     'allows code that refers to itself': workflow('return [a, b, this.again(), again()];', {
       members: 'again() { return this.again(); }',
       after: 'const a = b; const b = a; function again() { return again(); } class Own extends Own {}',
@@ -102,6 +106,11 @@ testRule('no-clock', {
     'finds the clock in closures': {
       code: workflow('return order.items.map((item) => item.at < Date.now());'),
       output: workflow('return order.items.map((item) => item.at < ctx.now().getTime());'),
+      errors: [error],
+    },
+    'finds the clock in a function that is passed on and called': {
+      code: workflow('return this.twice(() => Date.now());', { members: 'twice(body) { ctx.step("a", body); return body(); }' }),
+      output: workflow('return this.twice(() => ctx.now().getTime());', { members: 'twice(body) { ctx.step("a", body); return body(); }' }),
       errors: [error],
     },
     'finds the clock in branches of a race': {
