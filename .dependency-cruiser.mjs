@@ -9,7 +9,7 @@ const floors = [
   ['transports', 'maintenance'], // 3
   ['host'], // 4
   ['nest'], // 5
-  ['testing', 'cli'], // 6
+  ['testing', 'cli', 'eslint'], // 6
 ];
 
 /** Folders that may import each package. `types` lists folders that may name its types only. */

@@ -22,6 +22,7 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-durable$': '<rootDir>/src/index.ts',
     '^nestjs-durable/testing$': '<rootDir>/src/testing/index.ts',
+    '^nestjs-durable/eslint$': '<rootDir>/src/eslint/index.ts',
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',

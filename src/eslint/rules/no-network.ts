@@ -1,0 +1,37 @@
+import { callOf, checkUses, makeRule, shortName, type RuleContext } from '../rule.js';
+import type { Use, WorkflowCode } from '../workflow-code.js';
+
+const CALLS = new Set([
+  'fetch',
+  'WebSocket',
+  'EventSource',
+  'XMLHttpRequest',
+  'http:request',
+  'http:get',
+  'https:request',
+  'https:get',
+  'undici:fetch',
+  'undici:request',
+  'node-fetch:default',
+  'node-fetch:fetch',
+]);
+/** Clients that are functions with methods: `axios()`, `axios.get()`. */
+const CLIENTS = /^(?:axios|got|ky):(?!(?:create|extend|isAxiosError|AxiosError|isCancel|HTTPError|TimeoutError|RequestError)\b)/;
+
+export const noNetwork = makeRule({
+  description: 'Forbids requests in the code of a workflow: each replay would send them again.',
+  messages: { request: '{{name}} is executed again by each replay, and nothing records its answer. Call it in a step.' },
+  check: checkUses(report),
+});
+
+function report(use: Use, _code: WorkflowCode, context: RuleContext): void {
+  const isClient = CLIENTS.test(use.origin);
+  const node = callOf(use.node);
+  // `axios` in `axios.get()` is no request of its own.
+  if (!CALLS.has(use.origin) && !(isClient && node !== use.node)) return;
+  // `x instanceof WebSocket` and `typeof fetch` send nothing.
+  const { parent } = node;
+  if (parent?.type === 'BinaryExpression' || (parent?.type === 'UnaryExpression' && parent.operator === 'typeof')) return;
+  const name = /:(?:default|\*)$/.test(use.origin) ? use.origin.replace(/:.*$/, '') : shortName(use.origin);
+  context.report({ node, messageId: 'request', data: { name: node === use.node ? name : `${name}()` } });
+}

@@ -1,0 +1,82 @@
+import type { TSESTree } from '@typescript-eslint/utils';
+
+import { enclosingFunction, memberName, unwrap, walk, isFunction, type FunctionNode, type Node, type SourceCode } from '../ast.js';
+import { asyncDroppedBy, droppedBy, isForEachCallback } from '../fate.js';
+import { suggestCode } from '../replacements.js';
+import { makeRule } from '../rule.js';
+import type { WorkflowCode } from '../workflow-code.js';
+
+/** Methods of the context whose promise is the result of a step or a wait. */
+const OF_CONTEXT = new Set([
+  'step',
+  'sleep',
+  'sleepUntil',
+  'waitForSignal',
+  'waitForEvent',
+  'hook',
+  'race',
+  'invoke',
+  'invokeMany',
+  'start',
+  'continueAsNew',
+  'emit',
+  'saga',
+]);
+
+export const noUnawaitedSteps = makeRule({
+  description: 'Requires that the promise of each step and wait is awaited, or kept for later.',
+  messages: {
+    dropped: 'The promise of {{name}}() is dropped: the run may end before the step, and an error of the step is lost. Await it.',
+    forEach: 'forEach() awaits no callback, so the run may end before {{name}}(). Use for...of, or await Promise.all() of map().',
+    await: 'Replace by {{code}}.',
+  },
+  hasSuggestions: true,
+  check: (code, context) => ({
+    CallExpression(node) {
+      if (!code.includes(node) || !isDurable(node, code, context.sourceCode)) return;
+      const data = { name: context.sourceCode.getText(node.callee) };
+      const around = enclosingFunction(node);
+      const dropping = droppedBy(node, code.names) ?? (around?.async ? asyncDroppedBy(around, code.names) : undefined);
+      if (!dropping) return;
+      if (around && isForEachCallback(around)) return context.report({ node, messageId: 'forEach', data });
+      const isStatement = dropping.type === 'ExpressionStatement' && dropping.expression === node;
+      const isVoid = dropping.type === 'UnaryExpression' && dropping.operator === 'void' && dropping.argument === node;
+      const awaited = (isStatement || isVoid) && around?.async ? `await ${context.sourceCode.getText(node)}` : undefined;
+      context.report({ node, messageId: 'dropped', data, suggest: suggestCode('await', isVoid ? dropping : node, awaited) });
+    },
+  }),
+});
+
+/** Returns true for the call of a step, of a wait, or of an async function that calls one. */
+function isDurable(call: TSESTree.CallExpression, code: WorkflowCode, sourceCode: SourceCode, seen = new Set<FunctionNode>()): boolean {
+  if (isStep(call, code)) return true;
+  return code.targets(call.callee).some((fn) => {
+    if (!fn.async || seen.has(fn)) return false;
+    seen.add(fn);
+    let calls = false;
+    walk(fn.body, sourceCode, (node) => {
+      if (calls || isFunction(node)) return false;
+      if (node.type === 'CallExpression' && isDurable(node, code, sourceCode, seen)) calls = true;
+      return !calls;
+    });
+    return calls;
+  });
+}
+
+function isStep({ callee }: TSESTree.CallExpression, code: WorkflowCode): boolean {
+  const member = unwrap(callee);
+  if (member.type !== 'MemberExpression') return false;
+  const name = memberName(member) ?? '';
+  if (code.isContext(member.object)) return OF_CONTEXT.has(name);
+  if (code.classes.membersOf(member).some((each) => each.isStep)) return true;
+  return name === 'wait' && isHook(member.object, code);
+}
+
+/** Returns true for a variable that has what `await ctx.hook()` returned. */
+function isHook(object: Node, code: WorkflowCode): boolean {
+  const definition = code.names.variable(unwrap(object))?.defs[0]?.node;
+  if (definition?.type !== 'VariableDeclarator' || definition.init?.type !== 'AwaitExpression') return false;
+  const call = definition.init.argument;
+  if (call.type !== 'CallExpression' || call.callee.type !== 'MemberExpression') return false;
+  return memberName(call.callee) === 'hook' && code.isContext(call.callee.object);
+}

@@ -1,0 +1,228 @@
+import type { TSESTree } from '@typescript-eslint/utils';
+
+import {
+  enclosingFunction,
+  isClass,
+  isFunction,
+  memberName,
+  unwrap,
+  walk,
+  type ClassNode,
+  type FunctionNode,
+  type Node,
+  type SourceCode,
+  type Variable,
+} from './ast.js';
+import { Classes, typeName } from './classes.js';
+import { Names } from './names.js';
+import { isHeld, isStepBody } from './positions.js';
+
+/** An expression in the code of a workflow that stands for a global or an export of a module. */
+export interface Use {
+  node: Node;
+  origin: string;
+}
+
+const analyses = new WeakMap<Node, WorkflowCode>();
+
+/** Returns the analysis of a file, which all rules share. */
+export function workflowCodeOf(sourceCode: SourceCode): WorkflowCode {
+  let analysis = analyses.get(sourceCode.ast);
+  if (!analysis) analyses.set(sourceCode.ast, (analysis = new WorkflowCode(sourceCode)));
+  return analysis;
+}
+
+/**
+ * Code of a file that a replay executes again: `run` of each workflow, and the functions of the
+ * file that `run` reaches. Bodies of steps are not part of it.
+ */
+export class WorkflowCode {
+  readonly names: Names;
+  readonly classes: Classes;
+  /** Uses of globals and modules, in the order of the file. */
+  readonly uses: readonly Use[];
+  private readonly reached = new Set<FunctionNode>();
+  private readonly contexts = new Set<Variable>();
+  private readonly pending: FunctionNode[] = [];
+
+  constructor(private readonly sourceCode: SourceCode) {
+    const classes: ClassNode[] = [];
+    const functions: FunctionNode[] = [];
+    // Most files of an application have no workflow, and need no walk.
+    if (sourceCode.text.includes('Workflow')) {
+      walk(sourceCode.ast, sourceCode, (node) => {
+        if (isClass(node)) classes.push(node);
+        if (isFunction(node)) functions.push(node);
+        return true;
+      });
+    }
+    this.names = new Names(sourceCode);
+    this.classes = new Classes(this.names, classes);
+    for (const each of functions) this.addTypedContexts(each);
+    for (const each of classes) if (this.classes.isDecorated(each, 'Workflow')) this.addWorkflow(each);
+    for (let next = this.pending.pop(); next; next = this.pending.pop()) this.follow(next);
+    this.uses = this.reached.size > 0 ? this.collectUses() : [];
+  }
+
+  /** Returns true when a replay executes the node again. */
+  includes(node: Node): boolean {
+    const around = this.reached.size > 0 ? enclosingFunction(node) : undefined;
+    return around !== undefined && this.reached.has(around);
+  }
+
+  /** Returns true for an identifier that is a workflow's context. */
+  isContext(node: Node): boolean {
+    const variable = this.names.variable(unwrap(node));
+    return variable !== undefined && this.contexts.has(variable);
+  }
+
+  /** Returns the name of a context that the code at a node can use. */
+  contextAt(node: Node): string | undefined {
+    const shadowed = new Set<string>();
+    for (let scope = this.scopeAt(node); scope; scope = scope.upper) {
+      for (const variable of scope.variables) {
+        // The default value of a parameter cannot use a later parameter.
+        const isEarlier = variable.identifiers.some(({ range }) => range[0] < node.range[0]);
+        if (isEarlier && this.contexts.has(variable) && !shadowed.has(variable.name)) return variable.name;
+        shadowed.add(variable.name);
+      }
+    }
+    return undefined;
+  }
+
+  private scopeAt(node: Node): ReturnType<SourceCode['getScope']> | null {
+    return this.sourceCode.getScope(node);
+  }
+
+  private addWorkflow(owner: ClassNode): void {
+    for (const { fn, isStep } of this.classes.members(owner, 'run')) {
+      if (isStep) continue;
+      this.addContext(fn, 1);
+      this.reach(fn);
+    }
+  }
+
+  private addTypedContexts(fn: FunctionNode): void {
+    for (const [index, each] of fn.params.entries()) {
+      const parameter = identifierOf(each);
+      const type = parameter && typeName(parameter);
+      if (type?.type === 'Identifier' && type.name === 'WorkflowContext') this.addContext(fn, index);
+    }
+  }
+
+  /** Marks a parameter as a workflow's context. Returns true when the parameter was not one yet. */
+  private addContext(fn: FunctionNode, index: number): boolean {
+    const variable = this.parameter(fn, index);
+    if (!variable || this.contexts.has(variable)) return false;
+    this.contexts.add(variable);
+    return true;
+  }
+
+  private reach(fn: FunctionNode): void {
+    if (this.reached.has(fn)) return;
+    this.reached.add(fn);
+    this.pending.push(fn);
+  }
+
+  /** Reaches the functions that a reached function contains, calls or passes on. */
+  private follow(fn: FunctionNode): void {
+    walk(fn, this.sourceCode, (node) => {
+      if (node === fn) return true;
+      if (isStepBody(node) || this.isBodyOfWrapper(node)) return false;
+      if (isFunction(node)) {
+        // A function with a name is reached where the name is used.
+        if (node.type !== 'FunctionDeclaration' && !isHeld(node)) this.reach(node);
+        return false;
+      }
+      if (isClass(node)) return false;
+      for (const target of this.targets(node)) {
+        this.reach(target);
+        if (node.parent?.type === 'CallExpression' && node.parent.callee === node) this.passContexts(node.parent, target);
+      }
+      return true;
+    });
+  }
+
+  /** Returns true for an argument that a function of the file only passes on as a step's body. */
+  private isBodyOfWrapper(node: Node): boolean {
+    const { parent: call } = node;
+    const index = call?.type === 'CallExpression' ? call.arguments.findIndex((argument) => argument === node) : -1;
+    if (call?.type !== 'CallExpression' || index < 0) return false;
+    const wrappers = this.targets(call.callee);
+    return wrappers.length > 0 && wrappers.every((wrapper) => this.isPassedToStep(wrapper, index));
+  }
+
+  private isPassedToStep(fn: FunctionNode, index: number): boolean {
+    const reads = this.parameter(fn, index)?.references.filter((reference) => reference.isRead()) ?? [];
+    return reads.length > 0 && reads.every(({ identifier }) => isStepBody(identifier) || isStepBody(enclosingFunction(identifier)!));
+  }
+
+  private parameter(fn: FunctionNode, index: number): Variable | undefined {
+    const parameter = fn.params[index] && identifierOf(fn.params[index]);
+    const declared = this.sourceCode.getDeclaredVariables?.(fn) ?? [];
+    return parameter && declared.find((each) => each.identifiers.some((identifier) => identifier === parameter));
+  }
+
+  private passContexts(call: TSESTree.CallExpression, target: FunctionNode): void {
+    for (const [index, argument] of call.arguments.entries()) {
+      if (this.isContext(argument) && this.addContext(target, index)) this.pending.push(target);
+    }
+  }
+
+  /** Returns the functions of the file, other than steps, that an expression names. */
+  targets(node: Node): FunctionNode[] {
+    if (node.type === 'MemberExpression') {
+      return this.classes.membersOf(node).flatMap(({ fn, isStep }) => (isStep ? [] : [fn]));
+    }
+    const variable = node.type === 'Identifier' && this.names.isRead(node) ? this.names.variable(node) : undefined;
+    return (variable?.defs ?? []).flatMap(({ node: definition }) => {
+      if (isFunction(definition)) return definition.type === 'FunctionDeclaration' ? [definition] : [];
+      if (definition.type !== 'VariableDeclarator' || !definition.init) return [];
+      return this.heldFunctions(definition.init, node.parent);
+    });
+  }
+
+  /** Returns the functions in the initial value of a variable. */
+  private heldFunctions(init: Node, use: Node | undefined): FunctionNode[] {
+    const value = unwrap(init);
+    const name = use?.type === 'MemberExpression' ? memberName(use) : undefined;
+    const found: FunctionNode[] = [];
+    walk(value, this.sourceCode, (node) => {
+      if (isFunction(node)) {
+        const property = node.parent.type === 'Property' && node.parent.parent === value ? node.parent : undefined;
+        const isOther = name !== undefined && property?.key.type === 'Identifier' && property.key.name !== name;
+        if (isHeld(node) && !isOther) found.push(node);
+        return false;
+      }
+      return !isClass(node);
+    });
+    return found;
+  }
+
+  private collectUses(): Use[] {
+    const uses: Use[] = [];
+    for (const { identifier } of this.names.values()) {
+      // `typeof fetch` in a type reads nothing.
+      const isInType = identifier.parent.type === 'TSTypeQuery' || identifier.parent.type === 'TSQualifiedName';
+      if (isInType || !this.includes(identifier)) continue;
+      const isAlias = this.isAliasOfUse(identifier);
+      for (let node: Node = identifier; ; node = node.parent!) {
+        const origin = this.names.origin(node);
+        // Reading `Date.now` into a variable is a use already; a call of the variable is no other.
+        if (origin !== undefined && !(isAlias && node === identifier)) uses.push({ node, origin });
+        if (node.parent?.type !== 'MemberExpression' || node.parent.object !== node) break;
+      }
+    }
+    return uses.sort((a, b) => a.node.range[0] - b.node.range[0]);
+  }
+
+  private isAliasOfUse(identifier: Node): boolean {
+    const definition = this.names.variable(identifier)?.defs[0]?.node;
+    return definition?.type === 'VariableDeclarator' && definition.id.type === 'Identifier' && this.includes(definition);
+  }
+}
+
+function identifierOf(parameter: Node): TSESTree.Identifier | undefined {
+  const inner = parameter.type === 'AssignmentPattern' ? parameter.left : parameter;
+  return inner.type === 'Identifier' ? inner : undefined;
+}
