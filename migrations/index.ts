@@ -4,6 +4,7 @@ import { TraceContext1764400001000 } from './1764400001000-trace-context.js';
 import { Listeners1764400002000 } from './1764400002000-listeners.js';
 import { Streams1764400003000 } from './1764400003000-streams.js';
 import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.js';
+import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -23,6 +24,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   Listeners1764400002000,
   Streams1764400003000,
   TokensInHistory1764400006000,
+  ListingsAndEvents1764400006500,
 ];
 
 /**
