@@ -3,6 +3,8 @@ import { Retention1764400000000 } from './1764400000000-retention.js';
 import { TraceContext1764400001000 } from './1764400001000-trace-context.js';
 import { Listeners1764400002000 } from './1764400002000-listeners.js';
 import { Streams1764400003000 } from './1764400003000-streams.js';
+import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.js';
+import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -21,6 +23,8 @@ export const durableMigrations: readonly DurableMigration[] = [
   TraceContext1764400001000,
   Listeners1764400002000,
   Streams1764400003000,
+  TokensInHistory1764400006000,
+  ListingsAndEvents1764400006500,
 ];
 
 /**

@@ -26,14 +26,15 @@ export function quoteIdentifier(name: string): string {
  * apply migrations.
  */
 function createSchemaSql(schema: string): string {
-  const name = literal(schema.slice(1, -1).replaceAll('""', '"'));
+  const name = quoteLiteral(schema.slice(1, -1).replaceAll('""', '"'));
   // Another process may have created the schema while the migration waited for a lock. The catalog
   // shows the schema, but to_regnamespace() may answer from an older cache.
   const body = `BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ${name}) THEN CREATE SCHEMA ${schema}; END IF; END`;
-  return `DO ${literal(body)};`;
+  return `DO ${quoteLiteral(body)};`;
 }
 
-function literal(text: string): string {
+/** Quotes a text for use in SQL. */
+export function quoteLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }

@@ -56,7 +56,7 @@ export class Connection {
       failed: ignore,
       now,
     });
-    const streams = new StreamHub(own, { receivesNotices: () => false, messagesOf: noEvents, failed: ignore });
+    const streams = new StreamHub(own, { replica: undefined, receivesNotices: () => false, messagesOf: noEvents, failed: ignore });
     this.closing = [
       () => notifier.close(),
       () => journal.close(),

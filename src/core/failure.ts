@@ -9,7 +9,7 @@ export interface Failure {
 }
 
 /** Label by which a report of failed runs can group the runs. */
-export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
+export type FailureDimension = 'workflow' | 'version' | 'errorCode' | 'failedStep' | 'hour';
 
 /** A step that was recorded with an error. */
 export interface FailedStep {

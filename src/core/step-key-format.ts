@@ -111,6 +111,19 @@ export function childAddressSql(stepKey: string, generation: string): string {
   return `${stepKey} || CASE WHEN ${generation} > 0 THEN '${VARIANT}' || ${generation} ELSE '' END`;
 }
 
+/** Step name of a call that creates a hook. A step of the application may have this name too. */
+export const HOOK_STEP = 'hook';
+
+/** True for the step key of a call that creates a hook: `hook` or `hook#2`. */
+export function isHookKey(stepKey: string): boolean {
+  return stepKey.replace(NUMBERED, '') === HOOK_STEP;
+}
+
+/** Returns SQL for `isHookKey`. */
+export function isHookKeySql(stepKey: string): string {
+  return `(${stepKey} LIKE '${HOOK_STEP}%' AND regexp_replace(${stepKey}, ${NUMBERED_SQL}, '') = '${HOOK_STEP}')`;
+}
+
 /**
  * Returns the text from which the id of a started run is computed. `life` is 1 for the first id,
  * and higher when earlier ids are taken.

@@ -5,6 +5,7 @@ import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { channelOf } from '../core/message-kinds.js';
+import { HOOK_STEP } from '../core/step-key-format.js';
 import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
 import type { Call } from './call.js';
 import { ignoreUnhandled, NO_OPTIONS } from './call-step.js';
@@ -46,7 +47,7 @@ export async function createHook(pass: PassHandle, options: HookOptions = {}): P
     };
     beginStep(pass, call, { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs, body });
   };
-  const record = (await pass.call({ kind: 'step', name: 'hook', begin })) as HookRecord;
+  const record = (await pass.call({ kind: 'step', name: HOOK_STEP, begin })) as HookRecord;
   if (record.owner !== undefined) throw new HookConflictError(record.token, record.owner);
   if (schema) pass.settings.hookSchemas.note(record.token, schema);
   return new PassHook(pass, record.token, schema, hook.headers.length > 0 ? 'request' : 'body');

@@ -31,7 +31,7 @@ export async function createRuntime(
   dataSource: DataSource | undefined,
 ): Promise<WorkflowRuntime> {
   const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
-  await detectTracing(warn);
+  const logTracing = await detectTracing(warn);
   const connection = await resolveConnection(settings, dataSource, process.env);
   const { schema, pooler } = settings;
   const openClients: OpenClients = new Set();
@@ -40,6 +40,7 @@ export async function createRuntime(
   const metrics = new DurableMetrics();
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, metrics, warn));
   const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash);
+  logTracing();
   const prepare = async (): Promise<string[]> => {
     if (!orm.isInitialized) await orm.initialize();
     const migrated = await prepareSchema(orm, schema, settings.autoMigrate ? 'migrate' : 'check');

@@ -32,17 +32,30 @@ const MAX_BATCH_LINKS = 32;
  * Turns tracing on when the application has registered an SDK of OpenTelemetry, and off otherwise.
  * Called at the boot of each module: an SDK must be registered before.
  *
- * @param warn logs the first error that the SDK throws
+ * @param warn logs the first error that the SDK throws later
+ * @returns a function that logs the error with which the SDK has refused a tracer, if it did. Runs
+ *   are then executed without spans
  */
-export async function detectTracing(warn: Warn): Promise<void> {
+export async function detectTracing(warn: Warn): Promise<() => void> {
   const api = await loadApi();
-  if (!api || !isRegistered(api)) {
-    useTracer(undefined);
-    return refineOutside();
+  let refusal: (() => void) | undefined;
+  let tracer: OpenTelemetryTracer | undefined;
+  try {
+    if (api && isRegistered(api)) tracer = new OpenTelemetryTracer(api, warn);
+  } catch (error) {
+    refusal = () => warn('tracing-failed', 'opentelemetry: the SDK threw; there are no spans', error);
   }
-  useTracer(new OpenTelemetryTracer(api, warn));
-  // The module's own statements would otherwise be traced as roots of their own, by
-  // instrumentations of pg and HTTP.
+  useTracer(tracer);
+  if (api && tracer) suppressOwnStatements(api);
+  else refineOutside();
+  return refusal ?? (() => undefined);
+}
+
+/**
+ * Suppresses tracing of the module's own statements. Instrumentations of pg and HTTP would trace
+ * them as roots of their own.
+ */
+function suppressOwnStatements(api: Api): void {
   const suppressed = api.ROOT_CONTEXT.setValue(api.createContextKey(SUPPRESS), true);
   refineOutside((code) => api.context.with(suppressed, code));
 }

@@ -23,24 +23,22 @@ type Attributes = Record<string, string>;
  * @returns a function that stops the export; undefined when nothing is exported
  */
 export async function exportMetrics(reader: MetricsReader, module: string | undefined, warn: Warn): Promise<(() => void) | undefined> {
-  const meter = await findMeter();
-  if (!meter) return undefined;
+  const api = await loadApi();
+  if (!api) return undefined;
   try {
-    return exportTo(meter, reader, module, warn);
+    const meter = api.metrics.getMeter(METER);
+    return meter === api.createNoopMeter() ? undefined : exportTo(meter, reader, module, warn);
   } catch (error) {
     warn('metrics-not-exported', 'opentelemetry: the metrics are not exported', error);
     return undefined;
   }
 }
 
-/** Returns the application's meter; undefined when the application has registered no provider. */
-async function findMeter(): Promise<Meter | undefined> {
+/** Loads the API. Undefined when the optional package is not installed. */
+async function loadApi(): Promise<typeof import('@opentelemetry/api') | undefined> {
   try {
-    const { metrics, createNoopMeter } = await import('@opentelemetry/api');
-    const meter = metrics.getMeter(METER);
-    return meter === createNoopMeter() ? undefined : meter;
+    return await import('@opentelemetry/api');
   } catch {
-    // The package is an optional peer dependency.
     return undefined;
   }
 }

@@ -134,10 +134,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = createResultHub(this);
-    this.streams = createStreamHub(this);
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
     this.replica = createReadReplica(this);
+    this.streams = createStreamHub(this, this.replica);
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();

@@ -32,8 +32,8 @@ describe('the delivery of events to listeners', () => {
   });
   afterAll(() => fixture.close());
 
-  const deliver = (listener: RunListener, options: Partial<ListenerDeliveryOptions> = {}): ListenerDelivery =>
-    (delivery = new ListenerDelivery(open.database, [listener], {
+  const makeDelivery = (listeners: RunListener[], options: Partial<ListenerDeliveryOptions> = {}): ListenerDelivery =>
+    new ListenerDelivery(open.database, listeners, {
       payloads: new Payloads(1_024, undefined),
       metrics: new DurableMetrics(),
       pollIntervalMs: Number.POSITIVE_INFINITY,
@@ -42,7 +42,9 @@ describe('the delivery of events to listeners', () => {
       warn: () => undefined,
       failed: () => undefined,
       ...options,
-    }));
+    });
+  const deliver = (listener: RunListener, options: Partial<ListenerDeliveryOptions> = {}): ListenerDelivery =>
+    (delivery = makeDelivery([listener], options));
 
   it.each([
     [0, 0, 5],
@@ -82,7 +84,39 @@ describe('the delivery of events to listeners', () => {
       delivery.poke();
       await new Promise(setImmediate);
     }
-    // A timer may fire a millisecond early.
-    expect(queried[3]! - queried[0]!).toBeGreaterThanOrEqual(3 * 99);
+    // A timer may fire a millisecond early. The first query waits for the subscription.
+    expect(queried[3]! - queried[1]!).toBeGreaterThanOrEqual(2 * 99);
+  });
+
+  describe.each<['in a process that polls' | 'in a sweep']>([['in a process that polls'], ['in a sweep']])('%s', (where) => {
+    it('calls a listener with all of its events while calls of another one hang', async () => {
+      for (const [key, count] of [
+        ['Hung.on', 30],
+        ['Test.on', 50],
+      ] as const) {
+        await fixture.admin.query(
+          `INSERT INTO durable.workflow_run_events (run_id, listener, event, facts)
+           SELECT $1 || n, $1, 'run.completed', '{"workflow":"order","createdAt":0,"startedAt":null}' FROM generate_series(1, $2::int) n`,
+          [key, count],
+        );
+      }
+      let free = (): void => undefined;
+      const hung = new Promise<void>((resolve) => (free = resolve));
+      let calls = 0;
+      let others = 0;
+      delivery = makeDelivery([
+        { ...LISTENER, key: 'Hung.on', name: 'Hung.on', call: () => (calls++, hung) },
+        { ...LISTENER, key: 'Test.on', call: () => void others++ },
+      ]);
+      const swept = where === 'in a sweep' ? delivery.run(new AbortController().signal) : delivery.start();
+      await waitFor(() => others === 50, { message: () => `50 calls, and not ${others}` });
+      // The calls that hang are as many as one listener may have.
+      expect(calls).toBe(20);
+      free();
+      await swept;
+      await waitFor(() => calls === 30);
+      await delivery.stop();
+      expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_run_events')).toEqual([]);
+    });
   });
 });

@@ -42,6 +42,8 @@ const MIN_PAUSE_MS = 100;
 const FAILED_PAUSE_MS = 1_000;
 /** Milliseconds for which `stop` waits for a statement. */
 const STATEMENT_STOP_MS = 1_000;
+/** Milliseconds after which a sweep queries for events again while calls are in flight. */
+const SWEEP_PAUSE_MS = 1_000;
 /** Milliseconds for which one sweep calls listeners while more events are available. */
 const SWEEP_MS = 20_000;
 
@@ -119,9 +121,12 @@ export class ListenerDelivery extends BackgroundService {
     const until = performance.now() + SWEEP_MS;
     while (!signal.aborted && !this.isStopping && performance.now() < until) {
       const taken = await this.deliver();
-      await Promise.all(this.inFlight);
-      if (taken === 0) break;
+      if (taken === 0 && this.inFlight.size === 0) break;
+      // A call that hangs must not delay the events of other listeners.
+      if (this.inFlight.size > 0) await within(SWEEP_PAUSE_MS, Promise.race(this.inFlight));
+      await within(MIN_PAUSE_MS, Promise.all(this.inFlight));
     }
+    await Promise.all(this.inFlight);
     await this.removing;
   }
 

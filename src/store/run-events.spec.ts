@@ -4,6 +4,7 @@ import { JournalFixture, changeOf, startOf, stepOf, type OpenJournal } from '../
 import { FaultProxy } from '../../test/support/faults/proxy.js';
 import type { RunEventName, RunListener } from '../core/run-events.js';
 import { postponeEvent, removeEvents, takeEvents } from './sql/deliver-events.js';
+import { expireRuns, type EndedLife } from './sql/delete-runs.js';
 import { endRuns } from './sql/end-runs.js';
 import { subscribe } from './sql/subscriptions.js';
 
@@ -57,6 +58,23 @@ describe('events of runs', () => {
       { run_id: 'order', event: 'step.failed', facts: expect.objectContaining({ stepKey: 'step#1', attempts: 3 }) },
       { run_id: 'other', event: 'step.failed', facts: expect.objectContaining({ workflow: 'other', status: 'running' }) },
     ]);
+  });
+
+  it('keep the tags of a run that retention has deleted, also beside a new run with its id', async () => {
+    await listen(listenerOf('run.failed'));
+    await open.submit(startOf('order', true, { tags: { customer: 'ann' } }));
+    await open.submit(startOf('untagged', true));
+    await Promise.all([open.submit(failed('order')), open.submit(failed('untagged'))]);
+    const lives = await fixture.admin.query<EndedLife>('SELECT id, start_nonce::text AS nonce, epoch FROM durable.workflow_runs');
+    expect((await expireRuns(open.database, lives)).toSorted()).toEqual(['order', 'untagged']);
+    await open.submit(startOf('order', true, { tags: { customer: 'bob' } }));
+    const taken = await takeEvents(open.database, new Map([[listenerOf('run.failed').key, 10]]), LEASE_MS);
+    expect(new Map(taken.map(({ runId, tags }) => [runId, tags]))).toEqual(
+      new Map([
+        ['order', { customer: 'ann' }],
+        ['untagged', {}],
+      ]),
+    );
   });
 
   it('are recorded once when the response to a flush is lost', async () => {

@@ -56,12 +56,26 @@ class Stepping {
   }
 }
 
+let isDeclined = true;
+
+@Workflow({ name: 'hooked' })
+class Hooked {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown> {
+    await ctx.hook();
+    await ctx.hook();
+    await ctx.step('charge', { retry: { maxAttempts: 1 } }, () => {
+      if (isDeclined) throw new Error('declined');
+    });
+    return ctx.step('hook', { key: 'own' }, () => ({ token: 'of a step with another key' }));
+  }
+}
+
 describe('the history of a run', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Eventful, Waiting, Stepping, Grandchild], { worker: { suspendAfter: 30 } });
+    app = await startApplication(database.url, [Eventful, Waiting, Stepping, Grandchild, Hooked], { worker: { suspendAfter: 30 } });
   });
   afterAll(async () => {
     await app.close();
@@ -116,6 +130,34 @@ describe('the history of a run', () => {
     const times = entries.map(({ at }) => at.getTime());
     expect(times).toEqual(times.toSorted((a, b) => a - b));
     expect(JSON.stringify(entries)).not.toContain(`a-token-${runId}`);
+  });
+
+  it('shows no token of a hook, also after a fork, after a retry and after another run has taken the token', async () => {
+    const source = await app.client.start(Hooked);
+    await source.result().catch(() => undefined);
+    isDeclined = false;
+    const tokens = await database.query<{ token: string }>('SELECT token FROM durable.workflow_hooks WHERE run_id = $1', [source.runId]);
+    expect(tokens).toHaveLength(2);
+    const fork = await app.client.fork(source.runId, { fromStep: 'charge' });
+    await fork.result();
+    await app.client.retry(source.runId, { fromStep: 'hook#2' });
+    await source.result();
+    await database.query(`UPDATE durable.workflow_hooks SET run_id = 'another' WHERE run_id = $1`, [source.runId]);
+    const shown = JSON.stringify([
+      await database.query('SELECT * FROM durable.workflow_history WHERE run_id = ANY ($1)', [[source.runId, fork.runId]]),
+      (await app.client.history(source.runId)).entries,
+      (await app.client.history(fork.runId)).entries,
+      await app.client.steps(source.runId),
+      await app.client.steps(fork.runId),
+      await app.client.describe(fork.runId),
+      await database.query('SELECT data FROM durable.workflow_run_log WHERE run_id = $1', [source.runId]),
+    ]);
+    for (const { token } of tokens) expect(shown).not.toContain(token);
+    expect(shown).toContain('of a step with another key');
+    const steps = await app.client.steps(fork.runId);
+    expect(steps[0]).toMatchObject({ stepKey: 'hook', output: { token: expect.stringMatching(/^.{8}$/) } });
+    const archived = (await app.client.history(source.runId)).entries.filter(({ kind }) => kind === 'step_archived');
+    expect(archived.map(({ stepKey }) => stepKey)).toContain('hook#2');
   });
 
   it('follows the run that continues it, and lists the open wait of that run', async () => {

@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { Workflow, WorkflowClient, WorkflowModule, type ReplicaHealth, type WorkflowContext } from '../../src/index.js';
+import { currentStep, Workflow, WorkflowClient, WorkflowModule, type ReplicaHealth, type WorkflowContext } from '../../src/index.js';
 import { bootApplication, closeApplications } from '../support/application.js';
 import { createTestDatabase } from '../support/database.js';
 import { FaultProxy } from '../support/faults/proxy.js';
@@ -14,6 +14,16 @@ class GreetWorkflow {
     return ctx.step('greet', () => {
       if (name === 'nobody') throw new Error('nobody is there');
       return `hello ${name}`;
+    });
+  }
+}
+
+@Workflow({ name: 'write' })
+class WriteWorkflow {
+  async run(chunks: number, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('write', async () => {
+      const stream = currentStep().stream<number>('numbers');
+      for (let index = 0; index < chunks; index++) await stream.write(index);
     });
   }
 }
@@ -54,7 +64,7 @@ describe('a read replica', () => {
       worker: {},
       defaults: { retry: { maxAttempts: 1 } },
     };
-    const module = await bootApplication({ imports: [WorkflowModule.forRoot(options)], providers: [GreetWorkflow] }, lines);
+    const module = await bootApplication({ imports: [WorkflowModule.forRoot(options)], providers: [GreetWorkflow, WriteWorkflow] }, lines);
     return module.get(WorkflowClient);
   };
   const state = async (client: WorkflowClient): Promise<ReplicaHealth> => (await client.health()).readReplica!;
@@ -113,6 +123,27 @@ describe('a read replica', () => {
     await caughtUp(client);
     expect(await client.count()).toBe(4);
     expect(lines.about('replica: ')).toEqual([]);
+  });
+
+  it('answers with the old chunks of a stream, and the primary with the last ones', async () => {
+    const client = await boot(address.url);
+    await inUse(client);
+    const handle = await client.start(WriteWorkflow, 1_000, { id: 'writes' });
+    await handle.result();
+    await caughtUp(client);
+    await pair.standby.query('SELECT pg_wal_replay_pause()');
+    try {
+      // Only the replica has the old chunks now, and only the primary the last one.
+      await pair.primary.query(`DELETE FROM durable.workflow_stream_chunks WHERE run_id = 'writes' AND seq <= 600`);
+      await pair.primary.query(`UPDATE durable.workflow_stream_chunks SET data = '-1' WHERE run_id = 'writes' AND seq = 1000`);
+      const read: number[] = [];
+      for await (const value of handle.stream<number>('numbers')) read.push(value);
+      expect(read).toEqual([...Array.from({ length: 999 }, (_, index) => index), -1]);
+      expect(await client.streams('writes')).toMatchObject([{ name: 'numbers', length: 1_000 }]);
+    } finally {
+      await pair.standby.query('SELECT pg_wal_replay_resume()');
+    }
+    await client.delete('writes');
   });
 
   it('is replaced by the primary while it is away, is tried rarely, and is used again when it is back', async () => {

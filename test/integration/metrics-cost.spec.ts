@@ -37,7 +37,7 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
     const settings = { connectionString: fixture.admin.url };
     onPool = new ExplainingDatabase(settings, { poolSize: 3 });
     behindPooler = new ExplainingDatabase(settings, { poolSize: 3, pooler: 'transaction' });
-    for (const table of ['runs', 'steps', 'waits', 'inbox'])
+    for (const table of ['runs', 'steps', 'waits', 'inbox', 'run_events'])
       await fixture.admin.query(`ALTER TABLE durable.workflow_${table} SET (autovacuum_enabled = false)`);
     const { submit } = open;
     for (let index = 0; index < 20; index++) {
@@ -111,5 +111,22 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
     const inbox = counts.find(({ part }) => part === 'inbox')!;
     expect(inbox.count).toBe(1);
     expect(inbox.ageSeconds).toBeLessThan(3_600);
+  });
+
+  it('counts paused runs, and the events of each listener with the age of the oldest', async () => {
+    await open.submit(startOf('paused', false, { name: 'invoice', delayMs: 3_600_000 }));
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused' WHERE id = 'paused'`);
+    await fixture.admin.query(`INSERT INTO durable.workflow_run_events (run_id, listener, event, occurred_at, facts) VALUES
+      ('ended', 'Alerts.on run.failed', 'run.failed', now() - interval '2 minutes', '{}'),
+      ('ended', 'Alerts.on run.completed order', 'run.completed', now(), '{}'), ('ended', 'Ledger run.failed', 'run.failed', now(), '{}')`);
+    const counts = await countForMetrics(open.database);
+    expect(counts.filter(({ part }) => part === 'paused')).toEqual([{ part: 'paused', label: 'invoice', count: 1, ageSeconds: null }]);
+    const events = counts.filter(({ part }) => part === 'event').toSorted((a, b) => (a.label < b.label ? -1 : 1));
+    expect(events).toMatchObject([
+      { label: 'Alerts.on', count: 2 },
+      { label: 'Ledger', count: 1 },
+    ]);
+    expect(events[0]!.ageSeconds).toBeGreaterThanOrEqual(120);
+    expect(events[1]!.ageSeconds).toBeLessThan(60);
   });
 });

@@ -17,13 +17,12 @@ export const failures: Action = async ({ given, printer, connect }) => {
     await printer.document({ since, groups });
     return EXIT.ok;
   }
+  const shown = PROPERTIES.filter(([property, , isRare]) => isRare !== 'rare' || groupBy.includes(property));
   await printer.table(
-    ['COUNT', 'WORKFLOW', 'ERROR', 'STEP', 'FIRST', 'LAST', 'EXAMPLE'],
+    ['COUNT', ...shown.map(([, heading]) => heading), 'FIRST', 'LAST', 'EXAMPLE'],
     groups.map((group) => [
       [String(group.count), 'red'],
-      group.workflow ?? '',
-      group.errorCode ?? '',
-      group.failedStep ?? '',
+      ...shown.map(([property]) => textOf(group[property])),
       shortTime(group.firstAt),
       shortTime(group.lastAt),
       group.exampleRunId,
@@ -31,3 +30,16 @@ export const failures: Action = async ({ given, printer, connect }) => {
   );
   return EXIT.ok;
 };
+
+/** Columns of the table. Rare ones are shown only if the groups have the property. */
+const PROPERTIES: readonly (readonly [property: FailureGrouping, heading: string, isRare?: 'rare'])[] = [
+  ['workflow', 'WORKFLOW'],
+  ['version', 'VERSION', 'rare'],
+  ['errorCode', 'ERROR'],
+  ['failedStep', 'STEP'],
+  ['hour', 'HOUR', 'rare'],
+];
+
+function textOf(value: string | number | Date | undefined): string {
+  return value instanceof Date ? shortTime(value) : String(value ?? '');
+}

@@ -89,5 +89,12 @@ async function printPayloads(printer: Printer, { input, output, status, state }:
 /** Leaves payloads out, so that the output of the command can be pasted into a ticket. */
 function withoutPayloads(run: RunDescription, entries: readonly HistoryEntry[], isComplete: boolean): unknown {
   const { input: _input, output: _output, state: _state, ...shown } = run;
-  return { run: shown, timeline: entries.map(({ output: _, ...entry }) => entry), isComplete };
+  return { run: shown, timeline: entries.map(withoutOutput), isComplete };
+}
+
+/** Leaves out the output of an entry, and that of a step which a retry has removed. */
+function withoutOutput({ output: _, data, ...entry }: HistoryEntry): unknown {
+  if (entry.kind !== 'step_archived') return { ...entry, data };
+  const { output: _archived, ...shown } = data ?? {};
+  return { ...entry, data: shown };
 }

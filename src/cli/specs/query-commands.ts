@@ -57,14 +57,14 @@ export const QUERY_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'failures',
     arguments: [],
-    summary: 'count failed runs by workflow, error code and failed step',
+    summary: 'count failed runs by workflow, version, error code, failed step or hour',
     details: ['The largest group comes first, with the id of one of its runs.'],
     options: {
       since: { value: 'TIME', help: 'runs that failed since that time (default: 24h, a day ago)' },
-      by: { value: 'LIST', help: 'workflow, errorCode, failedStep, separated by commas (default: all three)' },
+      by: { value: 'LIST', help: 'of workflow, version, errorCode, failedStep, hour (default: workflow,errorCode,failedStep)' },
       limit: { value: 'N', help: 'groups, from 1 to 1,000 (default: 50)' },
     },
-    examples: ['failures', 'failures --since 1h --by errorCode,failedStep', 'failures --json'],
+    examples: ['failures', 'failures --since 1h --by errorCode,failedStep', 'failures --by version,hour', 'failures --json'],
     load: async () => (await import('../commands/failures.js')).failures,
   },
   {

@@ -24,10 +24,13 @@ const SUSPECTS = defineMetric('suspect.runs', '{run}', 'Due runs whose workers d
 const SESSIONS = defineMetric('sessions', '{session}', 'Sessions of processes that execute runs', ['state']);
 const RUNNING = defineMetric('running.runs', '{run}', 'Runs that workers own', ['workflow']);
 const SLEEPING = defineMetric('sleeping.runs', '{run}', 'Suspended or delayed runs that have a time to continue at', ['workflow']);
+const PAUSED = defineMetric('paused.runs', '{run}', 'Paused runs', ['workflow']);
 const FAILED = defineMetric('failed.runs', '{run}', 'Runs that failed within the last hour and were not retried', ['workflow']);
 const WAITS = defineMetric('open.waits', '{wait}', 'Open waits of runs', ['kind']);
 const INBOX = defineMetric('inbox.messages', '{message}', 'Messages that runs have not taken');
 const INBOX_AGE = defineMetric('inbox.age', 's', 'Age of the oldest of these messages');
+const EVENTS = defineMetric('listener.events', '{event}', 'Run events for which a listener was not called yet', ['listener']);
+const EVENT_AGE = defineMetric('listener.event_age', 's', 'Age of the oldest of these events', ['listener']);
 const OUTBOX = defineMetric('outbox.runs', '{run}', 'Due runs that were announced to QStash again');
 const OUTBOX_AGE = defineMetric('outbox.age', 's', 'Time for which the oldest of these runs has been due');
 
@@ -42,10 +45,13 @@ export const DATABASE_GAUGES: readonly MetricDefinition[] = [
   SESSIONS,
   RUNNING,
   SLEEPING,
+  PAUSED,
   FAILED,
   WAITS,
   INBOX,
   INBOX_AGE,
+  EVENTS,
+  EVENT_AGE,
   OUTBOX,
   OUTBOX_AGE,
 ];
@@ -93,12 +99,12 @@ export class DatabaseGauges {
     const now = this.now();
     const add = (sum: number, value: number): number => sum + value;
     const oldest = Math.max;
-    const part = (definition: MetricDefinition, wanted: CountedPart, of: 'count' | 'age'): GaugeReading => {
+    const part = (definition: MetricDefinition, wanted: CountedPart, of: 'count' | 'age', merge = add): GaugeReading => {
       const rows = counts.filter((row) => row.part === wanted);
       const values = rows.map(
         (row) => [definition.labels.length > 0 ? [row.label] : [], of === 'count' ? row.count : (row.ageSeconds ?? 0)] as const,
       );
-      return { definition, values: bounded(values, add) };
+      return { definition, values: bounded(values, merge) };
     };
     const byKey = <K extends DispatchKey>(
       definition: MetricDefinition,
@@ -132,10 +138,13 @@ export class DatabaseGauges {
       },
       part(RUNNING, 'running', 'count'),
       part(SLEEPING, 'sleeping', 'count'),
+      part(PAUSED, 'paused', 'count'),
       part(FAILED, 'failed', 'count'),
       part(WAITS, 'wait', 'count'),
       part(INBOX, 'inbox', 'count'),
       part(INBOX_AGE, 'inbox', 'age'),
+      part(EVENTS, 'event', 'count'),
+      part(EVENT_AGE, 'event', 'age', oldest),
       part(OUTBOX, 'outbox', 'count'),
       part(OUTBOX_AGE, 'outbox', 'age'),
     ];

@@ -1,6 +1,8 @@
+import { isPlainObject } from '../../core/check-options.js';
 import { toDate } from '../../core/duration.js';
 import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../../core/run.js';
+import { isHookKey } from '../../core/step-key-format.js';
 import type { StepKind, StepRecord } from '../../core/step.js';
 import { blockedOf, bodiesOf, waitingForOf, type BlockedDescription, type BodyDescription, type WaitingFor } from './waiting-for.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
@@ -186,13 +188,24 @@ function shownName(kind: WaitDescription['kind'], name: string | null): string |
   return (kind === 'hook' ? name?.slice(0, 8) : name) ?? undefined;
 }
 
+/**
+ * Shortens the token in the output of a hook's step. An output of another form belongs to a step of
+ * the application that is also named `hook`.
+ */
+function shownOutput({ stepKey, kind }: StepRecord, output: unknown): unknown {
+  if (kind !== 'step' || !isHookKey(stepKey) || !isPlainObject(output)) return output;
+  const { token, owner, ...others } = output as { token?: unknown; owner?: unknown };
+  if (typeof token !== 'string' || Object.keys(others).length > 0) return output;
+  return { token: shownName('hook', token), ...(owner === undefined ? {} : { owner }) };
+}
+
 /** @internal */
 export function toStepDescription(step: StepRecord, payloads: Payloads): StepDescription {
   return {
     stepKey: step.stepKey,
     kind: step.kind,
     status: step.status,
-    output: step.output === null ? undefined : payloads.decode(step.output, `output of step "${step.stepKey}"`),
+    output: step.output === null ? undefined : shownOutput(step, payloads.decode(step.output, `output of step "${step.stepKey}"`)),
     error: step.error === null ? undefined : payloads.showError(step.error),
     attempts: step.attempts,
     startedAt: new Date(step.startedAt),

@@ -95,10 +95,14 @@ export interface FailuresOptions {
 export interface FailureGroup {
   /** Name of the workflow. */
   workflow: string | undefined;
+  /** Version of the workflow. */
+  version: number | undefined;
   /** Code of the error that made the runs fail, or the error's name when it has no code. */
   errorCode: string | undefined;
   /** Name of the failed step. Also undefined for runs that failed outside a step. */
   failedStep: string | undefined;
+  /** Beginning of the hour in which the runs failed, in UTC. */
+  hour: Date | undefined;
   /** Number of runs in the group. */
   count: number;
   /** Moment of the first failure. */
@@ -144,13 +148,19 @@ export async function failureGroups(database: Database, options: FailuresOptions
   const groups = await groupFailures(database, from, checkGrouping(groupBy), checkLimit(limit, 'options.limit', DEFAULT_LIMIT, MAX_LIMIT));
   return groups.map(({ keys, count, firstAt, lastAt, exampleRunId }) => ({
     workflow: keys.workflow ?? undefined,
+    version: numberOf(keys.version),
     errorCode: keys.errorCode ?? undefined,
     failedStep: keys.failedStep ?? undefined,
+    hour: toDate(numberOf(keys.hour) ?? null),
     count,
     firstAt: new Date(firstAt),
     lastAt: new Date(lastAt),
     exampleRunId,
   }));
+}
+
+function numberOf(key: string | null | undefined): number | undefined {
+  return key === null || key === undefined ? undefined : Number(key);
 }
 
 function checkGrouping(groupBy: unknown): FailureGrouping[] {

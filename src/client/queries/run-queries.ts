@@ -137,7 +137,7 @@ export class RunQueries {
    * }
    */
   async streams(runId: string): Promise<StreamDescription[]> {
-    return streamsOf(this.#dependencies.database, runId);
+    return this.#read((database) => streamsOf(database, runId));
   }
 
   /**

@@ -16,7 +16,15 @@ const QUERY_READERS = 2_000;
 const MIN_POLL_MS = 25;
 const MAX_POLL_MS = 1_000;
 
+/**
+ * Database from which a reader gets its next chunks. The replica answers only with pages that are
+ * not the last of the stream. For the last one, the primary is asked.
+ */
+export type ChunkSource = 'replica' | 'primary';
+
 export interface StreamHubOptions {
+  /** Database through which old chunks are read; undefined without a read replica. */
+  readonly replica: Database | undefined;
   /**
    * True while notifications from other processes arrive. Polling is then only a fallback, and uses
    * the longest pause.
@@ -32,6 +40,7 @@ export interface StreamHubOptions {
 
 /** A reader that waits for its next chunks. */
 interface Waiter extends ChunkRequest {
+  source: ChunkSource;
   readonly resolve: (page: ChunkPage) => void;
   readonly reject: (error: Error) => void;
 }
@@ -85,11 +94,11 @@ export class StreamHub {
    *
    * @throws RunNotFoundError, ClosedError by the promise
    */
-  wait(request: ChunkRequest): PageWait {
+  wait(request: ChunkRequest, source: ChunkSource): PageWait {
     if (this.closedWith) return { page: Promise.reject(this.closedWith), cancel: () => undefined };
     let waiter: Waiter | undefined;
     const page = new Promise<ChunkPage>((resolve, reject) => {
-      waiter = { ...request, resolve, reject };
+      waiter = { ...request, source, resolve, reject };
       const others = this.waiters.get(request.runId);
       if (others) others.add(waiter);
       else this.waiters.set(request.runId, new Set([waiter]));
@@ -146,17 +155,42 @@ export class StreamHub {
     if (groups.length === 0) return;
     this.isReading = true;
     try {
-      const pages = await readChunks(
-        this.database,
-        groups.map(([first]) => first!),
-        PAGE_CHUNKS,
-      );
-      groups.forEach((group, index) => this.deliver(group, pages[index]));
+      const recent = groups.filter((group) => group[0]!.source === 'primary');
+      // A replica that does not answer must not delay the readers of new chunks.
+      void this.readOld(groups.filter((group) => !recent.includes(group)));
+      const pages = recent.length > 0 ? await this.pagesOf(this.database, recent) : [];
+      recent.forEach((group, index) => this.deliver(group, pages[index]));
     } catch (error) {
       // The next poll reads again.
       this.options.failed(error);
     }
     this.isReading = false;
+    if (this.due.size > 0) this.readSoon();
+  }
+
+  private pagesOf(database: Database, groups: readonly Waiter[][]): Promise<(ChunkPage | undefined)[]> {
+    return readChunks(
+      database,
+      groups.map(([first]) => first!),
+      PAGE_CHUNKS,
+    );
+  }
+
+  /**
+   * Reads old chunks from the replica. A page that may be the last one of its stream is read again
+   * from the primary, because the replica lags. Never rejects.
+   */
+  private async readOld(groups: readonly Waiter[][]): Promise<void> {
+    const { replica } = this.options;
+    if (groups.length === 0) return;
+    const pages = replica ? await this.pagesOf(replica, groups).catch(() => []) : [];
+    groups.forEach((group, index) => {
+      if (pages[index]?.rest === 'cut') return this.deliver(group, pages[index]);
+      for (const waiter of group) {
+        waiter.source = 'primary';
+        if (this.waiters.get(waiter.runId)?.has(waiter)) this.due.add(waiter);
+      }
+    });
     if (this.due.size > 0) this.readSoon();
   }
 
@@ -166,7 +200,8 @@ export class StreamHub {
   private takeDue(): Waiter[][] {
     const groups = new Map<string, Waiter[]>();
     for (const waiter of this.due) {
-      const key = `${waiter.runId}\n${waiter.stream}\n${waiter.from}`;
+      if (!this.options.replica) waiter.source = 'primary';
+      const key = `${waiter.source}\n${waiter.runId}\n${waiter.stream}\n${waiter.from}`;
       const group = groups.get(key);
       if (!group && groups.size === QUERY_READERS) continue;
       if (group) group.push(waiter);

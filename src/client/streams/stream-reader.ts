@@ -3,7 +3,7 @@ import type { Payloads } from '../../core/payloads.js';
 import { readStreamEnd, type ChunkPage, type StoredChunk } from '../../store/sql/streams.js';
 import type { StreamEvent } from './stream-event.js';
 import { endState, StreamEvents } from './stream-events.js';
-import type { PageWait, StreamHub } from './stream-hub.js';
+import type { ChunkSource, PageWait, StreamHub } from './stream-hub.js';
 
 /** Reads one stream of one run, from a place on. */
 export interface StreamSource {
@@ -25,6 +25,8 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   /** Next chunk of the page. */
   private position = 0;
   private isOver = false;
+  /** A reader begins with old chunks, and never returns to the replica from new ones. */
+  private chunkSource: ChunkSource = 'replica';
   /** Settles a `next` that waits while the reader is given up. */
   private stop: (() => void) | undefined;
   /** Calls of `next` are executed one after another. */
@@ -112,12 +114,13 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
     this.page = this.lastKind === 'end' ? await this.findClosed() : undefined;
     this.position = 0;
     if (this.page || this.isOver) return;
-    this.wait = hub.wait({ runId, stream, from: this.place });
+    this.wait = hub.wait({ runId, stream, from: this.place }, this.chunkSource);
     const stopped = new Promise<undefined>((resolve) => {
       this.stop = () => resolve(undefined);
     });
     this.page = await Promise.race([this.wait.page, stopped]);
     this.wait = this.stop = undefined;
+    if (this.page?.rest === 'none') this.chunkSource = 'primary';
   }
 
   /**

@@ -38,4 +38,8 @@ export class WorkflowRunEvent {
   /** Stored error of the run or the step; null for an event without an error. */
   @Column({ type: 'json', nullable: true })
   error!: unknown;
+
+  /** Tags of the run, once retention has deleted the run; null before that. */
+  @Column({ type: 'json', nullable: true })
+  tags!: Record<string, string> | null;
 }

@@ -33,6 +33,21 @@ const deleteEvents = (schema: string): string => `, waiting AS MATERIALIZED (
 )`;
 
 /**
+ * SQL that keeps the events of deleted runs, and stores the tags of the runs with them, so that
+ * listeners receive these. A locked event was taken with its tags at that moment.
+ */
+const keepEvents = (schema: string): string => `, waiting AS MATERIALIZED (
+  SELECT e.run_id, e.id FROM doomed CROSS JOIN LATERAL (
+    SELECT run_id, id FROM ${schema}.workflow_run_events
+    WHERE run_id = doomed.id AND tags IS NULL AND (facts ->> 'nonce')::bigint = doomed.start_nonce FOR UPDATE SKIP LOCKED
+  ) AS e
+), events AS (
+  UPDATE ${schema}.workflow_run_events e SET tags = (
+    SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = waiting.run_id
+  ) FROM waiting WHERE e.run_id = ANY (ARRAY[waiting.run_id]) AND e.id = ANY (ARRAY[waiting.id])
+)`;
+
+/**
  * Deletes ended runs with their rows in all tables. Locks the runs in the order of their ids. A run
  * is left out when it has been retried, or deleted and started again, since the caller read it.
  */
@@ -43,12 +58,12 @@ const deleteStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED', events: '
       (table) => `, ${table} AS (\n  DELETE FROM ${schema}.${table} t USING doomed WHERE t.run_id = ANY (ARRAY[doomed.id]) RETURNING 1\n)`,
     );
     return `WITH doomed AS MATERIALIZED (
-  SELECT r.id FROM (
+  SELECT r.id, r.start_nonce FROM (
     SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[])) AS given(id, nonce, epoch) ORDER BY id
   ) AS x CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND start_nonce = x.nonce AND epoch = x.epoch AND ${IS_SETTLED} LIMIT 1 FOR UPDATE ${lock}
+    SELECT id, start_nonce FROM ${schema}.workflow_runs WHERE id = x.id AND start_nonce = x.nonce AND epoch = x.epoch AND ${IS_SETTLED} LIMIT 1 FOR UPDATE ${lock}
   ) AS r
-)${rows.join('')}${events === 'delete events' ? deleteEvents(schema) : ''}, runs AS (
+)${rows.join('')}${(events === 'delete events' ? deleteEvents : keepEvents)(schema)}, runs AS (
   DELETE FROM ${schema}.workflow_runs r USING doomed WHERE r.id = ANY (ARRAY[doomed.id]) RETURNING r.id
 )
 SELECT id FROM runs WHERE true${lockTimeout}`;

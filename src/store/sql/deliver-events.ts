@@ -21,12 +21,12 @@ const TAKE: Statement = {
 ), taken AS (
   UPDATE ${schema}.workflow_run_events e SET available_at = now() + $3::float8 * interval '1 millisecond', attempts = e.attempts + 1
   FROM due WHERE e.run_id = ANY (ARRAY[due.run_id]) AND e.id = ANY (ARRAY[due.id])
-  RETURNING e.run_id, e.id, e.listener, e.event, e.occurred_at, e.attempts, e.facts, e.error
+  RETURNING e.run_id, e.id, e.listener, e.event, e.occurred_at, e.attempts, e.facts, e.error, e.tags
 )
 SELECT t.run_id, t.id::text, t.listener, t.event, extract(epoch FROM t.occurred_at)::float8 * 1000, t.attempts, t.facts,
   coalesce(t.error, CASE WHEN t.event = 'run.blocked' AND ${IS_SAME_RUN} THEN (SELECT l.data FROM ${schema}.workflow_run_log l
     WHERE l.run_id = t.run_id AND l.kind = 'blocked' ORDER BY l.id DESC LIMIT 1) END)::text,
-  (SELECT json_object_agg(g.key, g.value) FROM ${schema}.workflow_tags g WHERE g.run_id = t.run_id AND ${IS_SAME_RUN})
+  coalesce(t.tags, (SELECT json_object_agg(g.key, g.value) FROM ${schema}.workflow_tags g WHERE g.run_id = t.run_id AND ${IS_SAME_RUN}))
 FROM taken t LEFT JOIN LATERAL (SELECT start_nonce FROM ${schema}.workflow_runs WHERE id = t.run_id LIMIT 1) AS r ON true WHERE true${lockTimeout} ORDER BY t.id`,
 };
 

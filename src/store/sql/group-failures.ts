@@ -2,14 +2,20 @@ import type { FailureDimension } from '../../core/failure.js';
 import type { Database } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
-/** Columns by which failures can be grouped. */
-const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.failed_step' } as const;
+/** Expressions by which failures can be grouped. An hour is the time of its beginning, in UTC. */
+const COLUMNS = {
+  workflow: 'r.name',
+  version: 'r.version::text',
+  errorCode: 'r.error_code',
+  failedStep: 'r.failed_step',
+  hour: `(extract(epoch FROM date_trunc('hour', r.finished_at, 'UTC'))::float8 * 1000)::bigint::text`,
+} as const;
 
 export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
 
 /**
- * A group of failed runs with the same workflow, error code or failed step. Times are in
- * milliseconds since the epoch.
+ * A group of failed runs with the same workflow, version, error code, failed step or hour of the
+ * failure. Times are in milliseconds since the epoch.
  */
 export interface FailureGroupRow {
   readonly keys: Readonly<Partial<Record<FailureDimension, string | null>>>;

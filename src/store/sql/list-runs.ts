@@ -41,18 +41,41 @@ export interface ListPosition {
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 /**
+ * Way in which a listing finds its runs:
+ *
+ * - `any`: the planner chooses, usually the index of `created_at` from the newest run on;
+ * - `newest`: only the newest runs are read;
+ * - `sorted`: all runs that meet the conditions are read and sorted, without this index.
+ */
+type Reading = 'any' | 'newest' | 'sorted';
+
+/** Number of runs that the reading `newest` reads: about ten milliseconds. */
+const NEWEST = 20_000;
+
+/** Number of runs up to which it is faster to sort runs than to read the index over old runs. */
+const MAX_SORTED = 150_000;
+
+/**
  * Builds the query for one page of a listing. Its inner query selects the runs of the page, through
  * the index of `created_at` where that is best. So tags are read only for these runs. The query
  * returns the creation time as an integer. As a float, its text would lose a digit with
  * `extra_float_digits = 0`, and the next page would begin too early.
  */
-function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
+function listSql(listing: Listing, reading: Reading, schema: string): [string, Parameters] {
+  const { conditions, after, limit } = listing;
   const parameters = new Parameters();
   const matching = conditionsSql(conditions, parameters, schema);
   const older =
     after === undefined
-      ? ''
-      : `AND (r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
+      ? 'true'
+      : `(r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
+  const newest = (): string => {
+    const created = conditionsSql(createdConditions(conditions), parameters, schema);
+    return `(SELECT * FROM ${schema}.workflow_runs r WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT ${NEWEST})`;
+  };
+  const runs = reading === 'newest' ? newest() : `${schema}.workflow_runs`;
+  // No index has the order of an expression.
+  const order = reading === 'sorted' ? `r.created_at + interval '0' DESC` : 'r.created_at DESC';
   const text = `SELECT (extract(epoch FROM p.created_at) * 1000000)::bigint::text, json_build_object(
   'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', ${shownStatusSql('p')},
   'createdAt', ${milliseconds('p.created_at')}, 'startedAt', ${milliseconds('p.started_at')}, 'finishedAt', ${milliseconds('p.finished_at')},
@@ -64,9 +87,21 @@ function listSql(conditions: RunConditions, after: ListPosition | undefined, lim
 FROM (
   SELECT r.id, r.name, r.version, r.queue, r.priority, r.status, r.created_at, r.started_at, r.finished_at, r.wake_at, r.cancel_requested_at, r.error_code,
     r.failed_step, r.parent_run_id, r.continued_as, r.is_blocked
-  FROM ${schema}.workflow_runs r WHERE ${matching} ${older} ORDER BY r.created_at DESC, r.id DESC LIMIT ${parameters.add(limit, 'int')}
+  FROM ${runs} r WHERE ${matching} AND ${older} ORDER BY ${order}, r.id DESC LIMIT ${parameters.add(limit, 'int')}
 ) AS p ORDER BY p.created_at DESC, p.id DESC`;
   return [text, parameters];
+}
+
+/** Page of a listing: the runs after `after`, at most `limit`. */
+interface Listing {
+  readonly conditions: RunConditions;
+  readonly after: ListPosition | undefined;
+  readonly limit: number;
+}
+
+/** Returns the conditions on the creation time. */
+function createdConditions({ createdAfter, createdBefore }: RunConditions): RunConditions {
+  return { ...(createdAfter === undefined ? {} : { createdAfter }), ...(createdBefore === undefined ? {} : { createdBefore }) };
 }
 
 /**
@@ -81,12 +116,47 @@ export async function listRuns(
   after: ListPosition | undefined,
   limit: number,
 ): Promise<{ row: RunSummaryRow; position: ListPosition }[]> {
-  const [text, { values }] = listSql(conditions, after, limit, database.schema);
-  const rows = await database.read<[string, string]>(text, values);
+  const listing = { conditions, after, limit };
+  const rows = mayBeOld(conditions) ? await readOld(database, listing) : await read(database, listing, 'any');
   return rows.map(([micros, fields]) => {
     const row = JSON.parse(fields) as RunSummaryRow;
     return { row, position: { createdAtMicros: Number(micros), id: row.id } };
   });
+}
+
+type Row = [micros: string, fields: string];
+
+async function read(database: Database, listing: Listing, reading: Reading): Promise<Row[]> {
+  const [text, { values }] = listSql(listing, reading, database.schema);
+  return database.read<Row>(text, values);
+}
+
+/**
+ * Tells whether all runs that meet the conditions may be old, such as those of a former version.
+ * The planner assumes that such runs are spread over all times, and would read past all newer ones.
+ * Conditions that have an index of their own select few runs.
+ */
+function mayBeOld(conditions: RunConditions): boolean {
+  const { name, version, queue, tags, parentRunId, errorCode, failedStep } = conditions;
+  const isIndexed = tags !== undefined || typeof parentRunId === 'string' || errorCode !== undefined || failedStep !== undefined;
+  return !isIndexed && (name !== undefined || version !== undefined || queue !== undefined);
+}
+
+/** Reads a page whose runs may all be old. Begins with the newest runs, which usually suffice. */
+async function readOld(database: Database, listing: Listing): Promise<Row[]> {
+  const newest = await read(database, listing, 'newest');
+  if (newest.length === listing.limit) return newest;
+  return read(database, listing, (await estimate(database, listing.conditions)) > MAX_SORTED ? 'any' : 'sorted');
+}
+
+/** Estimates how many runs meet the conditions, from the statistics of the table. */
+async function estimate(database: Database, conditions: RunConditions): Promise<number> {
+  const parameters = new Parameters();
+  const matching = conditionsSql(conditions, parameters, database.schema);
+  const text = `EXPLAIN (FORMAT JSON) SELECT 1 FROM ${database.schema}.workflow_runs r WHERE ${matching}`;
+  const [row] = await database.read<[string | [{ Plan: { 'Plan Rows': number } }]]>(text, parameters.values);
+  const plans = typeof row![0] === 'string' ? (JSON.parse(row![0]) as [{ Plan: { 'Plan Rows': number } }]) : row![0];
+  return plans[0].Plan['Plan Rows'];
 }
 
 /**

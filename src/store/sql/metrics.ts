@@ -21,6 +21,7 @@ const COUNTS: Statement = {
 ) AS r GROUP BY r.name`;
     return `${byName('running', `status = 'running'`, 'session_id')}
 UNION ALL ${byName('sleeping', `status = 'waiting' AND wake_at IS NOT NULL`, 'wake_at')}
+UNION ALL ${byName('paused', `status = 'paused'`, 'created_at, id')}
 UNION ALL ${byName('failed', `status = 'failed' AND finished_at > now() - interval '1 hour'`, 'finished_at DESC')}
 UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
   SELECT kind FROM ${schema}.workflow_waits ORDER BY run_id, step_key LIMIT ${COUNTED}
@@ -28,6 +29,9 @@ UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
 UNION ALL SELECT 'inbox', '', count(*)::float8, extract(epoch FROM now() - min(i.created_at))::float8 FROM (
   SELECT kind, created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
 ) AS i WHERE i.kind <> 'pause'
+UNION ALL SELECT 'event', split_part(e.listener, ' ' || e.event, 1), count(*)::float8, extract(epoch FROM now() - min(e.occurred_at))::float8 FROM (
+  SELECT listener, event, occurred_at FROM ${schema}.workflow_run_events ORDER BY listener, available_at LIMIT ${COUNTED}
+) AS e GROUP BY 2
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
@@ -37,18 +41,18 @@ UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now
 };
 
 /** Subject that `countForMetrics` counts. `failed` counts runs that failed within the last hour. */
-export type CountedPart = 'running' | 'sleeping' | 'failed' | 'wait' | 'inbox' | 'outbox';
+export type CountedPart = 'running' | 'sleeping' | 'paused' | 'failed' | 'wait' | 'inbox' | 'event' | 'outbox';
 
 /** Number of rows, and the age of the oldest one in seconds if it is known. */
 export interface MetricCount {
   readonly part: CountedPart;
-  /** Name of the workflow, or kind of the wait; empty for other parts. */
+  /** Name of the workflow or of the listener, or kind of the wait; empty for other parts. */
   readonly label: string;
   readonly count: number;
   readonly ageSeconds: number | null;
 }
 
-/** Counts runs, waits and messages for metrics. */
+/** Counts runs, waits, messages and run events for metrics. */
 export async function countForMetrics(database: Database): Promise<MetricCount[]> {
   const rows = await database.query<[CountedPart, string, number, number | null]>(COUNTS, []);
   return rows.map(([part, label, count, ageSeconds]) => ({ part, label, count, ageSeconds }));

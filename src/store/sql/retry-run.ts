@@ -1,6 +1,6 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
-import { signalNameSql } from '../../core/step-key-format.js';
+import { isHookKeySql, signalNameSql } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './message-kinds.js';
 import { stepBytesSql } from './step-bytes.js';
@@ -35,7 +35,7 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 ), archived AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT s.run_id, s.epoch, 'step_archived', s.step_key, s.attempts, json_build_object('generation', run.generation, 'kind', s.kind, 'seq', s.seq,
-    'status', s.status, 'output', s.output, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
+    'status', s.status, 'output', CASE WHEN s.kind = 'step' AND ${isHookKeySql('s.step_key')} THEN NULL ELSE s.output END, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
   FROM run, removed s ORDER BY s.seq
   RETURNING 1
 ), failure AS (

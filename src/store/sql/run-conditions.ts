@@ -26,17 +26,25 @@ type Condition<K extends keyof RunConditions> = (
 ) => string;
 
 /**
+ * Time by which the creation of a run may appear to be later than its end. Both times come from the
+ * clock of the server. After a fail-over, that is the clock of another server.
+ */
+const CLOCK_TOLERANCE = `interval '1 hour'`;
+
+/**
  * Functions that build SQL for the conditions of a filter, on runs with the alias `r`. Conditions
  * on the error code or the failed step select failed runs only, so that PostgreSQL can use the
- * index of failed runs.
+ * index of failed runs. A run that has ended before a moment was also created before this moment.
+ * That condition limits the scan of the index of `created_at`.
  */
 const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   name: (names, parameters) => `r.name = ANY (${parameters.add(names, 'text[]')})`,
   version: (versions, parameters) => `r.version = ANY (${parameters.add(versions, 'int[]')})`,
   status: statusSql,
   queue: (queues, parameters) => `r.queue = ANY (${parameters.add(queues, 'text[]')})`,
-  // `is_blocked` may still be true for runs that have ended, so the status is checked too.
-  blocked: (blocked) => `${blocked ? '' : 'NOT '}(r.is_blocked AND r.status IN ('waiting', 'paused'))`,
+  // `is_blocked` may still be true for runs that have ended, so the status is checked too. Each
+  // alternative matches the predicate of an index.
+  blocked: (blocked) => `${blocked ? '' : 'NOT '}((r.is_blocked AND r.status = 'waiting') OR (r.is_blocked AND r.status = 'paused'))`,
   parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
   tags: (tags, parameters, schema) =>
     Object.keys(tags)
@@ -50,7 +58,20 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   createdAfter: (ms, parameters) => `r.created_at >= ${parameters.addTime(ms)}`,
   createdBefore: (ms, parameters) => `r.created_at < ${parameters.addTime(ms)}`,
   finishedAfter: (ms, parameters) => `r.finished_at >= ${parameters.addTime(ms)}`,
-  finishedBefore: (ms, parameters) => `r.finished_at < ${parameters.addTime(ms)}`,
+  finishedBefore: (ms, parameters) => {
+    const time = parameters.addTime(ms);
+    return `r.finished_at < ${time} AND r.created_at < ${time} + ${CLOCK_TOLERANCE}`;
+  },
+};
+
+/**
+ * Conditions on statuses that few runs have at a time. Each alternative matches the predicate of an
+ * index.
+ */
+const RARE_STATUSES: Partial<Record<ShownStatus, string>> = {
+  pending: `(r.status = 'pending' AND r.worker_losses < 2) OR (r.status = 'pending' AND r.worker_losses >= 2)`,
+  running: `r.status = 'running'`,
+  paused: `r.status = 'paused'`,
 };
 
 /**
@@ -58,6 +79,8 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
  * `continued`, while the column contains `completed`.
  */
 function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): string {
+  const rare = statuses.map((status) => RARE_STATUSES[status]);
+  if (!rare.includes(undefined)) return `(${rare.join(' OR ')})`;
   const others = statuses.filter((status) => status !== 'continued');
   const stored = `r.status = ANY (${parameters.add(others, 'text[]')})`;
   if (!statuses.includes('continued')) return others.includes('completed') ? `(${stored} AND r.continued_as IS NULL)` : stored;
@@ -68,8 +91,8 @@ function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): st
 const KEYS = Object.keys(CONDITIONS) as (keyof RunConditions)[];
 
 /**
- * Builds a condition that is true for the runs (alias `r`) that a filter selects. The text depends
- * only on which conditions are present, never on their values.
+ * Builds a condition that is true for the runs (alias `r`) that a filter selects. Values of callers
+ * are parameters, and never part of the text.
  *
  * @param schema quoted name of the schema
  */

@@ -190,6 +190,19 @@ describe('a listing of runs', () => {
     expect(await client.failures({ since: '1h', groupBy: 'workflow', limit: 1 })).toMatchObject([{ workflow: 'order', count: 7 }]);
   });
 
+  it('groups failures by version and by the hour in UTC', async () => {
+    await database.query(`UPDATE durable.workflow_runs SET finished_at = '2026-01-05T10:59:59.999Z' WHERE id = 'old'`);
+    await database.query(`INSERT INTO durable.workflow_runs (id, name, queue, status, created_at, finished_at, start_nonce, version, input)
+      SELECT 'old ' || at, 'ancient', 'old', 'failed', at, at, 1, 1, '1' FROM unnest(ARRAY['2026-01-05 10:00Z', '2026-01-05 09:59Z']::timestamptz[]) AS at`);
+    const groups = await client.failures({ since: new Date(0), groupBy: ['version', 'hour'] });
+    expect(groups.filter(({ version }) => version === 1)).toMatchObject([
+      { hour: new Date('2026-01-05T10:00:00Z'), count: 2, workflow: undefined },
+      { hour: new Date('2026-01-05T09:00:00Z'), count: 1 },
+    ]);
+    expect(groups.filter(({ version }) => version === 3).reduce((sum, { count }) => sum + count, 0)).toBe(7);
+    await database.query(`DELETE FROM durable.workflow_runs WHERE id LIKE 'old %'`);
+  });
+
   it('accepts a cursor only with the same filter, whose fields may be in another order', async () => {
     const { cursor } = await client.list({ status: ['failed', 'waiting'], name: 'order', limit: 2 });
     const rest = await client.list({ name: ['order'], status: ['waiting', 'failed', 'failed'], cursor, limit: 1_000 });

@@ -1,4 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
+import { metrics, trace } from '@opentelemetry/api';
 import type { Sampler, SpanProcessor } from '@opentelemetry/sdk-trace-base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -75,5 +76,29 @@ describe('an SDK that throws', () => {
     expect(results).toEqual(Array.from({ length: 4 }, () => ['STEP_FAILED', 42]));
     const about = warnings.all.filter((line) => line.includes('[tracing-failed]'));
     expect(about).toEqual([expect.stringContaining('the redaction of attributes failed')]);
+  });
+
+  it.each<[string, () => void, string]>([
+    ['a tracer', () => trace.setGlobalTracerProvider({ getTracer: fail }), 'tracing-failed'],
+    ['a meter', () => metrics.setGlobalMeterProvider({ getMeter: fail }), 'metrics-not-exported'],
+    [
+      'an instrument',
+      () => metrics.setGlobalMeterProvider({ getMeter: () => ({ createHistogram: fail }) as never }),
+      'metrics-not-exported',
+    ],
+  ])('when the module asks for %s does not stop the boot, and is logged once', async (_what, register, code) => {
+    register();
+    try {
+      const warnings = new Warnings();
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const module = await bootApplication({ imports, providers: [Child] }, warnings);
+      expect(await module.get(WorkflowClient).execute(Child, undefined, { timeout: '20s' })).toBe(42);
+      expect(warnings.all.filter((line) => line.includes('opentelemetry'))).toEqual([
+        expect.stringMatching(new RegExp(`the redaction of attributes failed.*\\[${code}\\]`, 's')),
+      ]);
+    } finally {
+      trace.disable();
+      metrics.disable();
+    }
   });
 });
