@@ -100,7 +100,7 @@ FROM (
     LEFT JOIN LATERAL (
       SELECT p.seq FROM ${schema}.workflow_stream_chunks p
       WHERE k.kind = 'reset' AND p.run_id = k.run_id AND p.stream = k.stream AND p.seq < k.seq AND p.kind <> 'reset'
-        AND p.step_key IS NOT DISTINCT FROM k.step_key
+        AND p.is_first IS NOT FALSE AND coalesce(p.step_key, '') = coalesce(k.step_key, '')
       ORDER BY p.seq LIMIT 1
     ) AS past ON true
     WHERE k.run_id = x.run_id AND k.stream = x.stream AND k.seq > x.start::bigint AND (k.kind <> 'reset' OR past.seq IS NOT NULL)
