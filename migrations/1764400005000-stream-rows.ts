@@ -16,9 +16,16 @@ ALTER TABLE ${schema}.workflow_stream_chunks
 
 CREATE INDEX workflow_stream_chunks_first_idx ON ${schema}.workflow_stream_chunks (run_id, stream, coalesce(step_key, ''), seq)
   WHERE kind <> 'reset' AND is_first IS NOT FALSE;
+
+ALTER TABLE ${schema}.workflow_retention
+  -- The retention of streams: the last run that the current round has read, and the time of the
+  -- next turn.
+  ADD COLUMN streams_after text COLLATE "C",
+  ADD COLUMN streams_next_at timestamptz;
 `,
   (schema) => `
 DROP INDEX ${schema}.workflow_stream_chunks_first_idx;
 ALTER TABLE ${schema}.workflow_stream_chunks DROP COLUMN is_first, DROP COLUMN expired_at;
+ALTER TABLE ${schema}.workflow_retention DROP COLUMN streams_after, DROP COLUMN streams_next_at;
 `,
 );

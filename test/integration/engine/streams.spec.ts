@@ -243,6 +243,29 @@ describe('streams', () => {
     expect(values).toEqual(Array.from({ length: count }, (_, index) => index + 1));
   });
 
+  it('tell their readers when retention has removed the chunks', async () => {
+    const { client } = await start({ worker: {}, streams: { retention: { completed: '1m' } } });
+    const handle = await client.start(Hurries, 3);
+    await handle.result();
+    await database.query(`UPDATE durable.workflow_runs SET finished_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
+    const states = async (): Promise<string[]> => (await client.streams(handle.runId)).map(({ state }) => state);
+    await waitFor(async () => (await states()).every((state) => state === 'expired'));
+    expect(await client.streams(handle.runId)).toMatchObject([
+      { name: 'body', length: 3 },
+      { name: 'run', length: 3 },
+    ]);
+    for (const from of [0, 2, -1]) {
+      const reader = handle.stream('body', { from })[Symbol.asyncIterator]();
+      await expect(reader.next()).rejects.toMatchObject({ code: 'STREAM_EXPIRED', stream: 'body', next: 3 });
+      expect(await reader.next()).toMatchObject({ done: true });
+    }
+    // A reader that has got all chunks has lost nothing.
+    expect(await handle.stream('body', { from: 3 })[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    expect(await handle.stream('never written')[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    await client.delete(handle.runId);
+    expect(await database.query('SELECT 1 FROM durable.workflow_stream_chunks WHERE run_id = $1', [handle.runId])).toEqual([]);
+  });
+
   it('take nothing from a body whose attempt is over', async () => {
     const { client } = await start();
     const handle = await client.start(WritesLate);
