@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EncryptedPayloads } from '../../../sample/06-encrypted-payloads/payload-codec.js';
+import type { WorkflowRuntime } from '../../../src/host/runtime.js';
+import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
+import type { Database } from '../../../src/store/database.js';
 import { MAX_STREAM_BYTES } from '../../../src/core/stream.js';
 import { currentStep, defineSignal, Workflow, type WorkflowContext, type WorkflowModuleOptions } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
@@ -365,6 +368,38 @@ describe('streams', () => {
     const rest: number[] = [];
     for (let result = await slow.next(); !result.done; result = await slow.next()) rest.push(result.value);
     expect(rest).toEqual([2, 3, 4, 5, -1]);
+  });
+
+  it('are read by a thousand readers of a process over one connection at a time, whatever a slow one does', async () => {
+    const writer = await start({ worker: {} });
+    const reader = await start({ worker: false });
+    const { database: connected } = reader.module.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+    const inFlight = { now: 0, most: 0, all: 0 };
+    const query = connected.query.bind(connected) as Database['query'];
+    connected.query = async (...args) => {
+      const isRead = args[0].name === 'durable_read_chunks';
+      if (isRead) inFlight.most = Math.max(inFlight.most, ++inFlight.now);
+      if (isRead) inFlight.all++;
+      return query<never>(...args).finally(() => isRead && inFlight.now--);
+    };
+    const handle = await writer.client.start(Numbers);
+    const far = reader.client.getHandle(Numbers, handle.runId);
+    const slow = far.stream<number>()[Symbol.asyncIterator]();
+    const readers = Array.from({ length: 1_000 }, () => far.stream<number>()[Symbol.asyncIterator]());
+    const rounds = 5;
+    for (let number = 1; number <= rounds; number++) {
+      const values = readers.map((each) => each.next());
+      await handle.signal(next, number);
+      if (number === 1) expect(await slow.next()).toEqual({ done: false, value: 1 });
+      expect(new Set((await Promise.all(values)).map(({ value }) => value))).toEqual(new Set([number]));
+    }
+    expect(inFlight.most).toBe(1);
+    // One query for each reader would be 5,000.
+    expect(inFlight.all).toBeLessThan(100);
+    for (const each of readers) await each.return!();
+    expect(await slow.next()).toEqual({ done: false, value: 2 });
+    await handle.signal(next, -1);
+    await handle.result();
   });
 
   it('reject the readers that wait when the application closes', async () => {
