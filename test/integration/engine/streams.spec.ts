@@ -5,7 +5,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { EncryptedPayloads } from '../../../sample/06-encrypted-payloads/payload-codec.js';
 import type { WorkflowRuntime } from '../../../src/host/runtime.js';
 import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
-import type { Database } from '../../../src/store/database.js';
 import { MAX_STREAM_BYTES } from '../../../src/core/stream.js';
 import { currentStep, defineSignal, Workflow, type WorkflowContext, type WorkflowModuleOptions } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
@@ -375,7 +374,7 @@ describe('streams', () => {
     const reader = await start({ worker: false });
     const { database: connected } = reader.module.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
     const inFlight = { now: 0, most: 0, all: 0 };
-    const query = connected.query.bind(connected) as Database['query'];
+    const query = connected.query.bind(connected);
     connected.query = async (...args) => {
       const isRead = args[0].name === 'durable_read_chunks';
       if (isRead) inFlight.most = Math.max(inFlight.most, ++inFlight.now);
