@@ -63,4 +63,9 @@ export interface NewChunk {
   readonly runPosition: string | null;
   /** Number that increases with each chunk of this process, as text for a `bigint` column. */
   readonly ordinal: string;
+  /**
+   * True for the first chunk of an execution of a step, or of `run`. True for a reset that is
+   * stored only if the step has earlier chunks.
+   */
+  readonly isFirst: boolean;
 }

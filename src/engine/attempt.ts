@@ -34,6 +34,7 @@ export class Attempt implements CurrentStep {
   private listener: AttemptDelegate | undefined;
   /** Undefined while tracing is off. */
   private span: AttemptSpan | undefined;
+  private hasStreams = false;
 
   constructor(
     private readonly pass: PassHandle,
@@ -57,6 +58,7 @@ export class Attempt implements CurrentStep {
   }
 
   stream<T>(name?: string): WorkflowStream<T> {
+    this.hasStreams = true;
     return new StepStream<T>(this.pass, this, name);
   }
 
@@ -84,18 +86,20 @@ export class Attempt implements CurrentStep {
       result = Promise.reject(error);
     }
     Promise.resolve(result).then(
-      (value: unknown) => {
-        const waiting = this.end();
-        if (!waiting) return;
-        this.span?.succeeded();
-        waiting.succeeded(value);
-      },
-      (error: unknown) => {
-        const waiting = this.end();
-        if (!waiting) return;
-        this.span?.failed(error);
-        waiting.failed(error);
-      },
+      (value: unknown) =>
+        this.whenChecked(() => {
+          const waiting = this.end();
+          if (!waiting) return;
+          this.span?.succeeded();
+          waiting.succeeded(value);
+        }),
+      (error: unknown) =>
+        this.whenChecked(() => {
+          const waiting = this.end();
+          if (!waiting) return;
+          this.span?.failed(error);
+          waiting.failed(error);
+        }),
     );
   }
 
@@ -115,6 +119,13 @@ export class Attempt implements CurrentStep {
     this.isAborted = true;
     this.reason = reason;
     this.controller?.abort(reason);
+  }
+
+  /** Waits for chunks that the body wrote without `await`, and that are not accepted yet. */
+  private whenChecked(next: () => void): void {
+    const unchecked = this.hasStreams ? this.pass.effects.streams.unchecked() : undefined;
+    if (unchecked) void unchecked.then(next);
+    else next();
   }
 
   /** Ends the attempt. @returns the listener; undefined when the attempt had ended before */

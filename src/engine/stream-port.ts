@@ -12,6 +12,11 @@ export interface WrittenChunk {
   /** The value in the stored form; null for the end. */
   readonly data: string | null;
   readonly author: ChunkAuthor;
+  /**
+   * `'atOnce'` for a write that a replay repeats: waiting for the database could change the order
+   * of the calls of `run`.
+   */
+  readonly accept: 'atOnce' | 'checked';
 }
 
 /** Stores the chunks that a workflow's code writes. */
@@ -22,6 +27,10 @@ export interface StreamPort {
    * @throws StreamLimitError, StreamClosedError
    */
   write(chunk: WrittenChunk): Promise<void>;
+  /**
+   * Resolves when every chunk was accepted or refused. Undefined when none waits for that.
+   */
+  unchecked(): Promise<void> | undefined;
   /** Resolves when every chunk that was appended to the stream is durable. */
   flush(stream: string, author: ChunkAuthor['by']): Promise<void>;
 }

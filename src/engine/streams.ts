@@ -70,7 +70,13 @@ export class StepStream<T> extends PassStream<T> {
   protected append(pass: PassHandle, kind: 'data' | 'end', data: string | null): Promise<void> {
     this.assertActive();
     const { stepKey, attempt } = this.#step;
-    return pass.effects.streams.write({ stream: this.name, kind, data, author: { by: 'step', stepKey, attempt, execution: this.#step } });
+    return pass.effects.streams.write({
+      stream: this.name,
+      kind,
+      data,
+      author: { by: 'step', stepKey, attempt, execution: this.#step },
+      accept: 'checked',
+    });
   }
 
   protected settled(pass: PassHandle): Promise<void> {
@@ -107,7 +113,8 @@ export class RunStream<T> extends PassStream<T> {
 
   protected append(pass: PassHandle, kind: 'data' | 'end', data: string | null): Promise<void> {
     if (pass.isClosed) return new Promise(() => undefined);
-    return pass.effects.streams.write({ stream: this.name, kind, data, author: this.#positions.next(this.name) });
+    const accept = pass.isReplaying ? 'atOnce' : 'checked';
+    return pass.effects.streams.write({ stream: this.name, kind, data, author: this.#positions.next(this.name), accept });
   }
 
   protected settled(pass: PassHandle): Promise<void> {

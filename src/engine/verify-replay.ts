@@ -144,7 +144,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       dropMessage: nothing,
       cancelChild: nothing,
       setState: nothing,
-      streams: { write: () => Promise.resolve(), flush: () => Promise.resolve() },
+      streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },
       startDetached: () => never,
       createHook: () => never,
     },

@@ -64,6 +64,7 @@ export class PollingHost {
       notices: runtime,
       metrics: runtime.metrics,
       retention: runtime.retention.ifUsed,
+      streamRetention: runtime.settings.streamRetention,
       deploymentId,
       sessionTtlMs: worker.sessionTtlMs,
       ownSession: () => this.session.id,

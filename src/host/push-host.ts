@@ -89,6 +89,7 @@ export class PushHost {
       notices: runtime,
       metrics: runtime.metrics,
       retention: runtime.retention.ifUsed,
+      streamRetention: runtime.settings.streamRetention,
       deploymentId: this.deploymentId,
       sessionTtlMs: runtime.settings.worker.sessionTtlMs,
       ownSession: () => undefined,

@@ -86,4 +86,6 @@ export interface ModuleSettings {
   readonly codec: PayloadCodec | undefined;
   /** Milliseconds after which ended runs are deleted, by status. */
   readonly retention: RetentionRule;
+  /** Milliseconds after which the chunks of ended runs are removed, by status. */
+  readonly streamRetention: RetentionRule | undefined;
 }

@@ -1,7 +1,7 @@
 import type { Warn } from '../core/log-fields.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
-import type { RetentionConfiguration } from '../core/retention.js';
+import type { RetentionConfiguration, RetentionRule } from '../core/retention.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
 import type { Database } from '../store/database.js';
@@ -34,6 +34,8 @@ export interface SweepDependencies {
   readonly metrics: DurableMetrics;
   /** Undefined when neither the module nor a class has a retention. */
   readonly retention: RetentionConfiguration | undefined;
+  /** Undefined when the module has no retention for streams. */
+  readonly streamRetention: RetentionRule | undefined;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;
   /** Returns the id of this process's own session, which this process must not take over. */

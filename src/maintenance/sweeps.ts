@@ -7,6 +7,7 @@ import { ExpiredListenersSweep } from './expired-listeners-sweep.js';
 import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
 import { RetentionSweep } from './retention-sweep.js';
+import { StreamRetentionSweep } from './stream-retention-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
@@ -25,7 +26,7 @@ export interface Sweeps {
 
 /** Creates all sweeps. */
 export function createSweeps(dependencies: SweepDependencies): Sweeps {
-  const { database, payloads, notifier, notices, retention, deploymentId, served, returned, warn } = dependencies;
+  const { database, payloads, notifier, notices, retention, streamRetention, deploymentId, served, returned, warn } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
     failure: 'sweep: could not read the inbox',
@@ -67,6 +68,9 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
     failed: (error) => warn('sweep-failed', 'sweep: could not continue bulk operations', error),
   });
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
-  const deletions = retention ? [new RetentionSweep(database, retention)] : [];
+  const deletions = [
+    ...(retention ? [new RetentionSweep(database, retention)] : []),
+    ...(streamRetention ? [new StreamRetentionSweep(database, streamRetention)] : []),
+  ];
   return { deadSessions, others: [inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners], deletions };
 }

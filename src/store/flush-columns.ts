@@ -190,10 +190,11 @@ const STREAM_CHUNKS = [
   ['bytes', 'int'],
   ['run_position', 'bigint'],
   ['ordinal', 'bigint'],
+  ['is_first', 'boolean'],
 ] as const;
 
 export function chunkRows({ runId, epoch, stream, chunks }: TransitionOf<'chunks'>): Row<typeof STREAM_CHUNKS>[] {
-  return chunks.map(({ kind, stepKey, attempt, data, bytes, runPosition, ordinal }) => [
+  return chunks.map(({ kind, stepKey, attempt, data, bytes, runPosition, ordinal, isFirst }) => [
     runId,
     epoch,
     stream,
@@ -204,6 +205,7 @@ export function chunkRows({ runId, epoch, stream, chunks }: TransitionOf<'chunks
     bytes,
     runPosition,
     ordinal,
+    isFirst,
   ]);
 }
 

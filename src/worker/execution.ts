@@ -147,6 +147,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
 
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
     if (this.state.name === 'leaving') return void (this.state.end = () => this.ended(outcome, leftovers));
+    const unchecked = this.journal.uncheckedChunks();
+    if (unchecked) return void unchecked.then(() => this.hasLeft || this.ended(outcome, leftovers));
     this.enter(LEFT);
     this.slot.release();
     this.changes.end(inSameQueue(this.run, outcome), this.inbox.hasMore ? 'some' : leftovers);
@@ -258,7 +260,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;
     const leftMs = this.inbox.isReading ? 0 : this.nextWake - engine.now();
-    if (leftMs < suspendAfterMs) {
+    // Readers would get chunks that are not accepted yet only after the next claim.
+    if (leftMs < suspendAfterMs || this.journal.uncheckedChunks()) {
       this.state.timer = setTimeout(() => this.suspend(), Math.max(leftMs, LEAST_IDLE_MS));
       return;
     }

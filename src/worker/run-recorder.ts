@@ -74,6 +74,11 @@ export class RunRecorder implements PassJournal {
     return this.writtenStreams;
   }
 
+  /** Resolves when the streams have accepted or refused every chunk; undefined when they have. */
+  uncheckedChunks(): Promise<void> | undefined {
+    return this.writtenStreams?.unchecked();
+  }
+
   /** Submits the chunks that were written so far, before another transition of the run. */
   submitChunks(): void {
     this.writtenStreams?.submitAll();

@@ -1,7 +1,7 @@
 import { StreamLimitError } from '../core/errors/index.js';
 import type { OwnedRun } from '../core/run.js';
 import { MAX_STREAMS } from '../core/stream.js';
-import { setImmediate } from '../core/timers.js';
+import { setImmediate, sleep } from '../core/timers.js';
 import type { ChunkAuthor, StreamPort, WrittenChunk } from '../engine/stream-port.js';
 import type { StreamEnd } from '../store/sql/streams.js';
 import type { Journal } from '../store/journal.js';
@@ -10,6 +10,8 @@ import { sizeOf, StreamBuffer, type PassOrigin } from './stream-buffer.js';
 
 /** Bytes that a run may have written and the database not yet stored. */
 const MAX_BUFFERED_BYTES = 1 << 20;
+/** Pause before a lookup is repeated that has failed, in milliseconds. */
+const LOOKUP_PAUSE_MS = 1_000;
 
 /** Services of the worker that the streams of a run use. */
 export interface RunStreamsServices {
@@ -50,14 +52,18 @@ export class RunStreams implements StreamPort {
   async write(chunk: WrittenChunk): Promise<void> {
     if (this.isClosed) return;
     const buffer = this.bufferOf(chunk.stream);
-    const { size } = buffer;
-    try {
-      buffer.append(chunk);
-    } finally {
-      // A refused chunk may leave a marker in the buffer.
-      this.bytes += buffer.size - size;
-      this.schedule();
-    }
+    const append = (): void => {
+      const { size } = buffer;
+      try {
+        buffer.append(chunk);
+      } finally {
+        // A refused chunk may leave a marker in the buffer.
+        this.bytes += buffer.size - size;
+        this.schedule();
+      }
+    };
+    if (buffer.isLookingUp && chunk.accept === 'checked') await buffer.unchecked.add(chunk.author.by, append);
+    else append();
     const { journal } = this.services;
     if (this.bytes <= MAX_BUFFERED_BYTES && !journal.isFull) return;
     if (this.bytes > MAX_BUFFERED_BYTES) {
@@ -67,12 +73,21 @@ export class RunStreams implements StreamPort {
   }
 
   async flush(stream: string, by: ChunkAuthor['by']): Promise<void> {
+    if (this.buffers.get(stream)?.isLookingUp) await this.unchecked();
     await this.buffers.get(stream)?.stored(by);
   }
 
-  /** Submits all chunks to the journal, before another transition of the run. */
+  unchecked(): Promise<void> | undefined {
+    const lookups = [...this.buffers.values()].flatMap(({ lookup }) => lookup ?? []);
+    return lookups.length === 0 ? undefined : Promise.all(lookups).then(() => undefined);
+  }
+
+  /**
+   * Submits chunks to the journal, before another transition of the run. A stream that is being
+   * looked up has only chunks of `run`, which a replay repeats.
+   */
   submitAll(): void {
-    for (const buffer of this.buffers.values()) while (!buffer.isEmpty) this.submit(buffer);
+    for (const buffer of this.buffers.values()) while (!buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
   }
 
   /** Drops all chunks that are not in the journal, because the run leaves this process. */
@@ -90,24 +105,27 @@ export class RunStreams implements StreamPort {
       if (this.buffers.size >= MAX_STREAMS) throw new StreamLimitError(stream, `${MAX_STREAMS} streams of a run`);
       buffer = new StreamBuffer(stream, this.origin);
       this.buffers.set(stream, buffer);
-      if (this.origin.mayHaveChunks) void this.lookUp(buffer);
+      if (this.origin.mayHaveChunks) buffer.lookup = this.lookUp(buffer);
     }
     return buffer;
   }
 
   /**
-   * Finds out what earlier passes have stored, so that a replay does not send its chunks again. The
-   * flush drops repeated chunks too, so a failed lookup costs only time.
+   * Finds out what earlier passes have stored, and whether the stream takes further chunks. A
+   * replay then does not send its chunks again.
    */
   private async lookUp(buffer: StreamBuffer): Promise<void> {
-    buffer.isLookingUp = true;
-    try {
-      const end = await this.services.readEnd(this.run.id, buffer.name);
-      if (end && !this.isClosed) this.freed(buffer.know(end));
-    } catch {
-      // The flush reports an unavailable database.
+    while (!this.isClosed) {
+      try {
+        const end = await this.services.readEnd(this.run.id, buffer.name);
+        if (end && !this.isClosed) this.freed(buffer.know(end));
+        break;
+      } catch {
+        // The flush reports an unavailable database.
+        await sleep(LOOKUP_PAUSE_MS, undefined, { ref: false });
+      }
     }
-    buffer.isLookingUp = false;
+    buffer.lookedUp();
     this.schedule();
   }
 

@@ -13,7 +13,7 @@ const GENERATION = 2 ** 32;
 function opened(generation = 0, recorded: readonly string[] = []) {
   const isRecorded = (stepKey: string): boolean => recorded.includes(stepKey);
   const buffer = new StreamBuffer('out', { generation, mayHaveChunks: true, isRecorded });
-  const write = (author: ChunkAuthor, data = '1'): void => buffer.append({ stream: 'out', kind: 'data', data, author });
+  const write = (author: ChunkAuthor, data = '1'): void => buffer.append({ stream: 'out', kind: 'data', data, author, accept: 'atOnce' });
   return { buffer, write };
 }
 
@@ -59,6 +59,26 @@ describe('the buffer of a stream', () => {
     write(byRun(11));
     expect(() => write(byRun(12))).toThrow(StreamLimitError);
     expect(buffer.take()).toMatchObject([{ runPosition: '11' }]);
+  });
+
+  it('refuses, when the lookup is over, what the stored part of the stream does not allow', async () => {
+    const { buffer, write } = opened();
+    const author = byStep('writer');
+    buffer.lookup = Promise.resolve();
+    const writes = [1, 2].map((data) => buffer.unchecked.add('step', () => write(author, String(data))));
+    // A replay does not wait. Its chunk beyond the limit is dropped.
+    for (let position = 1; position <= 5; position++) write(byRun(position));
+    buffer.know({ length: MAX_STREAM_CHUNKS - 2, bytes: 0, runPosition: 2, closedBy: undefined });
+    buffer.lookedUp();
+    await expect(Promise.allSettled(writes)).resolves.toMatchObject([
+      { status: 'rejected', reason: { code: 'STREAM_LIMIT' } },
+      { status: 'rejected', reason: { code: 'STREAM_LIMIT' } },
+    ]);
+    expect(buffer.take()).toMatchObject([{ runPosition: '3' }, { runPosition: '4' }, { kind: 'reset', stepKey: 'writer' }]);
+    const closed = opened(0, ['other']);
+    closed.write(byRun(1));
+    closed.buffer.know({ length: 2, bytes: 1, runPosition: 0, closedBy: 'other' });
+    expect(closed.buffer.isEmpty).toBe(true);
   });
 
   it('resolves a flush when all earlier chunks are stored, and not before', async () => {

@@ -2,6 +2,7 @@ import { StreamClosedError, StreamLimitError } from '../core/errors/index.js';
 import { MAX_STREAM_BYTES, MAX_STREAM_CHUNKS, type ChunkKind, type NewChunk } from '../core/stream.js';
 import type { ChunkAuthor, WrittenChunk } from '../engine/stream-port.js';
 import type { StreamEnd } from '../store/sql/streams.js';
+import { UncheckedWrites } from './unchecked-writes.js';
 
 /** Chunks of one transition at most, and their bytes. */
 const MAX_BATCH_CHUNKS = 500;
@@ -39,11 +40,12 @@ interface FlushWaiter {
 export class StreamBuffer {
   /** Bytes in memory of the chunks that are not in the journal. */
   size = 0;
-  /** True while the stored part of the stream is being looked up. */
-  isLookingUp = false;
+  /** Lookup of the stored part of the stream; undefined when it is over, or not needed. */
+  lookup: Promise<void> | undefined;
   /** Error with which the database refused a chunk. */
   failure: Error | undefined;
   private pending: NewChunk[] = [];
+  readonly unchecked = new UncheckedWrites();
   /** First ordinals of the transitions in the journal. */
   private readonly inJournal = new Set<number>();
   private waiters: FlushWaiter[] = [];
@@ -65,6 +67,8 @@ export class StreamBuffer {
   private readonly executions = new WeakSet<object>();
   private readonly steps = new Set<string>();
   private lastGeneration = 0;
+  /** Authors whose next chunk is the first one of their execution. Null stands for `run`. */
+  private readonly opening = new Set<string | null>([null]);
 
   constructor(
     readonly name: string,
@@ -79,21 +83,34 @@ export class StreamBuffer {
     return this.inJournal.size > 0;
   }
 
+  get isLookingUp(): boolean {
+    return this.lookup !== undefined;
+  }
+
+  /** Appends the chunks that have waited for the lookup. */
+  lookedUp(): void {
+    this.lookup = undefined;
+    this.unchecked.appendAll();
+  }
+
   /**
-   * Notes what is already stored, and drops the writes of `run` that are. @returns dropped bytes
+   * Notes what is already stored. Drops the writes of `run` that are stored, that follow the end of
+   * the stream, or that exceed a limit. @returns dropped bytes
    */
-  know({ length, bytes, runPosition, closedBy }: StreamEnd): number {
+  know({ length, bytes, runPosition, closedBy }: Omit<StreamEnd, 'isExpired'>): number {
     const before = this.size;
-    this.chunks += length;
-    this.bytes += bytes;
     this.storedPosition = runPosition;
-    if (closedBy !== undefined) this.knowEnd(closedBy, runPosition);
-    const left = this.pending.filter((chunk) => chunk.runPosition === null || !this.isStored(Number(chunk.runPosition)));
-    const dropped = this.pending.filter((chunk) => !left.includes(chunk));
-    this.pending = left;
-    this.size -= sizeOf(dropped);
-    this.chunks -= dropped.length;
-    this.bytes -= dropped.reduce((sum, chunk) => sum + chunk.bytes, 0);
+    const isOver = closedBy !== undefined && this.knowEnd(closedBy, runPosition) === 'counts';
+    const accepted = this.pending;
+    this.pending = [];
+    this.size = 0;
+    this.chunks = length;
+    this.bytes = bytes;
+    for (const chunk of accepted) {
+      if (chunk.runPosition !== null && this.isStored(Number(chunk.runPosition))) continue;
+      if (!isOver && this.limitFor(chunk) === undefined) this.keep(chunk);
+      else if (chunk.isFirst) this.opening.add(chunk.stepKey);
+    }
     this.settle();
     return before - this.size;
   }
@@ -120,10 +137,12 @@ export class StreamBuffer {
       if (!this.executions.has(execution)) {
         if (this.closedBy === stepKey) this.closedBy = undefined;
         if (this.isClosedFor(kind)) return;
-        const isRepeated = attempt > 1 || this.origin.mayHaveChunks || this.steps.has(stepKey);
+        const hasWritten = this.steps.has(stepKey);
+        const isRepeated = attempt > 1 || this.origin.mayHaveChunks || hasWritten;
         this.executions.add(execution);
         this.steps.add(stepKey);
-        if (isRepeated) this.push('reset', stepKey, attempt, null, null);
+        this.opening.add(stepKey);
+        if (isRepeated) this.push('reset', stepKey, attempt, null, null, !hasWritten);
       } else if (this.isClosedFor(kind)) return;
       this.push(kind, stepKey, attempt, data, null);
     }
@@ -172,6 +191,7 @@ export class StreamBuffer {
   close(): void {
     this.pending = [];
     this.size = 0;
+    this.unchecked.drop();
     const error = new StreamClosedError(this.name, 'this worker no longer executes the step');
     for (const { by, reject } of this.waiters.splice(0)) if (by === 'step') reject(error);
   }
@@ -188,19 +208,25 @@ export class StreamBuffer {
    * Honours a stored end whose author is not executed again: a step with a result, or `run` in this
    * generation. Otherwise a reset takes the end back, so that readers continue.
    */
-  private knowEnd(author: string | null, runPosition: number): void {
+  private knowEnd(author: string | null, runPosition: number): 'counts' | 'taken back' {
     const { generation, isRecorded } = this.origin;
     const isOlder = Math.floor(runPosition / POSITIONS) < generation;
     if (author !== null && isRecorded(author)) {
       this.closedBy ??= author;
       if (isOlder) this.keptWrites = runPosition % POSITIONS;
-    } else if (author !== null) {
+      return 'counts';
+    }
+    if (author === null && !isOlder) {
+      this.closedBy ??= author;
+      return 'counts';
+    }
+    if (author !== null) {
       if (!this.steps.has(author)) this.push('reset', author, null, null, null);
-    } else if (!isOlder) this.closedBy ??= author;
-    else if (this.lastGeneration < generation) {
+    } else if (this.lastGeneration < generation) {
       this.push('reset', null, null, null, generation * POSITIONS);
       this.lastGeneration = generation;
     }
+    return 'taken back';
   }
 
   /** Returns true for a write of `run` that is stored, or that a stored one stands for. */
@@ -215,17 +241,36 @@ export class StreamBuffer {
     throw new StreamClosedError(this.name, 'it was closed');
   }
 
-  private push(kind: ChunkKind, stepKey: string | null, attempt: number | null, data: string | null, position: number | null): void {
+  /**
+   * @param isUncertain for a reset: the flush leaves it out when the step has no earlier chunk
+   */
+  private push(
+    kind: ChunkKind,
+    stepKey: string | null,
+    attempt: number | null,
+    data: string | null,
+    position: number | null,
+    isUncertain = false,
+  ): void {
     const bytes = data === null ? 0 : Buffer.byteLength(data);
-    // The limits leave room for markers, which must not fail.
-    if (kind === 'data') {
-      if (this.chunks >= MAX_STREAM_CHUNKS) throw new StreamLimitError(this.name, `${MAX_STREAM_CHUNKS} chunks`);
-      if (this.bytes + bytes > MAX_STREAM_BYTES) throw new StreamLimitError(this.name, `${MAX_STREAM_BYTES} bytes`);
-    }
-    this.chunks++;
-    this.bytes += bytes;
+    const limit = this.limitFor({ kind, bytes });
+    if (limit !== undefined) throw new StreamLimitError(this.name, limit);
+    const isFirst = kind === 'reset' ? isUncertain : this.opening.delete(stepKey);
     const runPosition = position === null ? null : String(position);
-    const chunk = { kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals) };
+    this.keep({ kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals), isFirst });
+  }
+
+  /** Returns the limit that a chunk exceeds. Markers have room beyond it, because none may fail. */
+  private limitFor({ kind, bytes }: Pick<NewChunk, 'kind' | 'bytes'>): string | undefined {
+    if (kind !== 'data') return undefined;
+    if (this.chunks >= MAX_STREAM_CHUNKS) return `${MAX_STREAM_CHUNKS} chunks`;
+    return this.bytes + bytes > MAX_STREAM_BYTES ? `${MAX_STREAM_BYTES} bytes` : undefined;
+  }
+
+  private keep(chunk: NewChunk): void {
+    // The flush may leave an uncertain reset out.
+    if (chunk.kind !== 'reset' || !chunk.isFirst) this.chunks++;
+    this.bytes += chunk.bytes;
     this.size += sizeOf([chunk]);
     this.pending.push(chunk);
   }

@@ -7,6 +7,7 @@ import { Driver } from './driver.js';
 import { Faults } from './faults.js';
 import { Fleet } from './fleet.js';
 import { checkLeftovers, checkMemory } from './leftovers.js';
+import { checkStreams } from './stream-checks.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
 /** Milliseconds that all runs may take to end after the last fault. */
@@ -60,12 +61,14 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },
       { name: 'workers printed nothing but warnings, and lived until they were ended', problems: fleet.log.problems },
       { name: 'workers that received SIGTERM left no session', problems: sessions.map(({ pid }) => `process ${pid}`) },
+      await checkStreams(driver, outcome),
       memory,
     ];
     const facts = [
       `${outcome.runs.size} runs, ${settings.workers} workers, ${seconds(faultsOverAt - beganAt)} of faults, then ${seconds(drainedAt - faultsOverAt)} until all had ended`,
       `faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
       await claimsOf(database, outcome),
+      `${driver.readers.length} readers of streams`,
       `heap after gc: ${memory.growth.join('; ') || 'not looked at'}`,
       ...[...fleet.log.notes].sort(([, a], [, b]) => b - a).map(([note, count]) => `${count} x ${note}`),
     ];

@@ -13,6 +13,7 @@ import {
 } from 'nestjs-durable';
 import { DataSource } from 'typeorm';
 
+import { StreamFollower } from '../support/faults/stream-follower.js';
 import type { PlannedRun } from './plan.js';
 import { poke } from './shapes.js';
 import type { StartRequest } from './worker-messages.js';
@@ -31,6 +32,16 @@ class DriverModule {}
 const RESULT_MS = 300_000;
 const AGAIN_MS = 100;
 
+/** Numbers of events after which readers of streams leave and come back. */
+const PATIENCES = [Infinity, 7];
+
+/** Chunks that a reader of a stream has got. */
+export interface StreamReading {
+  readonly run: PlannedRun;
+  readonly values: readonly unknown[];
+  readonly problems: readonly string[];
+}
+
 /** On purpose. */
 class Rollback extends Error {}
 
@@ -43,6 +54,8 @@ export class Driver {
   readonly problems: string[] = [];
   /** Results that somebody waits for. */
   readonly results: Promise<void>[] = [];
+  /** Readers of streams, each until its stream ends. */
+  readonly readers: Promise<StreamReading>[] = [];
   private readonly client: WorkflowClient;
   private over = false;
 
@@ -67,6 +80,7 @@ export class Driver {
   async startRun(run: PlannedRun): Promise<void> {
     await this.persist(`start ${run.id}`, () => this.startOnce(run));
     if (run.isAwaited) this.results.push(this.awaitResult(run));
+    if (run.shape === 'told' && run.start !== 'rollback') for (const patience of PATIENCES) this.readers.push(this.read(run, patience));
   }
 
   /** Sends the n-th signal; sent again after trouble, it counts once. */
@@ -83,6 +97,11 @@ export class Driver {
     });
   }
 
+  /** Reads the stream of a run that has ended, from its begin. */
+  async readAgain(run: PlannedRun): Promise<StreamReading> {
+    return this.read(run, Infinity);
+  }
+
   async cancel(run: PlannedRun): Promise<void> {
     if (run.start === 'rollback') return;
     await this.persist(`cancel ${run.id}`, () => this.client.cancel(run.id, { reason: 'chaos' }));
@@ -92,6 +111,12 @@ export class Driver {
     this.over = true;
     await this.app.close();
     await this.dataSource.destroy();
+  }
+
+  private async read(run: PlannedRun, patience: number): Promise<StreamReading> {
+    const follower = new StreamFollower();
+    const values = await follower.follow(this.client.getHandle(run.id), 'story', patience, () => this.over);
+    return { run, values, problems: follower.problems };
   }
 
   private async startOnce(run: PlannedRun): Promise<void> {

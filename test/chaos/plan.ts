@@ -66,6 +66,7 @@ const SHAPE_WEIGHTS = {
   slow: 10,
   signalled: 10,
   raced: 10,
+  told: 14,
   parent: 6,
   endless: 10,
 } satisfies Partial<Record<Shape, number>>;

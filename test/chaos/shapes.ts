@@ -50,6 +50,7 @@ export const EXPECTED = {
   slow: () => completed(['slow', 'slow#2']),
   signalled: ({ size }: ShapeInput) => completed(numbered('signalled', size), numbered('signal:poke', size)),
   raced: () => ({ ...completed(['raced']), perhaps: ['signal:poke', 'sleep', 'signal:poke#2'] }),
+  told: ({ size }: ShapeInput) => completed(numbered('tell', size), ['sleep']),
   parent: ({ size }: ShapeInput) =>
     completed(
       ['gather'],
@@ -57,6 +58,16 @@ export const EXPECTED = {
     ),
   endless: () => ({ status: 'cancelled', steps: ['begin', 'cleanup'], waits: ['sleep', '$cancel'], isPartial: true }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
+
+/** Chunks of the stream of a run of `told`, when nothing has replaced them. */
+export const toldBy = ({ size }: ShapeInput): string[] =>
+  Array.from({ length: size }, (_, step) => [
+    `step ${step}`,
+    ...Array.from({ length: CHUNKS_PER_STEP }, (_, chunk) => `${step}.${chunk}`),
+  ]).flat();
+
+/** Chunks that each step of `told` writes. */
+export const CHUNKS_PER_STEP = 30;
 
 export type Shape = keyof typeof EXPECTED;
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 import type pg from 'pg';
 
-import { childOf, poke, type ShapeInput } from './shapes.js';
+import { childOf, CHUNKS_PER_STEP, poke, type ShapeInput } from './shapes.js';
 
 /** A recorded result that a body was given, and the key of the step that it is of. */
 interface Given {
@@ -187,6 +187,29 @@ class Raced {
   }
 }
 
+/** Writes a stream, in `run` and in its steps, and is suspended halfway. */
+@Workflow({ name: 'told' })
+class Told {
+  async run({ size, ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const results: string[] = [];
+    const out = ctx.stream<string>('story');
+    for (let step = 0; step < size; step++) {
+      if (step === 1) await ctx.sleep(napMs / 2);
+      await out.write(`step ${step}`);
+      results.push(
+        await ctx.step('tell', async () => {
+          for (let chunk = 0; chunk < CHUNKS_PER_STEP; chunk++) {
+            await out.write(`${step}.${chunk}`);
+            await sleep(ms / 6);
+          }
+          return body(0);
+        }),
+      );
+    }
+    return results;
+  }
+}
+
 @Workflow({ name: 'parent' })
 class Parent {
   async run(input: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
@@ -210,4 +233,4 @@ class Endless {
   }
 }
 
-export const WORKFLOWS = [Chain, Fan, Eight, Nap, Flaky, Doomed, Slow, Signalled, Raced, Parent, Endless];
+export const WORKFLOWS = [Chain, Fan, Eight, Nap, Flaky, Doomed, Slow, Signalled, Raced, Told, Parent, Endless];

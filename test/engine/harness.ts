@@ -282,7 +282,7 @@ export class TestRun {
           submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
         startDetached: () => Promise.resolve('started'),
         createHook: ({ token }) => Promise.resolve({ token }),
-        streams: { write: () => Promise.resolve(), flush: () => Promise.resolve() },
+        streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },
       },
       attemptFailed: () => undefined,
       warn: (_code, message) => this.warnings.push(message),

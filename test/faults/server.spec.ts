@@ -1,25 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import pg from 'pg';
 
-import { startEmbeddedPostgres } from '../../src/index.js';
-import type { TestDatabase } from '../support/database.js';
 import { FaultScene, onScene, range, troublesOf } from '../support/faults/fault-workers.js';
+import { crashServer, ownServer } from '../support/faults/own-server.js';
 import { waitFor } from '../support/wait.js';
-
-/** Starts a server whose commits survive SIGKILL. Returns its database `postgres`. */
-async function ownServer(): Promise<TestDatabase> {
-  const server = await startEmbeddedPostgres();
-  const pool = new pg.Pool({ connectionString: server.url, max: 3, allowExitOnIdle: true });
-  pool.on('error', () => undefined);
-  return {
-    url: server.url,
-    query: async <Row>(sql: string, params?: readonly unknown[]) => (await pool.query(sql, params && [...params])).rows as Row[],
-    drop: async () => {
-      await pool.end();
-      await server.stop();
-    },
-  };
-}
 
 /** Waits until all runs of `adder` have ended. Checks their sums and their recorded steps. */
 async function allComplete(scene: FaultScene, prefix: string, runs: number, steps: number): Promise<void> {
@@ -58,8 +41,7 @@ describe('a server that crashes', () => {
         await scene.start('adder', { steps: 8, ms: 60 }, range(`crash-${round}-`, 60));
         const before = await recordedSteps(scene);
         await waitFor(async () => (await recordedSteps(scene)) > before + 60);
-        const [{ file }] = await scene.database.query(`SELECT pg_read_file('postmaster.pid') AS file`);
-        process.kill(Number(file.split('\n')[0]), 'SIGKILL');
+        await crashServer(scene.database);
         await allComplete(scene, `crash-${round}-`, 60, 8);
       }
       expect(await repeatedBodies(scene)).toEqual([]);

@@ -1,49 +1,57 @@
 import { expect, it } from '@jest/globals';
 
-import type { StreamEvent, WorkflowHandle } from '../../src/index.js';
-import { onScene } from '../support/faults/fault-workers.js';
+import type { StreamEvent } from '../../src/index.js';
+import { FaultScene } from '../support/faults/fault-workers.js';
+import { crashServer, ownServer } from '../support/faults/own-server.js';
+import { StreamFollower } from '../support/faults/stream-follower.js';
+import { spawnCompiled, type SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
-/** A reader that keeps what counts, and begins again after each of its interruptions. */
-class Follower {
-  readonly kept = new Map<number, Extract<StreamEvent<string>, { type: 'chunk' }>>();
-  readonly problems: string[] = [];
-  private next = 0;
+/** A reader in a process that is killed, and continues in another one. */
+class MortalReader {
+  readonly follower = new StreamFollower();
+  isOver = false;
+  private process: SpawnedProcess;
+  private seen = 0;
 
-  constructor(
-    private readonly handle: WorkflowHandle,
-    /** Number of events after which the reader leaves and comes back. */
-    private readonly patience: number,
-  ) {}
+  constructor(private readonly url: string) {
+    this.process = this.launch();
+  }
 
-  async follow(): Promise<string[]> {
-    for (;;) {
-      const reader = this.handle.stream<string>('story', { form: 'events', from: this.next });
-      let left = this.patience;
-      try {
-        for await (const event of reader) {
-          if (event.type === 'end') return [...this.kept.values()].map(({ value }) => value);
-          this.take(event);
-          if (--left === 0) break;
-        }
-      } catch (error) {
-        // The database was away.
-        if ((error as { code?: string }).code === 'CLOSED') throw error;
-      }
+  /** Takes what the process has printed. */
+  takeAll(): void {
+    const lines = this.process.stdoutLines.slice(this.seen);
+    this.seen += lines.length;
+    for (const line of lines) {
+      const event = JSON.parse(line) as StreamEvent;
+      if (event.type === 'end') this.isOver = true;
+      else this.follower.take(event);
     }
   }
 
-  private take(event: Exclude<StreamEvent<string>, { type: 'end' }>): void {
-    if (event.index < this.next) this.problems.push(`place ${event.index} came after place ${this.next - 1}`);
-    this.next = event.index + 1;
-    if (event.type === 'chunk') this.kept.set(event.index, event);
-    else for (const [index, { stepKey }] of this.kept) if (index >= event.from && stepKey === event.stepKey) this.kept.delete(index);
+  async killAndContinue(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.process.exited;
+    this.takeAll();
+    this.seen = 0;
+    this.process = this.launch();
+  }
+
+  async end(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.process.exited;
+  }
+
+  private launch(): SpawnedProcess {
+    const settings = { url: this.url, runId: 'story', stream: 'story', from: this.follower.next };
+    return spawnCompiled('test/processes/stream-reader.ts', { env: { READER_SETTINGS: JSON.stringify(settings) } });
   }
 }
 
-it(
-  'every reader of a stream ends with the same chunks in order, whatever happens to its writers and to connections',
-  onScene(async (scene) => {
+it('every reader of a stream ends with the same chunks in order, whatever happens to writers, readers and the server', async () => {
+  const scene = await FaultScene.create(await ownServer());
+  let mortal: MortalReader | undefined;
+  try {
     const input = { steps: 4, chunks: 60, ms: 10 };
     const expected = Array.from({ length: input.steps }, (_, step) => [
       `chapter ${step}`,
@@ -51,11 +59,13 @@ it(
     ]).flat();
     const workers = [await scene.ready(), await scene.ready()];
     await scene.start('telling', input, ['story']);
+    const reader = new MortalReader(scene.database.url);
+    mortal = reader;
     const handle = scene.application.client.getHandle('story');
-    const followers = [Infinity, 50, 7].map((patience) => new Follower(handle, patience));
-    const followed = Promise.all(followers.map((follower) => follower.follow()));
+    const followers = [Infinity, 50, 7].map((patience) => ({ follower: new StreamFollower(), patience }));
+    const followed = Promise.all(followers.map(({ follower, patience }) => follower.follow(handle, 'story', patience)));
     for (const step of [0, 1, 2]) {
-      // The worker of this step dies, and the connections of the others are cut.
+      // The worker of this step and the reader die. The server crashes, or the connections are cut.
       const middle = JSON.stringify(`${step}.10`);
       await waitFor(async () => {
         const found = await scene.database.query(
@@ -66,18 +76,30 @@ it(
       });
       const pid = (await scene.pidsOf('story', `tell ${step}`)).at(-1);
       workers.find((worker) => worker.child.pid === pid)!.kill('SIGKILL');
+      if (step === 1) await crashServer(scene.database);
+      await reader.killAndContinue();
+      await waitFor(() => scene.database.query('SELECT 1'));
       workers.push(await scene.ready());
       await scene.database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'nestjs-durable%'`);
     }
     for (const values of await followed) expect(values).toEqual(expected);
-    for (const { problems } of followers) expect(problems).toEqual([]);
-    const late = new Follower(handle, Infinity);
-    expect(await late.follow()).toEqual(expected);
-    expect(late.kept.size).toBe(expected.length);
+    for (const { follower } of followers) expect(follower.problems).toEqual([]);
+    await waitFor(() => {
+      reader.takeAll();
+      return reader.isOver;
+    });
+    expect(reader.follower.values).toEqual(expected);
+    expect(reader.follower.problems).toEqual([]);
+    const late = new StreamFollower();
+    expect(await late.follow(handle, 'story')).toEqual(expected);
+    expect(late.problems).toEqual([]);
     // At least one writer died in the middle of a body, which another process then executed again.
     const bodies = await scene.database.query<{ pid: number }>('SELECT pid FROM bodies');
     expect(bodies.length).toBeGreaterThan(input.steps);
     expect(new Set(bodies.map(({ pid }) => pid)).size).toBeGreaterThan(1);
-  }),
-);
+  } finally {
+    await mortal?.end();
+    await scene.close();
+  }
+});

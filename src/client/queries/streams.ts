@@ -16,9 +16,9 @@ export interface StreamDescription {
   readonly bytes: number;
   /**
    * `open` while the run may write. `closed` after `close()`. Otherwise the status with which the
-   * run has ended.
+   * run has ended. `expired` when retention has removed the chunks.
    */
-  readonly state: 'open' | StreamEndState;
+  readonly state: 'open' | StreamEndState | 'expired';
   /** Time of the last chunk. */
   readonly writtenAt: Date;
 }
@@ -33,11 +33,11 @@ export async function streamsOf(database: Database, runId: string): Promise<Stre
   const status = await readShownStatus(database, checkText(runId, 'runId'), 'own');
   if (status === undefined) throw await runNotFound(database, runId);
   const streams = await listStreams(database, runId);
-  return streams.map(({ name, length, bytes, isClosed, writtenAt }) => ({
+  return streams.map(({ name, length, bytes, isClosed, isExpired, writtenAt }) => ({
     name,
     length,
     bytes,
-    state: endState(status === 'continued' ? 'completed' : status, isClosed ? 'end' : undefined),
+    state: isExpired ? 'expired' : endState(status === 'continued' ? 'completed' : status, isClosed ? 'end' : undefined),
     writtenAt: new Date(writtenAt),
   }));
 }

@@ -1,3 +1,4 @@
+import { StreamExpiredError } from '../../core/errors/index.js';
 import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type RunStatus } from '../../core/run.js';
 import type { StoredChunk } from '../../store/sql/streams.js';
@@ -28,13 +29,16 @@ export class StreamEvents<T> {
    * Returns the event of a row; undefined for a row that changes nothing for this reader.
    *
    * @throws PayloadUnreadableError when this process cannot decode the chunk
+   * @throws StreamExpiredError when retention has removed chunks before this row
    */
-  from({ index, kind, stepKey, attempt, data, from }: StoredChunk): Exclude<StreamEvent<T>, { type: 'end' }> | undefined {
+  from({ index, kind, stepKey, attempt, data, from, isExpired }: StoredChunk): Exclude<StreamEvent<T>, { type: 'end' }> | undefined {
+    if (isExpired) throw new StreamExpiredError(this.source.stream, index + 1);
     if (kind === 'reset') {
+      if (from === null) return undefined;
       // The reader has not got the chunks that no longer count, and neither has an earlier reader
       // that stopped at the start of this one.
-      if (!this.shown.has(stepKey) && from! >= this.start) return undefined;
-      return { type: 'reset', index, from: from!, stepKey: stepKey ?? undefined };
+      if (!this.shown.has(stepKey) && from >= this.start) return undefined;
+      return { type: 'reset', index, from, stepKey: stepKey ?? undefined };
     }
     if (kind === 'end') return undefined;
     this.shown.add(stepKey);

@@ -13,6 +13,8 @@ export interface StreamSummary {
   /** Number of chunks and markers. */
   readonly length: number;
   readonly state: 'open' | StreamEndState;
+  /** True when retention has removed the chunks. */
+  readonly isExpired: boolean;
   /** Text that changes whenever the stream does. */
   readonly version: string;
 }
@@ -38,7 +40,8 @@ export async function readSummary(database: Database, runId: string, stream: str
 function summaryOf({ status, end }: StoredStream): StreamSummary {
   const state = endState(status, end?.closedBy === undefined ? undefined : 'end');
   const length = end?.length ?? 0;
-  return { length, state, version: `${length}-${end?.bytes ?? 0}-${state}` };
+  const isExpired = end?.isExpired ?? false;
+  return { length, state, isExpired, version: `${length}-${end?.bytes ?? 0}-${isExpired ? 'expired' : state}` };
 }
 
 /**
@@ -47,6 +50,7 @@ function summaryOf({ status, end }: StoredStream): StreamSummary {
  * @param from place of the first chunk
  * @param summary the stream as it was read before; the page contains everything up to its length
  * @throws PayloadUnreadableError when this process cannot decode a chunk
+ * @throws StreamExpiredError when retention has removed chunks of the part
  */
 export async function readPage(
   database: Database,

@@ -33,7 +33,7 @@ export {
   RunNotRecordedError,
   StepNotRecordedError,
 } from './history-errors.js';
-export { StreamClosedError, StreamLimitError } from './stream-errors.js';
+export { StreamClosedError, StreamExpiredError, StreamLimitError } from './stream-errors.js';
 export { HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
 export {
   ClientInRunError,

@@ -42,3 +42,24 @@ export class StreamClosedError extends WorkflowError {
     super(`stream "${stream}" takes no further chunks: ${detail}`, options);
   }
 }
+
+/**
+ * Retention has removed the chunks from which a reader wanted to continue, by the option
+ * `streams.retention`. The run itself is still there.
+ *
+ * @example
+ * if (error instanceof StreamExpiredError) return handle.result(); // Only the outcome is left.
+ */
+export class StreamExpiredError extends WorkflowError {
+  static override readonly errorName: string = 'StreamExpiredError';
+  readonly code = 'STREAM_EXPIRED';
+
+  constructor(
+    /** Name of the stream. */
+    readonly stream: string,
+    /** Place after the removed chunks. Chunks follow only if the run was retried. */
+    readonly next: number,
+  ) {
+    super(`the chunks of stream "${stream}" before place ${next} were removed by the retention of streams`);
+  }
+}

@@ -16,6 +16,7 @@ import {
   RunNotFoundError,
   RunNotRetryableError,
   SerializationError,
+  StreamExpiredError,
   TransactionConflictError,
   WorkflowCancelledError,
   type WorkflowError,
@@ -52,6 +53,7 @@ const ANSWERS: readonly (readonly [ErrorClass, Answer])[] = [
   [RunNotRetryableError, CONFLICT],
   [WorkflowCancelledError, CONFLICT],
   [TransactionConflictError, { ...CONFLICT, message: 'another request was faster: repeat this one' }],
+  [StreamExpiredError, { status: 410, error: 'Gone' }],
   [PayloadTooLargeError, { status: 413, error: 'Payload Too Large' }],
   [InboxFullError, { status: 429, error: 'Too Many Requests', retryAfter: 5 }],
   [DatabaseUnavailableError, UNAVAILABLE],
@@ -75,6 +77,7 @@ interface HttpResponse {
  * - 400 for invalid input
  * - 404 for a run that does not exist
  * - 409 for a run that already exists, or that has ended
+ * - 410 for a stream whose chunks retention has removed
  * - 413 for a payload that is too large
  * - 429 for a run whose inbox is full
  * - 503 for an unavailable database

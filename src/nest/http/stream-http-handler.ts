@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 
 import {
   BadRequestException,
+  GoneException,
   HttpException,
   HttpStatus,
   InternalServerErrorException,
@@ -17,7 +18,13 @@ import type { StreamHub } from '../../client/streams/stream-hub.js';
 import { placeOfEventId, toMessage } from '../../client/streams/stream-messages.js';
 import { MAX_PAGE_CHUNKS, readPage, readSummary } from '../../client/streams/stream-page.js';
 import { StreamReader } from '../../client/streams/stream-reader.js';
-import { InvalidInputError, PayloadUnreadableError, RunNotFoundError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import {
+  InvalidInputError,
+  PayloadUnreadableError,
+  RunNotFoundError,
+  StreamExpiredError,
+  WorkflowConfigurationError,
+} from '../../core/errors/index.js';
 import type { WarningCode } from '../../core/warning-codes.js';
 import { checkText } from '../../core/ids.js';
 import type { Payloads } from '../../core/payloads.js';
@@ -125,6 +132,7 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     response.header('ETag', etag).header('Cache-Control', 'private, no-cache').header('Vary', 'Accept');
     if (headers['if-none-match'] === etag) return void response.status(HttpStatus.NOT_MODIFIED).send();
     const from = start < 0 ? Math.max(0, length + start) : start;
+    if (summary.isExpired && from < length) throw new StreamExpiredError(target.stream, length);
     const { events, next } = await readPage(database, this.module.payloads, { ...target, from }, { limit, summary });
     const body = toPlainJson({ events, next, length, state });
     response.status(HttpStatus.OK).header('Content-Type', 'application/json; charset=utf-8').send(body);
@@ -147,6 +155,7 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     if (!summary) return this.endAtOnce(response);
     // A browser connects again after the end, for ever, until it gets this status.
     if (seen === 'end' && summary.state !== 'open' && summary.length <= from) return void response.status(HttpStatus.NO_CONTENT).send();
+    if (summary.isExpired && from < summary.length) throw new StreamExpiredError(target.stream, summary.length);
     if (this.isClosing) return this.endAtOnce(response);
     if (method === 'HEAD') return void response.status(HttpStatus.OK).header('Content-Type', 'text/event-stream').send();
     const reader = new StreamReader({ hub: streams, payloads, ...target, from });
@@ -176,6 +185,7 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
   private answerTo(error: unknown): HttpException {
     if (error instanceof HttpException) return error;
     if (error instanceof RunNotFoundError) return new NotFoundException();
+    if (error instanceof StreamExpiredError) return new GoneException();
     if (error instanceof InvalidInputError) return new BadRequestException(error.message);
     this.module.warnOfRequest('streams-not-read', 'streams: could not read a stream', error);
     return error instanceof PayloadUnreadableError ? new InternalServerErrorException() : new ServiceUnavailableException();

@@ -183,6 +183,15 @@ export interface WorkflowModuleOptions {
    * "Retention and deletion" in docs/operations.md. (default: ended runs are kept)
    */
   retention?: RetentionOptions<ConfiguredDuration>;
+  /** Options of streams. See docs/streams.md. (default: see each option) */
+  streams?: {
+    /**
+     * Time after which the chunks of ended runs are removed, earlier than the runs. The time counts
+     * from the end of the run. Readers then get StreamExpiredError. A run with the tag `keep:
+     * 'true'` keeps its chunks. (default: chunks are kept until their run is deleted)
+     */
+    retention?: RetentionOptions<ConfiguredDuration>;
+  };
   /** Defaults for workflows and steps that set no value of their own. (default: see each option) */
   defaults?: {
     /**

@@ -40,6 +40,7 @@ const KNOWN_OPTIONS = [
   'enhancers',
   'currentTransaction',
   'retention',
+  'streams',
   'defaults',
   'payloads',
   'logFailures',
@@ -128,6 +129,7 @@ export function toSettings(
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
     retention: given.retention === undefined ? {} : checkRetention(given.retention, 'retention'),
+    streamRetention: checkStreams(given.streams),
     logFailures: given.logFailures ?? true,
   };
 }
@@ -268,6 +270,13 @@ function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec |
     throw new InvalidInputError('payloads.codec', 'cannot be read', { cause });
   }
   throw new InvalidInputError('payloads.codec', 'must be an object with the methods encode and decode');
+}
+
+function checkStreams(streams: WorkflowModuleOptions['streams']): ModuleSettings['streamRetention'] {
+  if (streams === undefined) return undefined;
+  const { retention } = checkOptions(streams, 'streams', ['retention']);
+  const rule = retention === undefined ? {} : checkRetention(retention, 'streams.retention');
+  return Object.keys(rule).length === 0 ? undefined : rule;
 }
 
 function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * Progress of the retention, in a single row. There is no row while no process uses the option
- * `retention`.
+ * Progress of the retention, in a single row. There is no row while no process uses the options
+ * `retention` and `streams.retention`.
  */
 @Entity({ name: 'workflow_retention', synchronize: false })
 export class WorkflowRetentionProgress {
@@ -35,4 +35,12 @@ export class WorkflowRetentionProgress {
   /** Number of runs that the current round has read and not deleted. */
   @Column({ name: 'left_alone', type: 'bigint' })
   leftAlone!: string;
+
+  /** Id of the last run whose streams the current round has read. */
+  @Column({ name: 'streams_after', type: 'text', nullable: true })
+  streamsAfter!: string | null;
+
+  /** Time when a process may read and remove the next streams. */
+  @Column({ name: 'streams_next_at', type: 'timestamptz', nullable: true })
+  streamsNextAt!: Date | null;
 }

@@ -54,6 +54,20 @@ export class WorkflowStreamChunk {
   @Column({ type: 'bigint' })
   ordinal!: string;
 
+  /**
+   * True for the first chunk that an execution of a step, or of `run`, has stored; null in rows of
+   * earlier versions of the package.
+   */
+  @Column({ name: 'is_first', type: 'boolean', nullable: true })
+  isFirst!: boolean | null;
+
+  /**
+   * Time when retention removed the chunks of the stream up to this one. The row of the last chunk
+   * stays, without data.
+   */
+  @Column({ name: 'expired_at', type: 'timestamptz', nullable: true })
+  expiredAt!: Date | null;
+
   /** Time when the chunk was written. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;

@@ -6,6 +6,8 @@ export interface Section {
   /** Name of the section in the SQL statement, if it differs from `key`. */
   readonly as?: keyof FlushRows;
   readonly sql: SectionSql<string>;
+  /** Common table expressions that `sql` reads, by name. */
+  readonly before?: SectionSql<Readonly<Record<string, string>>>;
   /** Further common table expressions that belong to this section, by name. */
   readonly also?: SectionSql<Readonly<Record<string, string>>>;
 }

@@ -47,9 +47,10 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
             ? `unnest(${types.map((type) => `$${++parameter}::${type}[]`).join(', ')}) AS x(${names.join(', ')})`
             : `(SELECT ${types.map((type, column) => `$${++parameter}::${type} AS ${names[column]}`).join(', ')}) AS x`;
         const has = (key: keyof FlushRows): boolean => present.some((each) => each.key === key);
+        const before = Object.entries(section.before?.(schema, rows, has) ?? {});
         const also = Object.entries(section.also?.(schema, rows, has) ?? {});
         const own: [string, string] = [sqlName(section.as ?? section.key), section.sql(schema, rows, has)];
-        return [own, ...also].map(([name, sql]) => `${name} AS (${sql}\n)`);
+        return [...before, own, ...also].map(([name, sql]) => `${name} AS (${sql}\n)`);
       });
       const count = (key: keyof FlushRows): string =>
         present.some((section) => (section.as ?? section.key) === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';

@@ -26,7 +26,7 @@ function cutoffSql(run: string, rules: RuleParameters): string {
 }
 
 /** Builds a condition that is true when the run has the tag `keep: 'true'`. */
-function isKeptSql(schema: string, run: string): string {
+export function isKeptSql(schema: string, run: string): string {
   return `(SELECT true FROM ${schema}.workflow_tags WHERE run_id = ${run}.id AND key = 'keep' AND value = 'true' LIMIT 1) IS NOT NULL`;
 }
 

@@ -14,6 +14,8 @@ export interface StreamEnd {
    * stream is open.
    */
   readonly closedBy: string | null | undefined;
+  /** True when retention has removed the chunks. */
+  readonly isExpired: boolean;
 }
 
 /** State of a stream and of its run. */
@@ -25,10 +27,12 @@ export interface StoredStream {
 
 const END: Statement = {
   name: 'durable_read_stream_end',
-  text: (schema) => `SELECT r.status, c.seq::float8, c.stream_bytes::float8, c.run_position::float8, c.kind, c.step_key
+  text: (
+    schema,
+  ) => `SELECT r.status, c.seq::float8, c.stream_bytes::float8, c.run_position::float8, c.kind, c.step_key, c.expired_at IS NOT NULL
 FROM ${schema}.workflow_runs r
 LEFT JOIN LATERAL (
-  SELECT seq, stream_bytes, run_position, kind, step_key FROM ${schema}.workflow_stream_chunks
+  SELECT seq, stream_bytes, run_position, kind, step_key, expired_at FROM ${schema}.workflow_stream_chunks
   WHERE run_id = $1 AND stream = $2 ORDER BY seq DESC LIMIT 1
 ) AS c ON true
 WHERE r.id = $1`,
@@ -36,12 +40,20 @@ WHERE r.id = $1`,
 
 /** Reads the end of a stream. Returns undefined when the run does not exist. */
 export async function readStreamEnd(database: Database, runId: string, stream: string): Promise<StoredStream | undefined> {
-  type Row = [status: RunStatus, seq: number | null, bytes: number, runPosition: number, kind: ChunkKind, stepKey: string | null];
+  type Row = [
+    status: RunStatus,
+    seq: number | null,
+    bytes: number,
+    runPosition: number,
+    kind: ChunkKind,
+    stepKey: string | null,
+    isExpired: boolean,
+  ];
   const [row] = await database.query<Row>(END, [runId, stream]);
   if (!row) return undefined;
-  const [status, length, bytes, runPosition, kind, stepKey] = row;
+  const [status, length, bytes, runPosition, kind, stepKey, isExpired] = row;
   if (length === null) return { status, end: undefined };
-  return { status, end: { length, bytes, runPosition, closedBy: kind === 'end' ? stepKey : undefined } };
+  return { status, end: { length, bytes, runPosition, closedBy: kind === 'end' ? stepKey : undefined, isExpired } };
 }
 
 /** A stored chunk or marker. */
@@ -55,6 +67,8 @@ export interface StoredChunk {
   readonly data: string | null;
   /** For a reset: place of the first chunk that no longer counts. */
   readonly from: number | null;
+  /** True when retention has removed chunks up to this one that the reader has not got. */
+  readonly isExpired: boolean;
 }
 
 /** Part of a stream that a reader asks for. */
@@ -85,7 +99,7 @@ const QUERY_BYTES = 8 << 20;
  */
 const CHUNKS: Statement = {
   name: 'durable_read_chunks',
-  text: (schema) => `SELECT q.n::int, q.status, q.seq::float8, q.kind, q.step_key, q.attempt, q.data::text, q.first::float8,
+  text: (schema) => `SELECT q.n::int, q.status, q.seq::float8, q.kind, q.step_key, q.attempt, q.data::text, q.first::float8, q.is_expired,
   q.found > $4::int OR q.page_bytes > ${PAGE_BYTES} OR q.query_bytes > ${QUERY_BYTES}
 FROM (
   SELECT x.n, r.status, c.*, count(c.seq) OVER (PARTITION BY x.n) AS found, row_number() OVER (PARTITION BY x.n ORDER BY c.seq) AS place,
@@ -95,19 +109,21 @@ FROM (
   FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::float8[])) WITH ORDINALITY AS x(run_id, stream, start, n)
   LEFT JOIN LATERAL (SELECT status FROM ${schema}.workflow_runs WHERE id = x.run_id LIMIT 1) AS r ON true
   LEFT JOIN LATERAL (
-    SELECT k.seq, k.kind, k.step_key, k.attempt, k.data, k.bytes, past.seq AS first
+    SELECT k.seq, k.kind, k.step_key, k.attempt, k.data, k.bytes, past.seq AS first,
+      k.expired_at IS NOT NULL AND (k.kind = 'data' OR k.seq > x.start::bigint + 1) AS is_expired
     FROM ${schema}.workflow_stream_chunks k
     LEFT JOIN LATERAL (
       SELECT p.seq FROM ${schema}.workflow_stream_chunks p
       WHERE k.kind = 'reset' AND p.run_id = k.run_id AND p.stream = k.stream AND p.seq < k.seq AND p.kind <> 'reset'
-        AND p.step_key IS NOT DISTINCT FROM k.step_key
+        AND p.is_first IS NOT FALSE AND coalesce(p.step_key, '') = coalesce(k.step_key, '')
       ORDER BY p.seq LIMIT 1
     ) AS past ON true
-    WHERE k.run_id = x.run_id AND k.stream = x.stream AND k.seq > x.start::bigint AND (k.kind <> 'reset' OR past.seq IS NOT NULL)
-      AND (SELECT true FROM ${schema}.workflow_stream_chunks z
-        WHERE z.run_id = k.run_id AND z.stream = k.stream AND z.kind = 'reset' AND z.seq > k.seq
-          AND coalesce(z.step_key, '') = coalesce(k.step_key, '')
-        LIMIT 1) IS NULL
+    WHERE k.run_id = x.run_id AND k.stream = x.stream AND k.seq > x.start::bigint
+      AND (k.expired_at IS NOT NULL OR (k.kind <> 'reset' OR past.seq IS NOT NULL)
+        AND (SELECT true FROM ${schema}.workflow_stream_chunks z
+          WHERE z.run_id = k.run_id AND z.stream = k.stream AND z.kind = 'reset' AND z.seq > k.seq
+            AND coalesce(z.step_key, '') = coalesce(k.step_key, '')
+          LIMIT 1) IS NULL)
     ORDER BY k.seq LIMIT $4::int + 1
   ) AS c ON true
 ) AS q
@@ -117,7 +133,7 @@ ORDER BY q.n, q.seq`,
 
 type ChunkRow = [
   ...[n: number, status: RunStatus | null, seq: number | null, kind: ChunkKind, stepKey: string | null, attempt: number | null],
-  ...[data: string | null, first: number | null, isCut: boolean],
+  ...[data: string | null, first: number | null, isExpired: boolean, isCut: boolean],
 ];
 
 /**
@@ -132,11 +148,11 @@ export async function readChunks(database: Database, requests: readonly ChunkReq
   const pages: ({ status: RunStatus | undefined; chunks: StoredChunk[]; rest: ChunkPage['rest'] } | undefined)[] = requests.map(
     () => undefined,
   );
-  for (const [n, status, seq, kind, stepKey, attempt, data, first, isCut] of rows) {
+  for (const [n, status, seq, kind, stepKey, attempt, data, first, isExpired, isCut] of rows) {
     const page = (pages[n - 1] ??= { status: status ?? undefined, chunks: [], rest: 'none' });
     if (seq === null) continue;
     if (isCut) page.rest = 'cut';
-    page.chunks.push({ index: seq - 1, kind, stepKey, attempt, data, from: first === null ? null : first - 1 });
+    page.chunks.push({ index: seq - 1, kind, stepKey, attempt, data, from: first === null ? null : first - 1, isExpired });
   }
   return pages;
 }
@@ -147,6 +163,7 @@ export interface ListedStream {
   readonly length: number;
   readonly bytes: number;
   readonly isClosed: boolean;
+  readonly isExpired: boolean;
   /** Time of the last chunk, in milliseconds since the epoch. */
   readonly writtenAt: number;
 }
@@ -163,15 +180,15 @@ const LIST: Statement = {
   SELECT (SELECT c.stream FROM ${schema}.workflow_stream_chunks c WHERE c.run_id = $1 AND c.stream > names.stream ORDER BY c.stream LIMIT 1)
   FROM names WHERE names.stream IS NOT NULL
 )
-SELECT names.stream, c.seq::float8, c.stream_bytes::float8, c.kind = 'end', extract(epoch FROM c.created_at)::float8 * 1000
+SELECT names.stream, c.seq::float8, c.stream_bytes::float8, c.kind = 'end', c.expired_at IS NOT NULL, extract(epoch FROM c.created_at)::float8 * 1000
 FROM names CROSS JOIN LATERAL (
-  SELECT seq, stream_bytes, kind, created_at FROM ${schema}.workflow_stream_chunks
+  SELECT seq, stream_bytes, kind, expired_at, created_at FROM ${schema}.workflow_stream_chunks
   WHERE run_id = $1 AND stream = names.stream ORDER BY seq DESC LIMIT 1
 ) AS c ORDER BY names.stream`,
 };
 
 /** Lists the streams of a run by name. */
 export async function listStreams(database: Database, runId: string): Promise<ListedStream[]> {
-  const rows = await database.query<[string, number, number, boolean, number]>(LIST, [runId]);
-  return rows.map(([name, length, bytes, isClosed, writtenAt]) => ({ name, length, bytes, isClosed, writtenAt }));
+  const rows = await database.query<[string, number, number, boolean, boolean, number]>(LIST, [runId]);
+  return rows.map(([name, length, bytes, isClosed, isExpired, writtenAt]) => ({ name, length, bytes, isClosed, isExpired, writtenAt }));
 }

@@ -13,6 +13,7 @@ import { checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
 import { CRASHES_TABLE } from './crashes.js';
 import { FrontDoor } from './front-door.js';
 import { planPushed } from './plan.js';
+import { checkStreams } from '../stream-checks.js';
 import { Ticker } from './ticker.js';
 
 const FAULTS: QStashFaults = { failPublish: 0.05, lose: 0.05, duplicate: 0.2, reorder: 0.3, dropAcknowledgement: 0.1 };
@@ -73,6 +74,7 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
       { name: `all ended within ${DRAIN_MS / 1_000} s after the last start`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
       ...checkDeliveries(outcome, log),
+      await checkStreams(driver, outcome),
       ...leftovers,
       ...outbox,
       { name: 'every result was told of', problems: isDrained ? results : [] },

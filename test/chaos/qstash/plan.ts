@@ -13,6 +13,7 @@ const WEIGHTS = {
   slow: 3,
   signalled: 10,
   raced: 6,
+  told: 8,
   parent: 6,
   endless: 5,
 } satisfies Partial<Record<Shape, number>>;

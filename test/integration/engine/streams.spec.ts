@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EncryptedPayloads } from '../../../sample/06-encrypted-payloads/payload-codec.js';
+import type { WorkflowRuntime } from '../../../src/host/runtime.js';
+import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
+import { MAX_STREAM_BYTES } from '../../../src/core/stream.js';
 import { currentStep, defineSignal, Workflow, type WorkflowContext, type WorkflowModuleOptions } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -151,6 +154,40 @@ class ClosedByStep {
   }
 }
 
+/** Closes one stream and fills another, and writes to both after a suspension. */
+@Workflow({ name: 'writes after a wait' })
+class WritesAfterAWait {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown[]> {
+    const codeOf = (error: { code?: string }): unknown => error.code;
+    await ctx.step('before', async () => {
+      await currentStep().stream('full').write('fits');
+      await currentStep().stream('closed').write('fits');
+      await currentStep().stream('closed').close();
+    });
+    await ctx.waitForSignal(next);
+    const codes = await ctx.step('after', async () => {
+      const [full, closed] = [currentStep().stream('full'), currentStep().stream('closed')];
+      return Promise.all([full.write('x'.repeat(100)).catch(codeOf), closed.write('late').catch(codeOf)]);
+    });
+    await ctx.step('in a hurry', () => {
+      void currentStep().stream('other').write('is not awaited');
+    });
+    await ctx.waitForSignal(next);
+    return [...codes, await ctx.stream('closed').write('later').catch(codeOf)];
+  }
+}
+
+/** Writes to one stream in many steps, and is suspended between them. */
+@Workflow({ name: 'many steps' })
+class ManySteps {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    for (let number = 1; ; number++) {
+      await ctx.step(`step ${number}`, () => currentStep().stream<number>().write(number));
+      if ((await ctx.waitForSignal(next)) < 0) return number;
+    }
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -160,13 +197,75 @@ describe('streams', () => {
   afterAll(() => database.drop());
 
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
-    startApplication(database.url, [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep], options);
+    startApplication(
+      database.url,
+      [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep, WritesAfterAWait, ManySteps],
+      options,
+    );
 
   it('refuse chunks and streams beyond the limits by typed errors, and the run goes on', async () => {
     const { client } = await start();
     const written = ['PAYLOAD_TOO_LARGE', 'SERIALIZATION', 'written', 'STREAM_LIMIT', 'STREAM_LIMIT'];
     // After a limit, a flush still resolves.
     expect(await client.execute(BeyondLimits)).toEqual([...written, 'STREAM_LIMIT', 'written']);
+  });
+
+  it('keep their limits and their end when a pass has not looked them up yet', async () => {
+    const { client } = await start({ worker: { suspendAfter: 0 } });
+    const handle = await client.start(WritesAfterAWait);
+    const isWaiting = async (): Promise<boolean> => (await handle.status()) === 'waiting';
+    await waitFor(isWaiting);
+    await database.query(`UPDATE durable.workflow_stream_chunks SET stream_bytes = $2 WHERE run_id = $1 AND stream = 'full'`, [
+      handle.runId,
+      MAX_STREAM_BYTES - 50,
+    ]);
+    await handle.signal(next, 1);
+    await waitFor(async () => (await client.streams(handle.runId)).length === 3 && (await isWaiting()));
+    await handle.signal(next, 2);
+    expect(await handle.result()).toEqual(['STREAM_LIMIT', 'STREAM_CLOSED', 'STREAM_CLOSED']);
+    expect(await client.streams(handle.runId)).toMatchObject([
+      { name: 'closed', length: 2, state: 'closed' },
+      { name: 'full', length: 1 },
+      { name: 'other', length: 1 },
+    ]);
+  });
+
+  it('get no reset from a step that has not been executed before', async () => {
+    const { client } = await start({ worker: { suspendAfter: 0 } });
+    const handle = await client.start(ManySteps);
+    const count = Number(process.env['MANY_STEPS'] ?? 10);
+    for (let number = 1; number <= count; number++) {
+      await waitFor(async () => (await handle.status()) === 'waiting');
+      await handle.signal(next, number === count ? -1 : number);
+    }
+    expect(await handle.result()).toBe(count);
+    expect(await client.streams(handle.runId)).toMatchObject([{ length: count }]);
+    const values: unknown[] = [];
+    for await (const value of handle.stream()) values.push(value);
+    expect(values).toEqual(Array.from({ length: count }, (_, index) => index + 1));
+  });
+
+  it('tell their readers when retention has removed the chunks', async () => {
+    const { client } = await start({ worker: {}, streams: { retention: { completed: '1m' } } });
+    const handle = await client.start(Hurries, 3);
+    await handle.result();
+    await database.query(`UPDATE durable.workflow_runs SET finished_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
+    const states = async (): Promise<string[]> => (await client.streams(handle.runId)).map(({ state }) => state);
+    await waitFor(async () => (await states()).every((state) => state === 'expired'));
+    expect(await client.streams(handle.runId)).toMatchObject([
+      { name: 'body', length: 3 },
+      { name: 'run', length: 3 },
+    ]);
+    for (const from of [0, 2, -1]) {
+      const reader = handle.stream('body', { from })[Symbol.asyncIterator]();
+      await expect(reader.next()).rejects.toMatchObject({ code: 'STREAM_EXPIRED', stream: 'body', next: 3 });
+      expect(await reader.next()).toMatchObject({ done: true });
+    }
+    // A reader that has got all chunks has lost nothing.
+    expect(await handle.stream('body', { from: 3 })[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    expect(await handle.stream('never written')[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    await client.delete(handle.runId);
+    expect(await database.query('SELECT 1 FROM durable.workflow_stream_chunks WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
   it('take nothing from a body whose attempt is over', async () => {
@@ -268,6 +367,38 @@ describe('streams', () => {
     const rest: number[] = [];
     for (let result = await slow.next(); !result.done; result = await slow.next()) rest.push(result.value);
     expect(rest).toEqual([2, 3, 4, 5, -1]);
+  });
+
+  it('are read by a thousand readers of a process over one connection at a time, whatever a slow one does', async () => {
+    const writer = await start({ worker: {} });
+    const reader = await start({ worker: false });
+    const { database: connected } = reader.module.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+    const inFlight = { now: 0, most: 0, all: 0 };
+    const query = connected.query.bind(connected);
+    connected.query = async (...args) => {
+      const isRead = args[0].name === 'durable_read_chunks';
+      if (isRead) inFlight.most = Math.max(inFlight.most, ++inFlight.now);
+      if (isRead) inFlight.all++;
+      return query<never>(...args).finally(() => isRead && inFlight.now--);
+    };
+    const handle = await writer.client.start(Numbers);
+    const far = reader.client.getHandle(Numbers, handle.runId);
+    const slow = far.stream<number>()[Symbol.asyncIterator]();
+    const readers = Array.from({ length: 1_000 }, () => far.stream<number>()[Symbol.asyncIterator]());
+    const rounds = 5;
+    for (let number = 1; number <= rounds; number++) {
+      const values = readers.map((each) => each.next());
+      await handle.signal(next, number);
+      if (number === 1) expect(await slow.next()).toEqual({ done: false, value: 1 });
+      expect(new Set((await Promise.all(values)).map(({ value }) => value))).toEqual(new Set([number]));
+    }
+    expect(inFlight.most).toBe(1);
+    // One query for each reader would be 5,000.
+    expect(inFlight.all).toBeLessThan(100);
+    for (const each of readers) await each.return!();
+    expect(await slow.next()).toEqual({ done: false, value: 2 });
+    await handle.signal(next, -1);
+    await handle.result();
   });
 
   it('reject the readers that wait when the application closes', async () => {

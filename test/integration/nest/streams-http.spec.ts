@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 
 import { currentStep, defineSignal, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
 import type { WorkflowRuntime } from '../../../src/host/runtime.js';
+import { deleteExpiredChunks, markStreamExpired } from '../../../src/store/sql/expired-streams.js';
 import { WORKFLOW_RUNTIME } from '../../../src/nest/tokens.js';
 import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -135,6 +136,28 @@ for (const [platform, describePlatform] of httpPlatforms) {
         length: 2,
         state: 'completed',
       });
+    });
+
+    it('answers 410 when retention has removed chunks that the client has not got', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Repeats);
+      const path = `${handle.runId}/streams/answer`;
+      await handle.signal(more, 'one');
+      await waitFor(async () => (await client.streams(handle.runId))[0]?.length === 2);
+      await handle.signal(more, 'stop');
+      await handle.result();
+      const before = (await get(`${path}?startIndex=2`)).headers.get('etag')!;
+      const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+      const mark = await markStreamExpired(connected, handle.runId, 'answer');
+      // Clients learn of the removal from its begin on.
+      expect((await get(path, events)).status).toBe(410);
+      await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
+      for (const from of ['0', '1', '-1']) expect((await get(`${path}?startIndex=${from}`)).status).toBe(410);
+      expect((await get(path, { ...events, 'last-event-id': '0' })).status).toBe(410);
+      const rest = await get(`${path}?startIndex=2`, { 'if-none-match': before });
+      expect(await rest.json()).toEqual({ events: [], next: 2, length: 2, state: 'completed' });
+      const end = (await get(path, { ...events, 'last-event-id': '1' })).body!.getReader();
+      expect(await until(end)).toBe('retry: 1000\n\nevent: end\nid: 2-end\ndata: {"state":"completed"}\n\n');
     });
 
     it('ends open responses when the application closes, and frees what a client leaves', async () => {

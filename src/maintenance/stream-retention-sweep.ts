@@ -1,0 +1,90 @@
+import { performance } from 'node:perf_hooks';
+
+import type { RetentionRule } from '../core/retention.js';
+import { sleep } from '../core/timers.js';
+import type { Database } from '../store/database.js';
+import {
+  DELETED_CHUNKS,
+  deleteExpiredChunks,
+  endStreamTurn,
+  markStreamExpired,
+  scanStreams,
+  takeStreamTurn,
+  type StreamScan,
+} from '../store/sql/expired-streams.js';
+import type { Sweep } from './sweep.js';
+
+/** Milliseconds after which the turn of a process that died is free. */
+const LEASE_MS = 60_000;
+/** Pause after each statement, as a multiple of the time that the statement took. */
+const PAUSE_PER_WORK = 9;
+/** Pause between two rounds: a part of the shortest retention, from 1 second to 1 minute. */
+const PAUSE_PER_RETENTION = 0.05;
+const MIN_ROUND_PAUSE_MS = 1_000;
+const MAX_ROUND_PAUSE_MS = 60_000;
+/** Milliseconds that one process works before another one may continue; less than the lease. */
+const TURN_MS = 20_000;
+
+/**
+ * Removes the chunks of ended runs whose retention for streams has passed, in small batches. The
+ * last row of each stream stays as a mark until the run is deleted, so that readers learn that the
+ * chunks were there. One process at a time works, and any process may continue after it.
+ */
+export class StreamRetentionSweep implements Sweep {
+  readonly failure = 'sweep: could not remove chunks of streams whose retention has passed';
+  /** Pause after a failure too. */
+  readonly everyMs: number;
+
+  constructor(
+    private readonly database: Database,
+    private readonly rule: RetentionRule,
+  ) {
+    const { completed = Infinity, failed = Infinity, cancelled = Infinity } = rule;
+    const shortestMs = Math.min(completed, failed, cancelled);
+    this.everyMs = Math.min(Math.max(shortestMs * PAUSE_PER_RETENTION, MIN_ROUND_PAUSE_MS), MAX_ROUND_PAUSE_MS);
+  }
+
+  async run(signal: AbortSignal): Promise<number | undefined> {
+    const { database, rule } = this;
+    const begin = await takeStreamTurn(database, LEASE_MS);
+    if (begin === undefined) return undefined;
+    let after: string = begin;
+    const until = performance.now() + TURN_MS;
+    while (!signal.aborted && performance.now() < until) {
+      const from: string = after;
+      const { runs, rest }: StreamScan = await this.paced(signal, () => scanStreams(database, from, rule));
+      for (const { runId, stream } of runs) {
+        if (stream !== undefined && !(await this.remove(runId, stream, signal, until))) break;
+        // A run with an expired stream may have another one, which the next round finds.
+        after = runId;
+      }
+      if (rest === 'none' && (runs.length === 0 || after === runs.at(-1)!.runId)) {
+        const isOver = runs.every(({ stream }) => stream === undefined);
+        await endStreamTurn(database, '', isOver ? this.everyMs : 0);
+        return isOver ? undefined : 0;
+      }
+    }
+    await endStreamTurn(database, after, 0);
+    return signal.aborted ? undefined : 0;
+  }
+
+  /** Removes the chunks of a stream. Returns false when time ran out before all were removed. */
+  private async remove(runId: string, stream: string, signal: AbortSignal, until: number): Promise<boolean> {
+    const { database } = this;
+    const mark = await this.paced(signal, () => markStreamExpired(database, runId, stream));
+    if (mark === undefined) return true;
+    for (let count = DELETED_CHUNKS; count === DELETED_CHUNKS;) {
+      if (signal.aborted || performance.now() > until) return false;
+      count = await this.paced(signal, () => deleteExpiredChunks(database, runId, stream, mark));
+    }
+    return true;
+  }
+
+  /** Does the work, then pauses. The pause ends early when the process shuts down. */
+  private async paced<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    const result = await work();
+    await sleep((performance.now() - began) * PAUSE_PER_WORK, undefined, { ref: false, signal }).catch(() => undefined);
+    return result;
+  }
+}
