@@ -37,6 +37,11 @@ function isWrapper(node: Node | undefined): node is Wrapper {
   }
 }
 
+/** Returns an expression with the casts, `!` and optional chains around the expression. */
+export function wrapped(node: Node): Node {
+  return isWrapper(node.parent) ? wrapped(node.parent) : node;
+}
+
 /** Returns the expression inside of casts, `!` and optional chains. */
 export function unwrap(node: Node): Node {
   return isWrapper(node) ? unwrap(node.expression) : node;

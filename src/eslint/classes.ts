@@ -89,7 +89,22 @@ export class Classes {
   membersOf(node: TSESTree.MemberExpression): readonly Member[] {
     const name = memberName(node);
     const owner = name === undefined ? undefined : this.classOf(node.object);
-    return owner && name !== undefined ? this.members(owner, name) : [];
+    if (!owner || name === undefined) return [];
+    const overriding = node.object.type === 'ThisExpression' ? this.workflowsOf(owner) : [];
+    const overrides = overriding.flatMap((each) => this.facts.get(each)?.members.get(name) ?? []);
+    return [...new Set([...this.members(owner, name), ...overrides])];
+  }
+
+  /** Returns the workflows that extend a class, and whose members `this` may mean in the class. */
+  private workflowsOf(owner: ClassNode): readonly ClassNode[] {
+    return this.all.filter((each) => this.isDecorated(each, 'Workflow') && this.chain(each).includes(owner));
+  }
+
+  /** Returns the base classes of a class that the file has. */
+  private chain(owner: ClassNode): readonly ClassNode[] {
+    const bases: ClassNode[] = [];
+    for (let each = this.base(owner); each && !bases.includes(each); each = this.base(each)) bases.push(each);
+    return bases;
   }
 
   /** Returns the declared type and the decorators of what an expression reads. */

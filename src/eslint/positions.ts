@@ -1,4 +1,4 @@
-import { isFunction, memberName, type FunctionNode, type Node } from './ast.js';
+import { isFunction, memberName, staticName, type FunctionNode, type Node } from './ast.js';
 
 /** Returns true for a function that is the value of a variable, or in an object or array of one. */
 export function isHeld(fn: FunctionNode): boolean {
@@ -10,8 +10,10 @@ export function isHeld(fn: FunctionNode): boolean {
       case 'ObjectExpression':
       case 'ArrayExpression':
       case 'TSAsExpression':
+      case 'TSNonNullExpression':
       case 'TSSatisfiesExpression':
       case 'ConditionalExpression':
+      case 'LogicalExpression':
         break;
       default:
         return false;
@@ -24,6 +26,7 @@ export function isHeld(fn: FunctionNode): boolean {
 export function isStepBody(node: Node): boolean {
   const isFunctionOrName = isFunction(node) || node.type === 'Identifier' || node.type === 'MemberExpression';
   if (!isFunctionOrName) return false;
+  let isCalled = false;
   for (let inner: Node = node, outer: Node | undefined = node.parent; outer; inner = outer, outer = outer.parent) {
     switch (outer.type) {
       case 'MemberExpression':
@@ -31,17 +34,25 @@ export function isStepBody(node: Node): boolean {
         break;
       case 'CallExpression':
         // `this.stamp.bind(this)` and `bodyFor(order)` stand for the function that they return.
-        if (outer.callee === inner) break;
+        if (outer.callee === inner) {
+          isCalled ||= inner.type !== 'MemberExpression' || memberName(inner) !== 'bind';
+          break;
+        }
         return (
           outer.callee.type === 'MemberExpression' && memberName(outer.callee) === 'step' && outer.arguments.indexOf(inner as never) > 0
         );
       case 'Property':
-        if (outer.value !== inner) return false;
+        // `{ timeout: timeoutFor(order) }` executes the function before the step.
+        if (outer.value !== inner || (isCalled && staticName(outer, outer.key) !== 'compensate')) return false;
+        break;
+      case 'ConditionalExpression':
+        if (outer.test === inner) return false;
         break;
       case 'ObjectExpression':
       case 'TSAsExpression':
+      case 'TSNonNullExpression':
       case 'TSSatisfiesExpression':
-      case 'ConditionalExpression':
+      case 'LogicalExpression':
         break;
       default:
         return false;

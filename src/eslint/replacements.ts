@@ -17,7 +17,7 @@ export function suggestCode(messageId: string, node: Node, code: string | undefi
 
 /**
  * Offers to execute an expression as the body of a step. Offers nothing where the code cannot use
- * the context, or where the expression has an `await`, `yield` or `super` of its own.
+ * the context, or where the expression has an `await` or `yield` of its own.
  */
 export function suggestStep(code: WorkflowCode, sourceCode: SourceCode, expression: Node, name: string): Suggestion[] {
   const ctx = code.contextAt(expression);

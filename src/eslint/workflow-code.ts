@@ -7,6 +7,7 @@ import {
   memberName,
   unwrap,
   walk,
+  wrapped,
   type ClassNode,
   type FunctionNode,
   type Node,
@@ -14,6 +15,7 @@ import {
   type Variable,
 } from './ast.js';
 import { Classes, typeName } from './classes.js';
+import { ListedBodies } from './listed-bodies.js';
 import { Names } from './names.js';
 import { isHeld, isStepBody } from './positions.js';
 
@@ -41,6 +43,7 @@ export class WorkflowCode {
   readonly classes: Classes;
   /** Uses of globals and modules, in the order of the file. */
   readonly uses: readonly Use[];
+  private readonly bodies: ListedBodies;
   private readonly reached = new Set<FunctionNode>();
   private readonly contexts = new Set<Variable>();
   private readonly pending: FunctionNode[] = [];
@@ -48,15 +51,18 @@ export class WorkflowCode {
   constructor(private readonly sourceCode: SourceCode) {
     const classes: ClassNode[] = [];
     const functions: FunctionNode[] = [];
+    const calls: TSESTree.CallExpression[] = [];
     // Most files of an application have no workflow, and need no walk.
     if (sourceCode.text.includes('Workflow')) {
       walk(sourceCode.ast, sourceCode, (node) => {
         if (isClass(node)) classes.push(node);
         if (isFunction(node)) functions.push(node);
+        if (node.type === 'CallExpression') calls.push(node);
         return true;
       });
     }
     this.names = new Names(sourceCode);
+    this.bodies = new ListedBodies(this.names, calls);
     this.classes = new Classes(this.names, classes);
     for (const each of functions) this.addTypedContexts(each);
     for (const each of classes) if (this.classes.isDecorated(each, 'Workflow')) this.addWorkflow(each);
@@ -83,7 +89,7 @@ export class WorkflowCode {
       for (const variable of scope.variables) {
         // The default value of a parameter cannot use a later parameter.
         const isEarlier = variable.identifiers.some(({ range }) => range[0] < node.range[0]);
-        if (isEarlier && this.contexts.has(variable) && !shadowed.has(variable.name)) return variable.name;
+        if (isEarlier && isPresent(variable) && this.contexts.has(variable) && !shadowed.has(variable.name)) return variable.name;
         shadowed.add(variable.name);
       }
     }
@@ -131,7 +137,7 @@ export class WorkflowCode {
       if (isStepBody(node) || this.isBodyOfWrapper(node)) return false;
       if (isFunction(node)) {
         // A function with a name is reached where the name is used.
-        if (node.type !== 'FunctionDeclaration' && !isHeld(node)) this.reach(node);
+        if (node.type !== 'FunctionDeclaration' && !isHeld(node) && !this.bodies.includes(node)) this.reach(node);
         return false;
       }
       if (isClass(node)) return false;
@@ -191,7 +197,7 @@ export class WorkflowCode {
       if (isFunction(node)) {
         const property = node.parent.type === 'Property' && node.parent.parent === value ? node.parent : undefined;
         const isOther = name !== undefined && property?.key.type === 'Identifier' && property.key.name !== name;
-        if (isHeld(node) && !isOther) found.push(node);
+        if (isHeld(node) && !isOther && !this.bodies.includes(node)) found.push(node);
         return false;
       }
       return !isClass(node);
@@ -201,25 +207,48 @@ export class WorkflowCode {
 
   private collectUses(): Use[] {
     const uses: Use[] = [];
-    for (const { identifier } of this.names.values()) {
+    for (const reference of this.names.values()) {
+      const { identifier } = reference;
       // `typeof fetch` in a type reads nothing.
       const isInType = identifier.parent.type === 'TSTypeQuery' || identifier.parent.type === 'TSQualifiedName';
-      if (isInType || !this.includes(identifier)) continue;
+      if (isInType || !reference.isRead() || !this.includes(identifier)) continue;
       const isAlias = this.isAliasOfUse(identifier);
-      for (let node: Node = identifier; ; node = node.parent!) {
+      for (let node: Node | undefined = identifier; node; node = memberOf(node)) {
         const origin = this.names.origin(node);
         // Reading `Date.now` into a variable is a use already; a call of the variable is no other.
-        if (origin !== undefined && !(isAlias && node === identifier)) uses.push({ node, origin });
-        if (node.parent?.type !== 'MemberExpression' || node.parent.object !== node) break;
+        const isRepeated = isAlias && node === identifier && origin !== 'Date';
+        if (origin !== undefined && !isRepeated && !this.isPassedAsBody(node)) uses.push({ node, origin });
       }
     }
     return uses.sort((a, b) => a.node.range[0] - b.node.range[0]);
+  }
+
+  /** Returns true for a function that a step executes: `ctx.step('key', randomUUID)`. */
+  isPassedAsBody(node: Node): boolean {
+    return !isCallee(node) && (isStepBody(node) || this.isBodyOfWrapper(node));
   }
 
   private isAliasOfUse(identifier: Node): boolean {
     const definition = this.names.variable(identifier)?.defs[0]?.node;
     return definition?.type === 'VariableDeclarator' && definition.id.type === 'Identifier' && this.includes(definition);
   }
+}
+
+/** Returns the member expression that reads a member of an expression, also through a cast. */
+function memberOf(node: Node): Node | undefined {
+  const object = wrapped(node);
+  return object.parent?.type === 'MemberExpression' && object.parent.object === object ? object.parent : undefined;
+}
+
+/** Returns false for `ctx?: WorkflowContext` and `ctx: WorkflowContext | undefined`. */
+function isPresent({ identifiers: [identifier] }: Variable): boolean {
+  if (identifier?.type !== 'Identifier') return false;
+  return !identifier.optional && identifier.typeAnnotation?.typeAnnotation.type !== 'TSUnionType';
+}
+
+function isCallee(node: Node): boolean {
+  const callee = wrapped(node);
+  return (callee.parent?.type === 'CallExpression' || callee.parent?.type === 'NewExpression') && callee.parent.callee === callee;
 }
 
 function identifierOf(parameter: Node): TSESTree.Identifier | undefined {

@@ -8,7 +8,7 @@ interface InvalidCase {
   code: string;
   /** Code after the fixes; absent where the rule has no fix. */
   output?: string;
-  errors: { messageId: string; suggestions?: { messageId: string; output: string }[] }[];
+  errors: { messageId: string; line?: number; suggestions?: { messageId: string; output: string }[] }[];
 }
 
 interface Cases {

@@ -34,6 +34,29 @@ testRule('no-clock', {
       "const record = (name, body) => ctx.step(name, body); return [record('a', () => Date.now()), this.twice('b', async () => new Date())];",
       { members: 'async twice(name, body) { return ctx.step(name, async () => [await body(), await body()]); }' },
     ),
+    'allows a built-in function in the place of a body': workflow(
+      "await ctx.step('at', Date.now); return [record('at', Date.now), ctx.step('at', { compensate: Date.now }, () => 1)];",
+      { after: 'const record = (name, body) => new Recorder().step(name, body);' },
+    ),
+    'allows a body that is chosen or asserted': workflow(
+      "return [ctx.step('a', order.stamp ?? (() => Date.now())), ctx.step('b', order.late ? late : undefined), ctx.step('c', (() => Date.now())!)];",
+      { after: 'const late = order.late ?? (() => Date.now());' },
+    ),
+    'allows bodies in a list of objects': workflow(
+      `const tasks = [{ name: 'a', body: () => Date.now() }];
+      for (const each of tasks) await ctx.step(each.name, each.body);
+      const undo = [];
+      undo.push({ name: 'b', refund: () => Date.now() });
+      for (const { name, refund } of undo.reverse()) await ctx.step(name, refund);
+      return order.items.map((item) => ({ name: item.id, load: () => Date.now() })).map(({ name, load }) => ctx.step(name, load));`,
+    ),
+    'allows bodies in a list': workflow(
+      `const undo = [() => Date.now()];
+      undo.push(() => Date.now());
+      for (const each of [...undo].reverse()) await ctx.step('undo', each);
+      const loads = order.items.map((item) => () => Date.now() - item.at);
+      return Promise.all(loads.map((load) => ctx.step('load', load)));`,
+    ),
     'allows code that refers to itself': workflow('return [a, b, this.again(), again()];', {
       members: 'again() { return this.again(); }',
       after: 'const a = b; const b = a; function again() { return again(); } class Own extends Own {}',
@@ -72,6 +95,13 @@ testRule('no-clock', {
       errors: [error],
     },
     'has no fix without a context': { code: workflow('return Date.now();', { parameters: 'order: Order' }), errors: [error] },
+    'has no fix where the context may be missing': {
+      code: workflow('return [late(ctx), later(ctx)];', {
+        after:
+          'const late = (ctx?: WorkflowContext) => Date.now(); function later(ctx: WorkflowContext | undefined) { return Date.now(); }',
+      }),
+      errors: [error, error],
+    },
     'has no fix where the name of the context is shadowed': {
       code: workflow('return [1].map((ctx) => Date.now());'),
       errors: [error],
@@ -102,6 +132,52 @@ testRule('no-clock', {
       code: workflow('return ctx.step(`at ${Date.now()}`, () => 1);'),
       output: workflow('return ctx.step(`at ${ctx.now().getTime()}`, () => 1);'),
       errors: [error],
+    },
+    'finds the clock in a function that makes an option of a step': {
+      code: workflow("return ctx.step('a', { timeout: this.limit() }, () => 1);", { members: 'limit() { return Date.now(); }' }),
+      errors: [error],
+    },
+    'finds the clock in the condition of a body': {
+      code: workflow("return ctx.step('a', isLate() ? order.a : order.b);", { after: 'const isLate = () => Date.now() > 5;' }),
+      errors: [error],
+    },
+    'finds the clock in functions of a list that are called': {
+      code: workflow(`const undo = [];
+        undo.push(() => Date.now());
+        for (const each of undo) await each();
+        const tasks = [{ body: () => Date.now() }];
+        for (const { body } of tasks) await ctx.step('a', () => body());
+        for (const task of tasks) task.body();`),
+      output: workflow(`const undo = [];
+        undo.push(() => ctx.now().getTime());
+        for (const each of undo) await each();
+        const tasks = [{ body: () => ctx.now().getTime() }];
+        for (const { body } of tasks) await ctx.step('a', () => body());
+        for (const task of tasks) task.body();`),
+      errors: [error, error],
+    },
+    'looks through casts': {
+      code: workflow('return (Date as any).now() - (globalThis as any).Date!.now();'),
+      output: workflow('return ctx.now().getTime() - ctx.now().getTime();'),
+      errors: [error, error],
+    },
+    'finds an alias of Date': {
+      code: workflow('const Clock = Date; return new Clock();'),
+      output: workflow('const Clock = Date; return ctx.now();'),
+      errors: [error],
+    },
+    'reports a destructured function once': {
+      code: workflow('const { now } = Date; return now();'),
+      output: workflow('const { now } = Date; return ctx.now().getTime();'),
+      errors: [error],
+    },
+    'follows a method of a workflow that overrides one of its base class': {
+      code: `import { Workflow } from 'nestjs-durable';
+        class Base { run(input, ctx) { return this.stamp(); } stamp() { return 0; } }
+        class Plain extends Base { stamp() { return Date.now(); } }
+        class Middle extends Base {}
+        @Workflow({ name: 'a' }) class A extends Middle { stamp() { return Date.now(); } }`,
+      errors: [{ ...error, line: 5 }],
     },
     'finds the clock in closures': {
       code: workflow('return order.items.map((item) => item.at < Date.now());'),
