@@ -42,7 +42,8 @@ export class Names {
     const inner = unwrap(node);
     if (inner.type === 'MemberExpression') return join(this.origin(inner.object, aliases), memberName(inner));
     if (inner.type === 'TSQualifiedName') return join(this.origin(inner.left, aliases), inner.right.name);
-    if (inner.type === 'CallExpression') return this.required(inner);
+    if (inner.type === 'CallExpression') return this.required(inner) ?? this.promisified(inner, aliases);
+    if (inner.type === 'AwaitExpression' && inner.argument.type === 'ImportExpression') return moduleAt(inner.argument.source);
     if (inner.type !== 'Identifier' || !this.references.has(inner)) return undefined;
     const variable = this.variable(inner);
     if (!variable) return GLOBAL_OBJECTS.has(inner.name) ? '' : inner.name;
@@ -59,6 +60,10 @@ export class Names {
     }
     if (node.type === 'ImportDefaultSpecifier') return exportOf(moduleOf(definition), 'default');
     if (node.type === 'ImportNamespaceSpecifier') return exportOf(moduleOf(definition), '*');
+    if (node.type === 'TSImportEqualsDeclaration') {
+      const { moduleReference } = node;
+      return moduleReference.type === 'TSExternalModuleReference' ? moduleAt(moduleReference.expression) : undefined;
+    }
     if (node.type !== 'VariableDeclarator' || !node.init || !isConstant(variable)) return undefined;
     if (node.id.type === 'Identifier') return this.origin(node.init, aliases);
     const key = keyOf(node.id, variable);
@@ -68,7 +73,15 @@ export class Names {
   private required(call: TSESTree.CallExpression): string | undefined {
     const [module] = call.arguments;
     if (call.callee.type !== 'Identifier' || call.callee.name !== 'require' || this.variable(call.callee)) return undefined;
-    return module?.type === 'Literal' && typeof module.value === 'string' ? exportOf(module.value, '*') : undefined;
+    return module && moduleAt(module);
+  }
+
+  /** Returns what `promisify(randomBytes)` stands for. */
+  private promisified(call: TSESTree.CallExpression, aliases: number): string | undefined {
+    const [fn] = call.arguments;
+    if (!fn || this.origin(call.callee, aliases) !== 'util:promisify') return undefined;
+    const origin = this.origin(fn, aliases);
+    return origin === 'setTimeout' || origin === 'timers:setTimeout' ? 'timers/promises:setTimeout' : origin;
   }
 }
 
@@ -86,6 +99,11 @@ export function keyOf(pattern: Node, variable: Variable): string | undefined {
 /** Returns true when nothing but its declaration writes a variable. */
 export function isConstant(variable: Variable): boolean {
   return variable.references.every((reference) => !reference.isWrite() || reference.init === true);
+}
+
+/** Returns what all exports of a module stand for together, where the code states the module. */
+function moduleAt(source: Node): string | undefined {
+  return source.type === 'Literal' && typeof source.value === 'string' ? exportOf(source.value, '*') : undefined;
 }
 
 function moduleOf(definition: TSESLint.Scope.Definition): string {

@@ -15,6 +15,8 @@ testRule('no-database', {
       "const orders = this.source.getRepository(Order); return ctx.step('find', () => orders.find());",
       SOURCE,
     ),
+    'allows a method in the place of a body': workflow("return ctx.step('find', this.orders.find.bind(this.orders));", ORDERS),
+    'allows a custom repository': workflow("const orders = this.orders.extend({}); return ctx.step('find', () => orders.find());", ORDERS),
     'allows new entities': workflow('return this.orders.create({ id: order.id });', ORDERS),
     'allows a destructured repository in a body': workflow(
       "const { orders } = this; return ctx.step('find', () => orders.find());",
@@ -39,6 +41,10 @@ testRule('no-database', {
     }),
   },
   invalid: {
+    'knows a destructured EntityManager': {
+      code: workflow('const { manager } = this.source; return manager.save(order);', SOURCE),
+      errors: [error],
+    },
     'suggests a step for an awaited call': {
       code: workflow('return (await this.orders.findBy({ id: order.id })).length;', ORDERS),
       errors: [

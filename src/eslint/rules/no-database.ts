@@ -3,6 +3,7 @@ import type { TSESTree } from '@typescript-eslint/utils';
 import { memberName, unwrap, type Node } from '../ast.js';
 import { decoratorName } from '../classes.js';
 import { suggestStep } from '../replacements.js';
+import { keyOf } from '../names.js';
 import { makeRule } from '../rule.js';
 import type { WorkflowCode } from '../workflow-code.js';
 
@@ -32,6 +33,7 @@ const LEADING = new Set([
 const HARMLESS = new Set([
   'create',
   'merge',
+  'extend',
   'getId',
   'hasId',
   'metadata',
@@ -54,7 +56,7 @@ export const noDatabase = makeRule({
     MemberExpression(node) {
       const name = memberName(node);
       if (name === undefined || HARMLESS.has(name) || LEADING.has(name)) return;
-      if (!code.includes(node) || !isDatabase(node.object, code)) return;
+      if (!code.includes(node) || code.isPassedAsBody(node) || !isDatabase(node.object, code)) return;
       if (code.classes.membersOf(node).some(({ isStep }) => isStep)) return;
       const isCall = node.parent.type === 'CallExpression' && node.parent.callee === node;
       const suggest =
@@ -76,10 +78,15 @@ function isDatabase(expression: Node, code: WorkflowCode, depth = 0): boolean {
   return inner.type === 'Identifier' && isAliasOfDatabase(inner, code, depth + 1);
 }
 
-/** Returns true for `const orders = this.dataSource.getRepository(Order)`. */
+/** Returns true for `const orders = source.getRepository(Order)`, `const { manager } = source`. */
 function isAliasOfDatabase(identifier: TSESTree.Identifier, code: WorkflowCode, depth: number): boolean {
-  const definition = code.names.variable(identifier)?.defs[0]?.node;
-  if (definition?.type !== 'VariableDeclarator' || definition.id.type !== 'Identifier' || !definition.init) return false;
+  const variable = code.names.variable(identifier);
+  const definition = variable?.defs[0]?.node;
+  if (!variable || definition?.type !== 'VariableDeclarator' || !definition.init) return false;
+  if (definition.id.type === 'ObjectPattern') {
+    return LEADING.has(keyOf(definition.id, variable) ?? '') && isDatabase(definition.init, code, depth);
+  }
+  if (definition.id.type !== 'Identifier') return false;
   const init = unwrap(definition.init);
   const value = init.type === 'AwaitExpression' ? unwrap(init.argument) : init;
   return (value.type === 'CallExpression' || value.type === 'MemberExpression') && isDatabase(value, code, depth);

@@ -5,6 +5,11 @@ const AXIOS = { imports: "import axios from 'axios';" };
 
 testRule('no-network', {
   valid: {
+    'allows a client in the place of a body': workflow("return ctx.step('load', axios.get.bind(axios, order.url));", AXIOS),
+    'allows classes and helpers of a client': workflow(
+      'const headers = AxiosHeaders.from(order.headers); return [new AxiosHeaders(), new axios.CanceledError(), axios.getUri(order)];',
+      { imports: "import axios, { AxiosHeaders } from 'axios';" },
+    ),
     'allows requests in steps': workflow("return ctx.step('rates', () => fetch(order.url));", {
       members: '@Step() async load() { return fetch(this.url); }',
     }),
@@ -18,6 +23,7 @@ testRule('no-network', {
     'allows tests of a type': workflow("return [order instanceof WebSocket, typeof fetch === 'function'];"),
   },
   invalid: {
+    'finds fetch through a cast': { code: workflow('return (globalThis as any).fetch(order.url);'), errors: [error] },
     'finds fetch': { code: workflow('const { body } = await fetch(order.url);'), errors: [error] },
     'finds fetch of the global object': { code: workflow('return globalThis.fetch(order.url);'), errors: [error] },
     'finds fetch that is passed on': { code: workflow('return order.urls.map(fetch);'), errors: [error] },

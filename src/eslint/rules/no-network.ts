@@ -15,8 +15,9 @@ const CALLS = new Set([
   'node-fetch:default',
   'node-fetch:fetch',
 ]);
+// Classes such as `AxiosError` send nothing.
 /** Clients that are functions with methods: `axios()`, `axios.get()`. */
-const CLIENTS = /^(?:axios|got|ky):(?!(?:create|extend|isAxiosError|AxiosError|isCancel|HTTPError|TimeoutError|RequestError)\b)/;
+const CLIENTS = /^(?:axios|got|ky):(?!.*\.bind$)(?!(?:create|extend|interceptors|getUri|toFormData|is[A-Z]\w*|[A-Z]\w*)\b)/;
 
 export const noNetwork = makeRule({
   description: 'Forbids requests in the code of a workflow: each replay would send them again.',

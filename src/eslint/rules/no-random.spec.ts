@@ -11,6 +11,7 @@ testRule('no-random', {
       ...NODE,
       members: '@Step() async draw() { return Math.random(); }',
     }),
+    'allows a random function in the place of a body': workflow("return ctx.step('key', randomUUID);", NODE),
     'allows a name of the file': workflow('return [randomUUID(), crypto.randomUUID()];', {
       after: 'function randomUUID() { return 1; } const crypto = { randomUUID: () => 2 };',
     }),
@@ -51,6 +52,16 @@ testRule('no-random', {
     'suggests no step where the function is not async': {
       code: workflow('return order.items.map(() => randomBytes(4));', NODE),
       errors: [error],
+    },
+    'follows imports of CommonJS, a dynamic import, and promisify': {
+      code: workflow(
+        "const { webcrypto } = await import('node:crypto'); return [webcrypto.getRandomValues(x), a.randomFill(x), draw(16)];",
+        {
+          imports:
+            "import a = require('crypto'); import util, { promisify } from 'node:util'; const draw = util.promisify(a.generateKeyPair);",
+        },
+      ),
+      errors: [error, error, error],
     },
     'follows each way to import': {
       code: workflow('return [a.randomInt(3), b.getRandomValues(x), c.webcrypto.getRandomValues(x), d];', {

@@ -12,6 +12,24 @@ testRule('no-timers', {
     'allows a parameter with the same name': workflow('setTimeout(order);', { parameters: 'order, setTimeout' }),
   },
   invalid: {
+    'suggests ctx.sleep() for a promisified timer': {
+      code: workflow('await pause(order.ms);', {
+        imports: "import { promisify } from 'node:util'; const pause = promisify(setTimeout);",
+      }),
+      errors: [
+        {
+          ...error,
+          suggestions: [
+            {
+              messageId: 'sleep',
+              output: workflow('await ctx.sleep(order.ms);', {
+                imports: "import { promisify } from 'node:util'; const pause = promisify(setTimeout);",
+              }),
+            },
+          ],
+        },
+      ],
+    },
     'suggests ctx.sleep for a promise of a timer': {
       code: workflow('await new Promise((resolve) => setTimeout(resolve, order.ms));'),
       errors: [replaced],
