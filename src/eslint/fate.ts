@@ -33,6 +33,7 @@ function step(node: Node, parent: Node, names: Names): Node | 'used' | 'dropped'
       return parent.operator === 'void' || parent.operator === '!' ? 'dropped' : 'used';
     case 'IfStatement':
     case 'WhileStatement':
+    case 'DoWhileStatement':
       return parent.test === node ? 'dropped' : 'used';
     case 'ConditionalExpression':
       return parent.test === node ? 'dropped' : parent;

@@ -33,6 +33,9 @@ testRule('no-unawaited-steps', {
       },
     ),
     'allows calls in a body': workflow("await ctx.step('all', async () => { this.charge(order); });"),
+    'allows a function that keeps the promise of a step': workflow('this.queue(order); await Promise.all(this.pending);', {
+      members: 'pending = []; queue(order) { return this.pending.push(this.charge(order)); }',
+    }),
     'allows another context': workflow('await run({}, (ctx) => { ctx.step(); });'),
     'allows a dropped function without steps': workflow('log();', { after: 'async function log() { return 1; }' }),
   },
@@ -59,8 +62,8 @@ testRule('no-unawaited-steps', {
       errors: [dropped, dropped],
     },
     'finds conditions that are always true': {
-      code: workflow('if (!this.charge(order)) return; while (ctx.sleep(5)) log();'),
-      errors: [dropped, dropped],
+      code: workflow('if (!this.charge(order)) return; while (ctx.sleep(5)) log(); do log(); while (ctx.sleep(5));'),
+      errors: [dropped, dropped, dropped],
     },
     'finds a dropped Promise.all': { code: workflow('Promise.all([this.charge(order)]);'), errors: [dropped] },
     'finds a dropped map': {
@@ -72,6 +75,14 @@ testRule('no-unawaited-steps', {
         'order.items.forEach((item) => this.charge(item)); order.items.forEach((item) => { this.charge(item); }); order.items.forEach(async (item) => { await this.charge(item); });',
       ),
       errors: [forEach, forEach, forEach],
+    },
+    'finds forEach of a named function': {
+      code: workflow('const bill = (item) => this.charge(item); order.items.forEach(bill);'),
+      errors: [forEach],
+    },
+    'finds a dropped function that returns the promise of a step': {
+      code: workflow('this.bill(order);', { members: 'bill(order) { return this.charge(order); }' }),
+      errors: [withAwait('await this.bill(order);', { members: 'bill(order) { return this.charge(order); }' })],
     },
     'finds a dropped async function that calls a step': {
       code: workflow('this.bill(order, ctx);', { members: 'private async bill(order, ctx) { await this.charge(order); }' }),

@@ -33,7 +33,12 @@ export const noUnawaitedSteps = makeRule({
   hasSuggestions: true,
   check: (code, context) => ({
     CallExpression(node) {
-      if (!code.includes(node) || !isDurable(node, code, context.sourceCode)) return;
+      if (!code.includes(node)) return;
+      const callback = forEachFunction(node);
+      if (callback && isDurable(callback, code, context.sourceCode)) {
+        return context.report({ node, messageId: 'forEach', data: { name: context.sourceCode.getText(callback) } });
+      }
+      if (!isDurable(node.callee, code, context.sourceCode)) return;
       const data = { name: context.sourceCode.getText(node.callee) };
       const around = enclosingFunction(node);
       const dropping = droppedBy(node, code.names) ?? (around?.async ? asyncDroppedBy(around, code.names) : undefined);
@@ -47,23 +52,30 @@ export const noUnawaitedSteps = makeRule({
   }),
 });
 
-/** Returns true for the call of a step, of a wait, or of an async function that calls one. */
-function isDurable(call: TSESTree.CallExpression, code: WorkflowCode, sourceCode: SourceCode, seen = new Set<FunctionNode>()): boolean {
-  if (isStep(call, code)) return true;
-  return code.targets(call.callee).some((fn) => {
-    if (!fn.async || seen.has(fn)) return false;
+/** Returns the named function that a `forEach` calls. */
+function forEachFunction({ callee, arguments: [first] }: TSESTree.CallExpression): Node | undefined {
+  const isNamed = first?.type === 'Identifier' || first?.type === 'MemberExpression';
+  return isNamed && callee.type === 'MemberExpression' && memberName(callee) === 'forEach' ? first : undefined;
+}
+
+/** Returns true for the callee of a step, a wait, or a function whose promise waits for one. */
+function isDurable(callee: Node, code: WorkflowCode, sourceCode: SourceCode, seen = new Set<FunctionNode>()): boolean {
+  if (isStep(callee, code)) return true;
+  return code.targets(callee).some((fn) => {
+    if (seen.has(fn)) return false;
     seen.add(fn);
-    let calls = false;
+    let waits = false;
     walk(fn.body, sourceCode, (node) => {
-      if (calls || isFunction(node)) return false;
-      if (node.type === 'CallExpression' && isDurable(node, code, sourceCode, seen)) calls = true;
-      return !calls;
+      if (waits || isFunction(node)) return false;
+      const isOfPromise = fn.async || node === fn.body || node.parent?.type === 'ReturnStatement';
+      if (node.type === 'CallExpression' && isOfPromise && isDurable(node.callee, code, sourceCode, seen)) waits = true;
+      return !waits;
     });
-    return calls;
+    return waits;
   });
 }
 
-function isStep({ callee }: TSESTree.CallExpression, code: WorkflowCode): boolean {
+function isStep(callee: Node, code: WorkflowCode): boolean {
   const member = unwrap(callee);
   if (member.type !== 'MemberExpression') return false;
   const name = memberName(member) ?? '';
