@@ -54,4 +54,6 @@ export const configs: { recommended: DurableLintConfig } = {
 
 /** The plugin. */
 const plugin: DurablePlugin = { meta, rules, configs };
+// ESLint refuses a second object as the plugin of the same name.
+configs.recommended.plugins['nestjs-durable'] = plugin;
 export default plugin;

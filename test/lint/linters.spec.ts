@@ -29,7 +29,8 @@ beforeAll(() => {
     join(folder, 'eslint.config.mjs'),
     `import parser from '${parser}';
     import durable from '${pathToFileURL(PLUGIN).href}';
-    export default [{ files: ['**/*.ts'], languageOptions: { parser } }, durable.default.configs.recommended];`,
+    const plugins = { 'nestjs-durable': durable.default };
+    export default [{ files: ['**/*.ts'], languageOptions: { parser }, plugins }, durable.default.configs.recommended];`,
   );
   writeFileSync(
     join(folder, 'oxlint.json'),
