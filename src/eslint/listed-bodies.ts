@@ -3,7 +3,7 @@ import type { TSESTree } from '@typescript-eslint/utils';
 import { isFunction, memberName, staticName, unwrap, type FunctionNode, type Node, type Variable } from './ast.js';
 import { keyOf, type Names } from './names.js';
 
-/** Place from which code takes a function: a list, or objects with a property of that name. */
+/** Place from which code takes a function: a list, a maker of functions, or a property's name. */
 type Place = Variable | string;
 
 const ADDING = new Set(['push', 'unshift']);
@@ -36,21 +36,28 @@ export class ListedBodies {
   }
 
   /** Returns true for a function in a place of bodies. */
-  includes(fn: FunctionNode): boolean {
-    if (this.places.size === 0) return false;
+  includes(fn: Node): boolean {
     const { parent } = fn;
-    if (parent.type === 'Property') {
-      const name = parent.value === fn ? staticName(parent, parent.key) : undefined;
-      return name !== undefined && this.places.has(name);
-    }
-    const list = this.listThatGets(fn);
-    return list !== undefined && this.places.has(list);
+    if (this.places.size === 0 || !parent) return false;
+    if (parent.type !== 'Property') return this.isPlace(this.placeThatGets(fn, parent));
+    if (parent.value !== fn) return false;
+    // `{ refund: () => refund(order) }` is a place too, if steps execute each of its properties.
+    return this.isPlace(staticName(parent, parent.key)) || this.isPlace(this.declared(parent.parent));
+  }
+
+  private isPlace(place: Place | undefined): boolean {
+    return place !== undefined && this.places.has(place);
   }
 
   /** Returns the place from which an expression reads a function. */
   private placeOf(expression: Node): Place | undefined {
     const inner = unwrap(expression);
-    if (inner.type === 'MemberExpression') return inner.object.type === 'ThisExpression' ? undefined : memberName(inner);
+    if (inner.type === 'MemberExpression') {
+      if (inner.object.type === 'ThisExpression') return undefined;
+      return memberName(inner) ?? this.root(inner.object);
+    }
+    // `load(order)` makes a body.
+    if (inner.type === 'CallExpression') return this.names.variable(inner.callee);
     const variable = inner.type === 'Identifier' ? this.names.variable(inner) : undefined;
     const definition = variable?.defs[0]?.node;
     if (!variable || !definition) return undefined;
@@ -58,7 +65,10 @@ export class ListedBodies {
     if (definition.type !== 'VariableDeclarator') return undefined;
     if (definition.id.type === 'ObjectPattern') return keyOf(definition.id, variable);
     const loop = definition.parent.parent;
-    return loop?.type === 'ForOfStatement' && loop.left === definition.parent ? this.root(loop.right) : undefined;
+    if (loop?.type === 'ForOfStatement' && loop.left === definition.parent) return this.root(loop.right);
+    const init = definition.init && unwrap(definition.init);
+    const isMade = init?.type === 'CallExpression' || (init?.type === 'MemberExpression' && init.computed);
+    return isMade && definition.id.type === 'Identifier' ? this.placeOf(init) : undefined;
   }
 
   private placeOfParameter(fn: FunctionNode, variable: Variable): Place | undefined {
@@ -74,26 +84,37 @@ export class ListedBodies {
     return isFirst && isCallback ? this.root(parent.callee) : undefined;
   }
 
-  /** Returns the variable that holds the list of `[...undo].reverse()`. */
-  private root(list: Node, depth = 0): Variable | undefined {
+  /** Returns the variable or the field that holds the list of `[...undo].reverse()`. */
+  private root(list: Node, depth = 0): Place | undefined {
     if (depth > MAX_DEPTH) return undefined;
     const inner = unwrap(list);
     if (inner.type === 'Identifier') return this.names.variable(inner);
-    if (inner.type === 'CallExpression') return this.root(inner.callee, depth + 1);
-    if (inner.type === 'MemberExpression') return this.root(inner.object, depth + 1);
+    if (inner.type === 'CallExpression') {
+      const isOfObject = /^Object\.(?:entries|values)$/.test(this.names.origin(inner.callee) ?? '');
+      return this.root(isOfObject && inner.arguments[0] ? inner.arguments[0] : inner.callee, depth + 1);
+    }
+    if (inner.type === 'MemberExpression') {
+      if (inner.object.type === 'ThisExpression') return `this.${memberName(inner)}`;
+      return this.root(inner.object, depth + 1);
+    }
     const [first] = inner.type === 'ArrayExpression' ? inner.elements : [];
     return first?.type === 'SpreadElement' ? this.root(first.argument, depth + 1) : undefined;
   }
 
-  /** Returns the list to which a function is added, or in whose initial value the function is. */
-  private listThatGets({ parent }: FunctionNode): Variable | undefined {
+  /** Returns the list that gets a function, or the variable whose value contains the function. */
+  private placeThatGets(fn: Node, parent: Node): Place | undefined {
     if (parent.type === 'CallExpression' && parent.callee.type === 'MemberExpression') {
-      return ADDING.has(memberName(parent.callee) ?? '') ? this.root(parent.callee) : undefined;
+      return parent.callee !== fn && ADDING.has(memberName(parent.callee) ?? '') ? this.root(parent.callee) : undefined;
     }
-    // `const bodies = items.map((item) => () => load(item))`
-    const list = parent.type === 'ArrowFunctionExpression' ? parent.parent : parent;
-    const declarator = list.parent;
-    if (declarator?.type !== 'VariableDeclarator' || declarator.init !== list) return undefined;
-    return declarator.id.type === 'Identifier' ? this.names.variable(declarator.id) : undefined;
+    if (parent.type !== 'ArrowFunctionExpression') return this.declared(parent);
+    // `items.map((item) => () => load(item))`, or `const load = (item) => () => load(item)`
+    return this.declared(parent) ?? (parent.parent.type === 'CallExpression' ? this.declared(parent.parent) : undefined);
+  }
+
+  /** Returns the variable of which a node is the initial value. */
+  private declared(node: Node): Variable | undefined {
+    const { parent } = node;
+    if (parent?.type !== 'VariableDeclarator' || parent.init !== node) return undefined;
+    return parent.id.type === 'Identifier' ? this.names.variable(parent.id) : undefined;
   }
 }

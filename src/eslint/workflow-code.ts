@@ -160,7 +160,12 @@ export class WorkflowCode {
 
   private isPassedToStep(fn: FunctionNode, index: number): boolean {
     const reads = this.parameter(fn, index)?.references.filter((reference) => reference.isRead()) ?? [];
-    return reads.length > 0 && reads.every(({ identifier }) => isStepBody(identifier) || isStepBody(enclosingFunction(identifier)!));
+    return (
+      reads.length > 0 &&
+      reads.every(
+        ({ identifier }) => isStepBody(identifier) || isStepBody(enclosingFunction(identifier)!) || this.bodies.includes(identifier),
+      )
+    );
   }
 
   private parameter(fn: FunctionNode, index: number): Variable | undefined {

@@ -57,6 +57,30 @@ testRule('no-clock', {
       const loads = order.items.map((item) => () => Date.now() - item.at);
       return Promise.all(loads.map((load) => ctx.step('load', load)));`,
     ),
+    'allows bodies in an object that steps execute': workflow(
+      `const tasks = { a: () => Date.now(), b: () => new Date() };
+      for (const [name, body] of Object.entries(tasks)) await ctx.step(name, body);
+      const others = { c: () => Date.now() };
+      const chosen = others[order.name]!;
+      return ctx.step('c', chosen);`,
+    ),
+    'allows a body that a function made before': workflow(
+      "const stamp = (item) => () => Date.now() - item.at; const body = stamp(order); return ctx.step('a', body);",
+    ),
+    'allows bodies that a class of the file keeps': workflow(
+      "const undo = new Undo(); undo.add('a', () => Date.now()); undo.addLast(() => new Date()); return undo.execute(ctx);",
+      {
+        after: `class Undo {
+          entries = []; last = [];
+          add(name, body) { this.entries.push({ name, body }); }
+          addLast(body) { this.last.push(body); }
+          async execute(ctx) {
+            for (const { name, body } of this.entries.reverse()) await ctx.step(name, body);
+            for (const each of this.last) await ctx.step('last', each);
+          }
+        }`,
+      },
+    ),
     'allows code that refers to itself': workflow('return [a, b, this.again(), again()];', {
       members: 'again() { return this.again(); }',
       after: 'const a = b; const b = a; function again() { return again(); } class Own extends Own {}',
@@ -154,6 +178,23 @@ testRule('no-clock', {
         const tasks = [{ body: () => ctx.now().getTime() }];
         for (const { body } of tasks) await ctx.step('a', () => body());
         for (const task of tasks) task.body();`),
+      errors: [error, error],
+    },
+    'finds the clock in a made function and in a kept function that are called': {
+      code: workflow(
+        "const stamp = (item) => () => Date.now(); stamp(order)(); keep.add(() => Date.now()); return ctx.step('a', stamp(order));",
+        {
+          after:
+            'class Keep { all = []; add(body) { this.all.push(body); } call() { for (const each of this.all) each(); } } const keep = new Keep();',
+        },
+      ),
+      output: workflow(
+        "const stamp = (item) => () => ctx.now().getTime(); stamp(order)(); keep.add(() => ctx.now().getTime()); return ctx.step('a', stamp(order));",
+        {
+          after:
+            'class Keep { all = []; add(body) { this.all.push(body); } call() { for (const each of this.all) each(); } } const keep = new Keep();',
+        },
+      ),
       errors: [error, error],
     },
     'looks through casts': {
