@@ -37,8 +37,9 @@ function facts(card, values) {
   for (const [name, value] of Object.entries(values)) {
     const term = document.createElement('dt');
     const detail = document.createElement('dd');
-    term.textContent = name;
-    detail.textContent = name === 'cents' ? `${(value / 100).toFixed(2)} euros` : String(value);
+    const isAmount = name === 'cents';
+    term.textContent = isAmount ? 'amount' : name;
+    detail.textContent = isAmount ? `${(value / 100).toFixed(2)} euros` : String(value);
     list.append(term, detail);
   }
 }
