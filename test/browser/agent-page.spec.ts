@@ -7,6 +7,7 @@ import { ModelServer } from '../../sample/08-agent/model-server.js';
 import { describeWithChromium, launchChromium } from '../support/chromium.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
+import { itWithNginx, Nginx } from '../support/nginx.js';
 import { killSpawned, spawnCompiled, type SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
@@ -129,6 +130,28 @@ describeWithChromium('the page of sample/08-agent', () => {
     await hasState('done');
     expect(await page.locator('.answer').allInnerTexts()).toEqual(answers);
     expect(opened.length).toBe(before + 1);
+  });
+
+  itWithNginx('continues behind nginx, which answers 502 while the application is away', async () => {
+    const server = await serve();
+    const nginx = await Nginx.start(port);
+    try {
+      const statuses: number[] = [];
+      page.on('response', (response) => response.url().includes('/streams/') && statuses.push(response.status()));
+      await page.goto(nginx.url);
+      await page.getByRole('button', { name: 'Ask' }).click();
+      await page.getByRole('button', { name: 'Refuse' }).waitFor();
+      server.kill('SIGKILL');
+      await waitFor(() => statuses.includes(502));
+      await serve();
+      await page.getByRole('button', { name: 'Refuse' }).click();
+      await hasState('done');
+      expect(await page.locator('.question').count()).toBe(1);
+      expect(await page.locator('.call').count()).toBe(2);
+      expect(await answer()).toContain('decided against the refund');
+    } finally {
+      await nginx.stop();
+    }
   });
 
   it('shows a refusal, and refuses the run of another user', async () => {

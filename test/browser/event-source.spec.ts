@@ -1,50 +1,21 @@
-import { Controller, Get, Header, Module, type INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import type { INestApplication } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 
-import { defineSignal, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../src/index.js';
-import { closeApplications, closeLater } from '../support/application.js';
+import { WorkflowClient } from '../../src/index.js';
+import { closeApplications } from '../support/application.js';
 import { describeWithChromium, launchChromium } from '../support/chromium.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
 import { waitFor } from '../support/wait.js';
-
-const more = defineSignal<string>('more');
-
-/** Writes what it is sent until it is sent `stop`. */
-@Workflow({ name: 'repeats' })
-class Repeats {
-  async run(_input: void, ctx: WorkflowContext): Promise<void> {
-    for (;;) {
-      const word = await ctx.waitForSignal(more);
-      if (word === 'stop') return;
-      await ctx.stream('answer').write(word);
-    }
-  }
-}
-
-@Controller()
-class EmptyPage {
-  @Get()
-  @Header('content-type', 'text/html')
-  page(): string {
-    return '<!doctype html><title>empty</title>';
-  }
-}
-
-/** A request for a stream, as the server sees it. */
-interface Seen {
-  readonly lastEventId: string | undefined;
-  status: number | undefined;
-}
+import { more, Repeats, serveStreams, type SeenRequest } from './stream-application.js';
 
 describeWithChromium('an EventSource of Chromium', () => {
   let database: TestDatabase;
   let browser: Browser;
   let page: Page;
   let port: number;
-  let requests: Seen[];
+  let requests: SeenRequest[];
   beforeAll(async () => {
     database = await createTestDatabase();
     browser = await launchChromium();
@@ -63,26 +34,7 @@ describeWithChromium('an EventSource of Chromium', () => {
     await database.drop();
   });
 
-  const serve = async (): Promise<INestApplication> => {
-    const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {}, http: { streams: { guards: [] } } })];
-    @Module({ imports, controllers: [EmptyPage], providers: [Repeats] })
-    class AppModule {}
-    const app = await NestFactory.create(AppModule, { logger: false });
-    closeLater(app);
-    app.use((request: { url: string; headers: Record<string, string | undefined> }, response: never, next: () => void) => {
-      if (request.url.includes('/streams/')) {
-        const seen: Seen = { lastEventId: request.headers['last-event-id'], status: undefined };
-        requests.push(seen);
-        const { once } = response as { once(event: 'close', listener: (this: { statusCode: number }) => void): void };
-        once.call(response, 'close', function () {
-          seen.status = this.statusCode;
-        });
-      }
-      next();
-    });
-    await app.listen(port, '127.0.0.1');
-    return app;
-  };
+  const serve = (): Promise<INestApplication> => serveStreams(database.url, port, requests);
 
   /** Opens an EventSource that the page never closes. */
   const open = (runId: string): Promise<unknown> =>

@@ -16,15 +16,18 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-/** Path of an installed Chromium; undefined where there is none. */
+/** Path of the installed Chromium; undefined when Chromium is not installed. */
 const executablePath: string | undefined = BINARIES.map((binary) => spawnSync('which', [binary], { encoding: 'utf8' }))
   .find(({ status }) => status === 0)
   ?.stdout.trim();
 
+/** True when Chromium is installed. */
+export const hasChromium = executablePath !== undefined;
+
 /** The `describe` of tests that need Chromium. Skips them where Chromium is not installed. */
 export function describeWithChromium(name: string, tests: () => void): void {
-  if (executablePath === undefined) console.log(`skipped, because Chromium is not installed: ${name}`);
-  (executablePath === undefined ? describe.skip : describe)(name, tests);
+  if (!hasChromium) console.log(`skipped, because Chromium is not installed: ${name}`);
+  (hasChromium ? describe : describe.skip)(name, tests);
 }
 
 /** Starts Chromium with a new, empty profile. */

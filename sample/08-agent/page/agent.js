@@ -10,6 +10,7 @@ let shown = [];
 /** Number of the answers that were begun again. */
 let restarts = 0;
 let source;
+let timer;
 
 const TITLES = { findOrder: 'Looks up the order', refund: 'Pays money back' };
 
@@ -109,34 +110,59 @@ function dropFrom(from) {
 }
 
 function follow(runId) {
-  source?.close();
+  clearTimeout(timer);
   shown = [];
   restarts = 0;
   log.replaceChildren();
   form.hidden = true;
   setState('away', 'connecting');
-  source = new EventSource(`workflow/runs/${encodeURIComponent(runId)}/streams/agent`);
-  source.addEventListener('open', () => setState('live', 'live'));
-  source.addEventListener('message', ({ data, lastEventId }) => {
+  connect(`workflow/runs/${encodeURIComponent(runId)}/streams/agent`, '');
+}
+
+/** Opens the stream after the event with this id. */
+function connect(url, after) {
+  source?.close();
+  const mine = new EventSource(`${url}?lastEventId=${after}`);
+  let last = after;
+  source = mine;
+  const on = (type, handle) =>
+    mine.addEventListener(type, (event) => {
+      last = event.lastEventId || last;
+      handle(event);
+    });
+  on('open', () => setState('live', 'live'));
+  on('message', ({ data, lastEventId }) => {
     const value = JSON.parse(data);
     shown.push({ place: Number(lastEventId), value });
     draw(value);
     window.scrollTo(0, document.body.scrollHeight);
   });
-  source.addEventListener('reset', ({ data }) => dropFrom(JSON.parse(data).from));
+  on('reset', ({ data }) => dropFrom(JSON.parse(data).from));
   // Without the close, the browser would connect again.
-  source.addEventListener('end', ({ data }) => {
-    source.close();
-    form.hidden = false;
+  on('end', ({ data }) => {
+    mine.close();
     const hasAnswer = JSON.parse(data).state === 'completed';
-    setState(hasAnswer ? 'done' : 'failed', hasAnswer ? 'answered' : 'no answer');
+    finish(hasAnswer ? 'done' : 'failed', hasAnswer ? 'answered' : 'no answer');
   });
-  source.addEventListener('error', () => {
-    if (source.readyState === EventSource.CONNECTING) return setState('away', 'connecting again');
-    // The server has refused: another user's run, or one that was deleted.
-    form.hidden = false;
-    setState('failed', 'not available');
+  on('error', () => {
+    setState('away', 'connecting again');
+    if (mine.readyState === EventSource.CLOSED) void retry(url, last);
   });
+}
+
+/**
+ * Connects again after a status other than 200. A browser gives up then, and does not tell a proxy
+ * whose application is away (502) from a refusal (403).
+ */
+async function retry(url, last) {
+  const response = await fetch(url, { method: 'HEAD', headers: { accept: 'text/event-stream' } }).catch(() => undefined);
+  if (response && response.status < 500 && !response.ok) return finish('failed', 'not available');
+  timer = setTimeout(() => connect(url, last), 1_000);
+}
+
+function finish(name, text) {
+  form.hidden = false;
+  setState(name, text);
 }
 
 async function ask() {
