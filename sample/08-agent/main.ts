@@ -5,12 +5,12 @@ import 'reflect-metadata';
 import { openDatabase } from './database.js';
 import { ModelServer } from './model-server.js';
 import { serve } from './serve.js';
-import { playStory } from './story.js';
+import { FAST_MS, playStory } from './story.js';
 
 async function main(): Promise<void> {
   const isServing = process.argv.includes('--serve');
   const database = await openDatabase();
-  const model = await ModelServer.start({ paceMs: isServing ? 120 : 15 });
+  const model = await ModelServer.start({ paceMs: isServing ? 120 : FAST_MS });
   try {
     const options = { databaseUrl: database.url, modelUrl: model.url };
     if (isServing) await serve(options);

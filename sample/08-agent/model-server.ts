@@ -24,7 +24,7 @@ export class ModelServer {
   private constructor(
     private readonly server: Server,
     /** Milliseconds between two words. */
-    private readonly paceMs: number,
+    public paceMs: number,
   ) {}
 
   /** Starts the server on a free port. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
-import { RunNotFoundError, WorkflowClient } from 'nestjs-durable';
+import { InvalidInputError, RunNotFoundError, WorkflowClient } from 'nestjs-durable';
 
 /** Request object, as in Express and Fastify. */
 export interface UserRequest {
@@ -32,7 +32,7 @@ export class OwnRunsGuard implements CanActivate {
       const { tags } = await this.client.describe(request.params['runId'] ?? '');
       return tags['user'] === user;
     } catch (error) {
-      if (error instanceof RunNotFoundError) return false;
+      if (error instanceof RunNotFoundError || error instanceof InvalidInputError) return false;
       throw error;
     }
   }

@@ -50,7 +50,7 @@ describeWithChromium('the page of sample/08-agent', () => {
     browser = await launchChromium();
   });
   beforeEach(async () => {
-    model = await ModelServer.start({ paceMs: 40 });
+    model = await ModelServer.start({ paceMs: 10 });
     port = await freePort();
     opened = [];
     page = await browser.newPage({ viewport: { width: 900, height: 860 } });
@@ -101,6 +101,8 @@ describeWithChromium('the page of sample/08-agent', () => {
     const approve = page.getByRole('button', { name: 'Approve' });
     await approve.waitFor();
     await picture('asks');
+    // The answer must not end before the kill, even on a busy machine.
+    model.paceMs = 200;
     await approve.click();
 
     await waitFor(async () => (await answer()).includes('on their way'));
@@ -108,6 +110,7 @@ describeWithChromium('the page of sample/08-agent', () => {
     await waitFor(async () => /working days/.test(await answer()));
     server.kill('SIGKILL');
     await hasState('away');
+    model.paceMs = 10;
     await serve();
     await page.getByText('was interrupted, and begins again').waitFor();
     await hasState('done');
