@@ -10,6 +10,7 @@ export default {
   testPathIgnorePatterns: [
     '/node_modules/',
     '<rootDir>/test/bench/',
+    '<rootDir>/test/browser/',
     '<rootDir>/test/chaos/',
     '<rootDir>/test/faults/',
     '<rootDir>/test/matrix/',

@@ -220,8 +220,10 @@ export class WorkflowHandle<O = unknown> {
    * Reads a stream as server-sent events, for a method with Nest's `@Sse`. The data of a message is
    * the chunk as JSON text, and its id is the place of the chunk. A message of the type `reset`
    * says from which place on the former messages no longer count. A message of the type `end` comes
-   * last; the page must then close its EventSource, or the browser connects again. Unsubscribing
-   * frees everything.
+   * last; the page must then close its EventSource, or the browser connects again. A message of the
+   * type `error` says that the stream could not be read further. When the application closes, the
+   * messages end without one of these, and the browser connects again. Unsubscribing frees
+   * everything.
    *
    * @param options.lastEventId header `Last-Event-ID` of a browser that connects again, with which
    *   the messages continue (default: from the first chunk)

@@ -29,6 +29,21 @@ export interface WorkflowStream<T = unknown> {
    */
   write(value: T): Promise<void>;
   /**
+   * Appends each value of a source as a chunk, as soon as the source yields the value. Takes the
+   * next value when the buffer has room. When a write fails, closes the source: a `ReadableStream`
+   * is cancelled.
+   *
+   * @param source an async iterable, such as a `ReadableStream`, the text stream of a model or an
+   *   async generator. A source that waits for long should end with `currentStep().abortSignal`
+   * @returns the values, in order, when the source has ended
+   * @throws InvalidInputError when the source is not an async iterable
+   * @throws the error of the source, and the errors of `write`
+   * @example
+   * const out = currentStep().stream<string>('answer');
+   * return (await out.writeAll(this.models.ask(question))).join('');
+   */
+  writeAll(source: AsyncIterable<T>): Promise<T[]>;
+  /**
    * Resolves when every chunk written so far is durable.
    *
    * @throws StreamClosedError when the attempt of the step is over

@@ -1,4 +1,4 @@
-import { StreamClosedError } from '../core/errors/index.js';
+import { InvalidInputError, StreamClosedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { DEFAULT_STREAM, MAX_CHUNK_BYTES, type WorkflowStream } from '../core/stream.js';
 import { executionScope, type CurrentStep } from './current.js';
@@ -40,6 +40,19 @@ abstract class PassStream<T> implements WorkflowStream<T> {
       const { payloads } = this.#pass.settings;
       const data = payloads.encode(value, `chunk of stream "${this.name}"`, this.#pass.run.id, 'chunk', MAX_CHUNK_BYTES);
       return this.append(this.#pass, 'data', data);
+    });
+  }
+
+  writeAll(source: AsyncIterable<T>): Promise<T[]> {
+    return handled(async () => {
+      if (typeof (source as Partial<AsyncIterable<T>> | null | undefined)?.[Symbol.asyncIterator] !== 'function')
+        throw new InvalidInputError('source', 'must be an async iterable, such as a ReadableStream');
+      const values: T[] = [];
+      for await (const value of source) {
+        await this.write(value);
+        values.push(value);
+      }
+      return values;
     });
   }
 
@@ -130,7 +143,7 @@ export class RunStream<T> extends PassStream<T> {
  * Starts an operation. An error becomes a rejection, which ends the process only if nothing
  * handles it: without this handler, a write that the code does not await could end the process.
  */
-function handled(start: () => Promise<void>): Promise<void> {
+function handled<R>(start: () => Promise<R>): Promise<R> {
   const promise = (async () => start())();
   promise.catch(() => undefined);
   return promise;

@@ -244,8 +244,9 @@ export class WorkflowModule
     return this.stop();
   }
 
-  beforeApplicationShutdown(): Promise<void> {
-    return this.stop();
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.runtime.streams.endMessages();
+    await this.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {

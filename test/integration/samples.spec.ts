@@ -49,6 +49,16 @@ describe('the samples', () => {
     expect(printed).toContain('eve logged in 3 times');
   });
 
+  it('08-agent continues an answer after kill -9 without paying twice for a finished call of the model', async () => {
+    const printed = await play('sample/08-agent/main.ts');
+    expect(printed).toContain('another user gets status 403');
+    expect(printed).toMatch(
+      /kill -9 \d+ in the middle of the answer[^]*reset: the answer begins again[^]*anything else that I can do for you\?/,
+    );
+    expect(printed).toMatch(/ask#3 +interrupted[^]*ask#3 +finished/);
+    expect(printed).toContain('✓ the run failed after 6 calls of the model');
+  });
+
   it('09-operations reports failed runs to a table, retries them, and deletes old runs', async () => {
     const printed = await play('sample/09-operations/main.ts');
     expect(printed.match(/ {2}charge: .* does not support CHF/g)).toHaveLength(2);

@@ -11,7 +11,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
-const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out', 'sample/05-qstash', 'sample/09-operations'];
+const samples = ['02-approval', '03-fan-out', '05-qstash', '08-agent', '09-operations'];
+const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
 
 function* filesBelow(folder) {
   let entries;

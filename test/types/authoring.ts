@@ -37,6 +37,13 @@ export class Steps {
     // @ts-expect-error -- a key is a string
     await ctx.step('keyed', { key: 5 }, () => 1);
     exactly<ReturnType<typeof currentStep>['attempt'], number>(true);
+    const response = new Response('a');
+    const texts = await ctx.step('pipe', () => ctx.stream<string>('texts').writeAll(response.body!.pipeThrough(new TextDecoderStream())));
+    exactly<typeof texts, string[]>(true);
+    // @ts-expect-error -- the source yields numbers
+    await ctx.stream<string>('texts').writeAll(new ReadableStream<number>());
+    // @ts-expect-error -- an array is no async iterable
+    await ctx.stream<string>('texts').writeAll(['a']);
     // @ts-expect-error -- the run's id is fixed
     ctx.runId = 'x';
   }

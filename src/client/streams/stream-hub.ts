@@ -5,6 +5,7 @@ import { RunNotFoundError } from '../../core/errors/index.js';
 import { isTerminal } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import type { StreamMessage } from './stream-message.js';
+import { OpenReaders } from './open-readers.js';
 import type { StreamEvent } from './stream-event.js';
 import { readChunks, type ChunkPage, type ChunkRequest } from '../../store/sql/streams.js';
 
@@ -39,6 +40,9 @@ export interface StreamHubOptions {
 }
 
 /** A reader that waits for its next chunks. */
+/** Milliseconds in which responses of server-sent events end when the application closes. */
+const ENDING_MS = 50;
+
 interface Waiter extends ChunkRequest {
   source: ChunkSource;
   readonly resolve: (page: ChunkPage) => void;
@@ -70,6 +74,7 @@ export class StreamHub {
   private timer: NodeJS.Timeout | undefined;
   private pauseMs = MIN_POLL_MS;
   private closedWith: Error | undefined;
+  private readonly messages = new OpenReaders();
 
   constructor(
     readonly database: Database,
@@ -78,7 +83,16 @@ export class StreamHub {
 
   /** Reads a stream as server-sent events, once for each subscriber. */
   messagesOf(open: () => AsyncIterableIterator<StreamEvent>): Observable<StreamMessage> {
-    return this.options.messagesOf(open);
+    return this.options.messagesOf(() => this.messages.track(open()));
+  }
+
+  /**
+   * Ends the server-sent events of this process, because its HTTP server waits for open responses
+   * when it closes. The browsers connect again, to another process. Resolves when the responses
+   * have had time to end: the server closes idle connections at once, and others after 5 seconds.
+   */
+  async endMessages(): Promise<void> {
+    if (this.messages.end() > 0) await sleep(ENDING_MS);
   }
 
   /** Number of readers that wait for chunks. */

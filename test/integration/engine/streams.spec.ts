@@ -188,6 +188,58 @@ class ManySteps {
   }
 }
 
+/** Events of the sources of `Pipes`. */
+const sources: string[] = [];
+
+/** Source of three words that fails after the second, or stays open. */
+function words(attempt: number): ReadableStream<string> {
+  const left = [`one of ${attempt}`, `two of ${attempt}`, `three of ${attempt}`];
+  return new ReadableStream<string>({
+    pull: (controller) => {
+      if (attempt === 1 && left.length === 1) return controller.error(new Error('cut off'));
+      const word = left.shift();
+      if (word === undefined) controller.close();
+      else controller.enqueue(word);
+    },
+  });
+}
+
+/** Source that never ends by itself. */
+function endless(): ReadableStream<number> {
+  let count = 0;
+  return new ReadableStream<number>({
+    pull: async (controller) => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      controller.enqueue(count++);
+    },
+    cancel: () => void sources.push('cancelled'),
+  });
+}
+
+/** Writes whole sources, in `run` and in steps. */
+@Workflow({ name: 'pipes' })
+class Pipes {
+  async run(_input: void, ctx: WorkflowContext): Promise<unknown> {
+    const counted = await ctx.stream<number>('run').writeAll(
+      (async function* () {
+        yield 1;
+        yield 2;
+      })(),
+    );
+    const said = await ctx.step('say', { retry: { maxAttempts: 2, initialInterval: 1 } }, () =>
+      currentStep().stream<string>('step').writeAll(words(currentStep().attempt)),
+    );
+    const refusal = await ctx
+      .stream('run')
+      .writeAll(7 as never)
+      .catch((error: { code?: string }) => error.code);
+    const late = await ctx
+      .step('late', { retry: { maxAttempts: 1 }, timeout: 100 }, () => currentStep().stream<number>('late').writeAll(endless()))
+      .catch((error: { cause?: { code?: string } }) => error.cause?.code);
+    return { counted, said, refusal, late };
+  }
+}
+
 describe('streams', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -199,7 +251,7 @@ describe('streams', () => {
   const start = (options: Omit<WorkflowModuleOptions, 'connection'> = { worker: {} }): Promise<TestApplication> =>
     startApplication(
       database.url,
-      [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep, WritesAfterAWait, ManySteps],
+      [BeyondLimits, WritesLate, Floods, Numbers, Hurries, Repaired, ClosesTwice, ClosedByStep, WritesAfterAWait, ManySteps, Pipes],
       options,
     );
 
@@ -266,6 +318,22 @@ describe('streams', () => {
     expect(await handle.stream('never written')[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
     await client.delete(handle.runId);
     expect(await database.query('SELECT 1 FROM durable.workflow_stream_chunks WHERE run_id = $1', [handle.runId])).toEqual([]);
+  });
+
+  it('take a whole source, begin again when the source fails, and close a source that outlives its attempt', async () => {
+    const { client } = await start();
+    const handle = await client.start(Pipes);
+    const said = ['one of 2', 'two of 2', 'three of 2'];
+    expect(await handle.result()).toEqual({ counted: [1, 2], said, refusal: 'INVALID_INPUT', late: 'STEP_TIMEOUT' });
+    for (const [name, expected] of [
+      ['run', [1, 2]],
+      ['step', said],
+    ] as const) {
+      const values: unknown[] = [];
+      for await (const value of handle.stream(name)) values.push(value);
+      expect(values).toEqual(expected);
+    }
+    await waitFor(() => sources.includes('cancelled'));
   });
 
   it('take nothing from a body whose attempt is over', async () => {

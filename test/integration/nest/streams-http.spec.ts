@@ -1,4 +1,4 @@
-import { request } from 'node:http';
+import { request, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { Injectable, type CanActivate, type ExecutionContext, type INestApplication } from '@nestjs/common';
@@ -26,6 +26,14 @@ class Repeats {
       await ctx.step('say', () => currentStep().stream('answer').write({ word }));
       await out.write(word);
     }
+  }
+}
+
+/** Writes many chunks of 100 kB. */
+@Workflow({ name: 'floods' })
+class Floods {
+  async run(count: number, ctx: WorkflowContext): Promise<void> {
+    for (let index = 0; index < count; index++) await ctx.stream('flood').write('z'.repeat(100_000));
   }
 }
 
@@ -57,7 +65,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       const module = {
         module: AppModule,
         imports: [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url }, http: { streams } })],
-        providers: [Repeats],
+        providers: [Repeats, Floods],
       };
       app = await createHttpApplication(platform, module, { logger: false });
       closeLater(app);
@@ -175,6 +183,37 @@ for (const [platform, describePlatform] of httpPlatforms) {
       await app.close();
       expect(await ended).toBe('');
       expect(streams.size).toBe(0);
+    });
+
+    it('waits for a client that takes nothing, holds back no other client, and continues when the client reads', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Floods, 200);
+      await handle.result();
+      let longest = 0;
+      let isFull = false;
+      app.getHttpServer().prependOnceListener('request', (_: unknown, response: ServerResponse) => {
+        const write = response.write.bind(response) as (data: string) => boolean;
+        response.write = (data: string) => {
+          isFull = !write(data);
+          longest = Math.max(longest, response.writableLength);
+          return !isFull;
+        };
+      });
+      const path = `${url}/${handle.runId}/streams/flood`;
+      const stalled = await new Promise<IncomingMessage>((resolve, reject) => {
+        request(path, { headers: { ...USER, ...events } }, resolve)
+          .on('error', reject)
+          .end();
+      });
+      await waitFor(() => isFull);
+      const ids = Array.from({ length: 200 }, (_, index) => `id: ${index}`);
+      const other = await (await get(`${handle.runId}/streams/flood`, events)).text();
+      expect(other.match(/^id: \d+$/gm)).toEqual(ids);
+      // Without the wait, most of 20 MB would now be in the memory of the process.
+      expect(longest).toBeLessThan(1_000_000);
+      let received = '';
+      for await (const part of stalled) received += String(part);
+      expect(received.match(/^id: \d+$/gm)).toEqual(ids);
     });
 
     it('ends at once while it cannot read the stream, so that a browser connects again', async () => {

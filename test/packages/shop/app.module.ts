@@ -12,7 +12,7 @@ import { PaymentService } from './payment.service.js';
     TypeOrmModule.forRootAsync({
       useFactory: () => ({ type: 'postgres' as const, url: process.env['DATABASE_URL'], entities: [Order], synchronize: true }),
     }),
-    WorkflowModule.forRoot({}),
+    WorkflowModule.forRoot({ http: { streams: { guards: [] } } }),
   ],
   controllers: [OrdersController],
   providers: [OrderWorkflow, PaymentService],

@@ -14,6 +14,7 @@ export class OrderWorkflow {
 
   async run(order: Order, ctx: WorkflowContext): Promise<Receipt> {
     const payment = await this.payments.charge(order);
+    await ctx.stream<string>('progress').write('charged');
     await ctx.sleep('50ms');
     return { payment, tracking: await this.ship(order) };
   }

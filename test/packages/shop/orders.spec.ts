@@ -57,6 +57,21 @@ describe('a shop with the installed package', () => {
     expect(new Set(keys).size).toBe(1);
   }, 60_000);
 
+  it('sends the stream of a run to a browser, and 204 after the end', async () => {
+    await place({ id: 11, cents: 1100 });
+    const read = (run: string, headers: Record<string, string> = {}): Promise<Response> =>
+      fetch(`${url}/workflow/runs/${run}/streams/progress`, { headers: { accept: 'text/event-stream', ...headers } });
+    const response = await read('order-11');
+    expect(response.headers.get('x-accel-buffering')).toBe('no');
+    const end = 'event: end\nid: 1-end\ndata: {"state":"completed"}';
+    expect(await response.text()).toBe(`retry: 1000\n\nid: 0\ndata: "charged"\n\n${end}\n\n`);
+    expect((await read('order-11', { 'last-event-id': '1-end' })).status).toBe(204);
+
+    // This response stays open, and the application closes all the same.
+    await app.get(WorkflowClient).start(OrderWorkflow, { id: 12, cents: 1200 }, { id: 'order-12', delay: '1 hour' });
+    expect((await read('order-12')).status).toBe(200);
+  }, 60_000);
+
   it('starts nothing when the transaction is rolled back', async () => {
     expect((await place({ id: 8, cents: 1_000_000 })).status).toBe(500);
     expect(await failureOf(app.get(WorkflowClient).status('order-8'))).toBeInstanceOf(RunNotFoundError);
