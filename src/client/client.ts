@@ -1,7 +1,6 @@
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
-import { validate } from '../core/standard-schema.js';
 import type { ForkOptions } from './control/control-options.js';
 import { Control } from './control/control.js';
 import { RunControl } from './control/run-control.js';
@@ -15,7 +14,7 @@ import { assertOutsideRun } from './assert-outside-run.js';
 import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
 import { Sender } from './sender.js';
-import { checkStart, toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientDependencies } from './dependencies.js';
 import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
@@ -74,18 +73,15 @@ export class WorkflowClient extends RunControl {
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
   start<W extends Startable>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
-  async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
-    assertOutsideRun('start');
-    const { payloads } = this.#dependencies;
-    const checked = checkStart(workflow, options, this.#dependencies);
-    const joined = this.#transactions.find(checked.options.manager);
-    const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
-    const run = toNewRun(checked, value, payloads, 'input');
-    if (joined) {
-      const [handle] = await this.#starter.startIn(joined, [run], [checked.options]);
-      return handle as WorkflowHandle<never>;
+  start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
+    try {
+      assertOutsideRun('start');
+      const checked = checkStart(workflow, options, this.#dependencies);
+      const joined = this.#transactions.find(checked.options.manager);
+      return this.#starter.startChecked(checked, joined, input) as Promise<WorkflowHandle<never>>;
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return (await this.#starter.start(run, checked.options)) as WorkflowHandle<never>;
   }
 
   /**

@@ -92,13 +92,17 @@ export class WorkflowHandle<O = unknown> {
    * @example
    * const receipt = await handle.result({ timeout: '5m' });
    */
-  async result(options: { timeout?: Duration | Date } & FollowOptions = {}): Promise<O> {
-    const { timeout, follow } = checkOptions(options, 'options', ['timeout', 'follow']);
-    const following = checkFollowing(follow) ? 'chain' : 'none';
-    const timeoutMs = timeout === undefined ? undefined : resultDeadline(timeout, 'options.timeout', this.#hub.now());
-    this.assertCommitted();
-    const query = this.#createdInTurn === this.#hub.turn ? 'later' : 'now';
-    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, query, following));
+  result(options: { timeout?: Duration | Date } & FollowOptions = {}): Promise<O> {
+    try {
+      const { timeout, follow } = checkOptions(options, 'options', ['timeout', 'follow']);
+      const following = checkFollowing(follow) ? 'chain' : 'none';
+      const timeoutMs = timeout === undefined ? undefined : resultDeadline(timeout, 'options.timeout', this.#hub.now());
+      this.assertCommitted();
+      const query = this.#createdInTurn === this.#hub.turn ? 'later' : 'now';
+      return this.#hub.wait(this.runId, timeoutMs, query, following).then((end) => this.outcome(end));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

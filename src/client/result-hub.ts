@@ -13,7 +13,7 @@ interface Waiter {
   readonly follow: 'chain' | 'none';
   readonly resolve: (end: RunEnd) => void;
   readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout | undefined;
+  timer: NodeJS.Timeout | undefined;
 }
 
 export interface ResultHubOptions {
@@ -55,7 +55,8 @@ const EXPLAIN_MS = 1_000;
  * Notifications can be lost, so one shared query also polls all awaited runs, at growing intervals.
  */
 export class ResultHub {
-  private readonly waiters = new Map<string, Set<Waiter>>();
+  /** By run id. A single waiter is stored as such: most runs have one, and a Set is large. */
+  private readonly waiters = new Map<string, Waiter | Set<Waiter>>();
   private readonly pending = new Set<string>();
   private lookups = 0;
   private explaining = 0;
@@ -108,19 +109,31 @@ export class ResultHub {
   wait(runId: string, timeoutMs: number | undefined, query: 'now' | 'later', follow: 'chain' | 'none' = 'chain'): Promise<RunEnd> {
     if (this.closedWith) return Promise.reject(this.closedWith);
     return new Promise((resolve, reject) => {
-      const expire = (): void => {
-        this.remove(waiter);
-        void this.timedOut(runId, timeoutMs!).then(reject);
-      };
-      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
-      const waiter: Waiter = { runId, follow, resolve, reject, timer };
+      const waiter: Waiter = { runId, follow, resolve, reject, timer: undefined };
+      if (timeoutMs !== undefined) this.limit(waiter, timeoutMs);
       const others = this.waiters.get(runId);
-      if (others) others.add(waiter);
-      else this.waiters.set(runId, new Set([waiter]));
+      if (others instanceof Set) others.add(waiter);
+      else this.waiters.set(runId, others ? new Set([others, waiter]) : waiter);
       if (query === 'now') this.requestLookup([runId]);
       this.schedule();
       if (this.options.findUnregistered) this.watchUnregistered(this.options.findUnregistered);
     });
+  }
+
+  /** Ends a wait with an error once its timeout has passed. */
+  private limit(waiter: Waiter, timeoutMs: number): void {
+    // The wait may move on to another run, and the error names the run that the caller knows.
+    const { runId } = waiter;
+    const expire = (): void => {
+      this.remove(waiter);
+      void this.timedOut(runId, timeoutMs).then(waiter.reject);
+    };
+    waiter.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
+  }
+
+  private waitersOf(runId: string): Iterable<Waiter> {
+    const waiters = this.waiters.get(runId) ?? [];
+    return 'runId' in waiters ? [waiters] : waiters;
   }
 
   private watchUnregistered(find: NonNullable<ResultHubOptions['findUnregistered']>): void {
@@ -169,28 +182,27 @@ export class ResultHub {
 
   /** Settles the waits for a run that has ended. */
   ended(runId: string, end: RunEnd): void {
-    const waiters = this.waiters.get(runId);
-    if (!waiters) return;
+    if (!this.waiters.has(runId)) return;
+    const waiters = this.waitersOf(runId);
     this.waiters.delete(runId);
     this.pending.delete(runId);
-    const following = new Set<Waiter>();
+    const following: Waiter[] = [];
     for (const waiter of waiters) {
       if (end.continuedAs !== null && waiter.follow === 'chain') {
-        following.add(waiter);
+        following.push(waiter);
         continue;
       }
       clearTimeout(waiter.timer);
       waiter.resolve(end);
     }
-    if (end.continuedAs !== null && following.size > 0) this.follow(following, end.continuedAs);
+    if (end.continuedAs !== null && following.length > 0) this.follow(following, end.continuedAs);
     this.stopWhenIdle();
   }
 
   /** Moves waits from a run to the run that continues it. */
-  private follow(waiters: Set<Waiter>, runId: string): void {
+  private follow(waiters: readonly Waiter[], runId: string): void {
     for (const waiter of waiters) waiter.runId = runId;
-    const others = this.waiters.get(runId);
-    this.waiters.set(runId, others ? new Set([...others, ...waiters]) : waiters);
+    this.waiters.set(runId, new Set([...this.waitersOf(runId), ...waiters]));
     this.requestLookup([runId]);
   }
 
@@ -263,7 +275,7 @@ export class ResultHub {
   }
 
   private fail(runId: string, error: Error): void {
-    for (const waiter of this.waiters.get(runId) ?? []) {
+    for (const waiter of this.waitersOf(runId)) {
       clearTimeout(waiter.timer);
       waiter.reject(error);
     }
@@ -274,8 +286,8 @@ export class ResultHub {
   private remove(waiter: Waiter): void {
     const { runId } = waiter;
     const waiters = this.waiters.get(runId);
-    waiters?.delete(waiter);
-    if (waiters?.size === 0) this.waiters.delete(runId);
+    if (waiters instanceof Set) waiters.delete(waiter);
+    if (waiters === waiter || (waiters instanceof Set && waiters.size === 0)) this.waiters.delete(runId);
     this.stopWhenIdle();
   }
 

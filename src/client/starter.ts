@@ -2,13 +2,13 @@ import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.j
 import { isPromise } from '../core/async.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
-import { sendWithin, tracer } from '../core/tracing.js';
-import type { Committed, Transition } from '../core/transition.js';
+import { tracer } from '../core/tracing.js';
+import type { Committed } from '../core/transition.js';
 import { toCallerError } from '../store/caller-database.js';
 import type { CallerTransactions, JoinedTransaction } from './transactions/caller-transactions.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
 import type { WorkflowHandle } from './handle.js';
-import { checkStart, toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, toNewRun, type CheckedStart, type StartOptions } from './start-options.js';
 import type { ClientDependencies } from './dependencies.js';
 import { startTraced } from './start-traced.js';
 import { TransactionalStarter } from './transactions/transactional-starter.js';
@@ -39,6 +39,14 @@ export type HandleFactory = (
   createdInTurn?: number,
 ) => WorkflowHandle;
 
+/** A start that has no outcome yet. One of the two functions receives the outcome. */
+interface PendingStart {
+  readonly run: NewRun;
+  readonly options: StartOptions;
+  created(this: void, handle: WorkflowHandle): void;
+  failed(this: void, error: unknown): void;
+}
+
 /**
  * Starts runs whose arguments have been checked. Uses the journal, or the caller's transaction.
  *
@@ -55,62 +63,95 @@ export class Starter {
     this.transactional = new TransactionalStarter(dependencies.database);
   }
 
-  /** Starts a run. Executes it in this process at once when the worker admits another run. */
-  start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
-    if (!tracer) return this.create(run, options);
-    const span = tracer.send('start', run.id, run.name);
-    return sendWithin(span, (traceContext) => this.create({ ...run, traceContext }, options));
+  /** Checks the input of a run by its schema, and starts the run. */
+  startChecked(checked: CheckedStart, joined: JoinedTransaction | undefined, input: unknown): Promise<WorkflowHandle> {
+    if (joined || checked.schema) return this.startValidated(checked, joined, input);
+    return this.start(toNewRun(checked, input, this.dependencies.payloads, 'input'), checked.options);
   }
 
-  private async create(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+  private async startValidated(checked: CheckedStart, joined: JoinedTransaction | undefined, input: unknown): Promise<WorkflowHandle> {
+    const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
+    const run = toNewRun(checked, value, this.dependencies.payloads, 'input');
+    if (!joined) return this.start(run, checked.options);
+    const [handle] = await this.startIn(joined, [run], [checked.options]);
+    return handle!;
+  }
+
+  /**
+   * Starts a run. Executes it in this process at once when the worker admits another run. Makes one
+   * promise only, because each promise takes memory for as long as the start waits for its flush.
+   */
+  start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+    const span = tracer?.send('start', run.id, run.name);
+    const traced = span ? { ...run, traceContext: span.traceContext } : run;
+    return new Promise((resolve, reject) => {
+      const created = (handle: WorkflowHandle): void => {
+        span?.end();
+        resolve(handle);
+      };
+      const failed = (error: unknown): void => {
+        span?.end(error);
+        reject(error);
+      };
+      this.create({ run: traced, options, created, failed });
+    });
+  }
+
+  /** Creates the run, later when the journal is full. */
+  private create(start: PendingStart): void {
+    const { run, failed } = start;
     const { journal } = this.dependencies;
-    if (journal.isFull) await journal.ready();
+    const again = (ready: Promise<void>): void => void ready.then(() => this.create(start)).catch(failed);
+    if (journal.isFull) return again(journal.ready());
     const immediate = run.delayMs === null && run.startAt === null;
     const reservation = immediate ? this.dependencies.reserve(run) : undefined;
-    let committed: Committed;
-    try {
-      committed = await this.submit({ kind: 'start', runId: run.id, run, owned: reservation !== undefined });
-    } catch (error) {
+    const stored = (committed: Committed): void => {
+      try {
+        this.stored(start, reservation, committed);
+      } catch (error) {
+        failed(error);
+      }
+    };
+    const refused = (error: Error): void => {
       reservation?.release();
+      const reason = toCallerError(error);
       // The worker lost its session after it admitted the run, so the run was not created. Start
       // the run again, without the reservation of the lost session.
-      if ((error as { code?: unknown }).code === 'FENCED') return this.create(run, options);
-      throw error;
-    }
+      if ((reason as { code?: unknown }).code === 'FENCED') again(Promise.resolve());
+      else failed(reason);
+    };
+    journal.submit({ kind: 'start', runId: run.id, run, owned: reservation !== undefined }, stored, refused);
+  }
+
+  private stored(
+    { run, options, created, failed }: PendingStart,
+    reservation: ReturnType<ClientDependencies['reserve']>,
+    committed: Committed,
+  ): void {
     if (committed.outcome !== 'done') {
       reservation?.release();
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
-      return this.handles(run.id, false, undefined);
+      return created(this.handles(run.id, false, undefined));
     }
     this.dependencies.metrics.runStarted(run.name);
     const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
-    if (reservation) {
-      const { id, name, version, queue, input, traceContext = null } = run;
-      const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
-      const fresh = {
-        epoch: 1,
-        startedAt: committed.at,
-        wakeCount: 0,
-        historyBytes: 0,
-        losses: 0,
-        parent: null,
-        deadlineAt,
-        generation: 0,
-        seedId: id,
-        traceContext,
-      };
-      reservation.execute({ id, name, version, queue, input, ...fresh });
-    } else {
-      await this.announce([run]);
-    }
-    return handle;
-  }
-
-  private submit(start: Transition): Promise<Committed> {
-    return new Promise((resolve, reject) => {
-      const refused = (error: Error): void => reject(toCallerError(error));
-      this.dependencies.journal.submit(start, resolve, refused);
-    });
+    if (!reservation) return void this.announce([run]).then(() => created(handle), failed);
+    const { id, name, version, queue, input, traceContext = null } = run;
+    const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
+    const fresh = {
+      epoch: 1,
+      startedAt: committed.at,
+      wakeCount: 0,
+      historyBytes: 0,
+      losses: 0,
+      parent: null,
+      deadlineAt,
+      generation: 0,
+      seedId: id,
+      traceContext,
+    };
+    reservation.execute({ id, name, version, queue, input, ...fresh });
+    created(handle);
   }
 
   /** Checks all arguments, then starts a run for each input. */

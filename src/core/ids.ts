@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto';
+import { randomFillSync, randomInt } from 'node:crypto';
 
 import { monotonicFactory } from 'ulid';
 
@@ -6,7 +6,19 @@ import { InvalidInputError } from './errors/input-errors.js';
 import { hasUnsafeCharacters } from './log-text.js';
 import { isNumbered } from './step-key-format.js';
 
-const nextUlid = monotonicFactory();
+/** Random bytes for run ids: `ulid` itself would request each byte from Node alone. */
+const randomBytes = new Uint8Array(4_096);
+let usedBytes = randomBytes.length;
+
+function random(): number {
+  if (usedBytes === randomBytes.length) {
+    randomFillSync(randomBytes);
+    usedBytes = 0;
+  }
+  return randomBytes[usedBytes++]! / 256;
+}
+
+const nextUlid = monotonicFactory(random);
 
 /**
  * Makes a run id: a ULID. ULIDs sort by creation time, so new ids are close together in an index

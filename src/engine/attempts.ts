@@ -5,7 +5,8 @@ import type { Abortable } from './pass-handle.js';
  * of that function.
  */
 export class Attempts {
-  private running: Set<Abortable> | undefined;
+  /** A single body is stored as such: most runs execute one at a time, and a Set is large. */
+  private running: Abortable | Set<Abortable> | undefined;
   /** Absent until the code uses the signal, because most workflows never use it. */
   private controller: AbortController | undefined;
   /**
@@ -15,7 +16,8 @@ export class Attempts {
   private reason: (() => unknown) | undefined;
 
   get count(): number {
-    return this.running?.size ?? 0;
+    if (this.running instanceof Set) return this.running.size;
+    return this.running ? 1 : 0;
   }
 
   /** True when the workflow's code has used its AbortSignal. */
@@ -31,28 +33,30 @@ export class Attempts {
   }
 
   get all(): Iterable<Abortable> {
-    return this.running ?? [];
+    if (this.running instanceof Set) return this.running;
+    return this.running ? [this.running] : [];
   }
 
   add(attempt: Abortable): void {
-    this.running ??= new Set();
-    this.running.add(attempt);
+    if (this.running instanceof Set) this.running.add(attempt);
+    else this.running = this.running ? new Set([this.running, attempt]) : attempt;
   }
 
   delete(attempt: Abortable): void {
-    this.running?.delete(attempt);
+    if (this.running instanceof Set) this.running.delete(attempt);
+    else if (this.running === attempt) this.running = undefined;
   }
 
   has(stepKey: string): boolean {
-    for (const attempt of this.running ?? []) if (attempt.stepKey === stepKey) return true;
+    for (const attempt of this.all) if (attempt.stepKey === stepKey) return true;
     return false;
   }
 
   /** Aborts the body of one step. */
   abortStep(stepKey: string, reason: unknown): void {
-    for (const attempt of this.running ?? []) {
+    for (const attempt of this.all) {
       if (attempt.stepKey !== stepKey) continue;
-      this.running!.delete(attempt);
+      this.delete(attempt);
       attempt.abort(reason);
     }
   }
@@ -66,7 +70,7 @@ export class Attempts {
     if (!this.controller && this.count === 0) return;
     const made = reason();
     this.controller?.abort(made);
-    const attempts = this.running ?? [];
+    const attempts = this.all;
     this.running = undefined;
     for (const attempt of attempts) attempt.abort(made);
   }

@@ -15,20 +15,21 @@ const MAX_LINKS = 128;
 export interface Tracing {
   readonly api: Api;
   readonly sdk: GuardedSdk;
+  /** Key of the active span in a context. */
+  readonly spanKey: symbol;
   /** Spans of the passes that this process executes, by run id. */
   readonly passes: Map<string, OtelPassSpan>;
 }
 
 /**
- * A span, which is also the context in which the span is the active one. Most code never looks at
- * its context, and OpenTelemetry's own context is a large object: it is made on the first look.
+ * A span, which is also the context in which the span is the active one. OpenTelemetry's own
+ * context is a large object with a Map and three functions, and a run would keep several of them.
  */
 class OtelScope implements TraceScope, Context {
-  private made: Context | undefined;
-
   constructor(
     protected readonly tracing: Tracing,
     readonly span: Span,
+    /** Context of all other values. */
     private readonly around: Context,
   ) {}
 
@@ -37,7 +38,7 @@ class OtelScope implements TraceScope, Context {
   }
 
   getValue(key: symbol): unknown {
-    return this.context.getValue(key);
+    return key === this.tracing.spanKey ? this.span : this.around.getValue(key);
   }
 
   setValue(key: symbol, value: unknown): Context {
@@ -48,9 +49,17 @@ class OtelScope implements TraceScope, Context {
     return this.context.deleteValue(key);
   }
 
-  protected get context(): Context {
-    return (this.made ??= this.tracing.api.trace.setSpan(this.around, this.span));
+  private get context(): Context {
+    return this.tracing.api.trace.setSpan(this.around, this.span);
   }
+}
+
+/** Returns the key under which OpenTelemetry stores the active span in a context. */
+export function spanKeyOf({ trace, ROOT_CONTEXT }: Api): symbol {
+  let spanKey: symbol | undefined;
+  const setValue = (): Context => ROOT_CONTEXT;
+  trace.getSpan({ getValue: (key) => void (spanKey = key), setValue, deleteValue: setValue });
+  return spanKey!;
 }
 
 /** Ends a span; an error sets its status. */
@@ -140,7 +149,7 @@ export class OtelPassSpan extends OtelScope implements PassSpan {
     const { api, sdk } = tracing;
     const { id, name, queue, version, epoch } = run;
     const origin = fromStored(api, run.traceContext);
-    const parent = origin && api.trace.setSpanContext(api.ROOT_CONTEXT, origin);
+    const parent = origin && new OtelScope(tracing, api.trace.wrapSpanContext(origin), api.ROOT_CONTEXT);
     const attributes = passAttributes(id, epoch, name, version, queue);
     const options = { kind: api.SpanKind.CONSUMER, attributes, ...(links ? { links } : {}) };
     const span = sdk.startSpan(`process ${name}`, options, parent ?? api.ROOT_CONTEXT);

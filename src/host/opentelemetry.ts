@@ -6,7 +6,7 @@ import type { OwnedRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 import { useTracer, type PassSpan, type SendOperation, type SendSpan, type TracedRun, type Tracer } from '../core/tracing.js';
 import { GuardedSdk } from './opentelemetry-guard.js';
-import { endSpan, OtelPassSpan, OtelSendSpan, type Api, type Tracing } from './opentelemetry-spans.js';
+import { endSpan, OtelPassSpan, OtelSendSpan, spanKeyOf, type Api, type Tracing } from './opentelemetry-spans.js';
 import {
   claimAttributes,
   deliveryAttributes,
@@ -89,7 +89,8 @@ class OpenTelemetryTracer implements Tracer {
     private readonly api: Api,
     warn: Warn,
   ) {
-    this.tracing = { api, sdk: new GuardedSdk(api, api.trace.getTracer(SCOPE_NAME), warn), passes: new Map() };
+    const sdk = new GuardedSdk(api, api.trace.getTracer(SCOPE_NAME), warn);
+    this.tracing = { api, sdk, spanKey: spanKeyOf(api), passes: new Map() };
     this.deliveryKey = api.createContextKey('nestjs-durable delivery');
   }
 
