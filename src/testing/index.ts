@@ -9,3 +9,7 @@ export type { QStashStats } from './qstash/delivery-stats.js';
 export type { QStashLimits } from './qstash/limits.js';
 export type { QStashDeliveryOutcome, QStashDeliveryRecord, QStashMessageRecord, QStashMessageState } from './qstash/message.js';
 export type { QStashEmulatorOptions } from './qstash/options.js';
+export { WorkflowTest } from './workflow-test.js';
+export type { TestedApplication, TestedModuleBuilder, TestedRun, WorkflowTestOptions } from './workflow-test.js';
+export type { ClassOf, FakedStep, StepArguments, StepFake, StepName } from './fake-steps.js';
+export { WorkflowTestError } from './errors.js';
