@@ -40,6 +40,7 @@ export type {
   WorkerHealth,
   WorkflowHealth,
 } from './client/queries/health.js';
+export type { ExportedHead, ExportedHistory, ExportedOutcome } from './client/queries/exported-history.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/queries/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/queries/listing.js';
 export type { RunFilter } from './client/queries/run-filter.js';

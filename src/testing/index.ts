@@ -13,3 +13,6 @@ export { WorkflowTest } from './workflow-test.js';
 export type { TestedApplication, TestedModuleBuilder, TestedRun, WorkflowTestOptions } from './workflow-test.js';
 export type { ClassOf, FakedStep, StepArguments, StepFake, StepName } from './fake-steps.js';
 export { WorkflowTestError } from './errors.js';
+export { runInMemory, sent } from './memory/run-in-memory.js';
+export type { FakedBodies, InMemoryOptions, InMemoryRun, SentSignal } from './memory/run-in-memory.js';
+export { replayHistory, type ReplayHistoryOptions } from './replay-history.js';

@@ -1,41 +1,18 @@
 import type { DataSource } from 'typeorm';
 
 import type { ManualClock } from '../core/manual-clock.js';
-import { sleep } from '../core/timers.js';
-import type { EngineSettings, ReplayVerifier } from '../engine/ports.js';
-import { verifyReplay } from '../engine/verify-replay.js';
 import type { RuntimeScope, ScopedRuntime } from '../host/runtime-scope.js';
 import type { ModuleSettings } from '../host/settings.js';
 import type { TestDatabase } from './database/test-database.js';
 import { WorkflowTestError } from './errors.js';
+import { testedEngine, type TestedEngine } from './tested-engine.js';
 
 /** Milliseconds that bodies may take to end when the test closes the application. */
 const SHUTDOWN_MS = 100;
 
-/** Milliseconds of real time that a replay waits for a recorded call. */
-const REPLAY_STALL_MS = 2_000;
-
-/** Milliseconds between the end of a run and its replay. */
-const BEFORE_REPLAY_MS = 2;
-
-/**
- * Replays a run a moment after its end, so that code that reads the clock reads another time in the
- * replay.
- */
-const verifyLater: ReplayVerifier = async (recording, settings) => {
-  await sleep(BEFORE_REPLAY_MS);
-  return verifyReplay(recording, settings);
-};
-
-/** Engine settings of code under test. */
-function testedEngine(manualClock: ManualClock, verifies: 'verifies' | 'trusts'): Partial<EngineSettings> {
-  const verifier = verifies === 'verifies' ? verifyLater : undefined;
-  return { manualClock, replayStallMs: REPLAY_STALL_MS, verifyReplay: verifier, isDevelopment: true };
-}
-
 /** Scope in which the kit creates an application: its modules work on the test's own database. */
 export class TestScope implements RuntimeScope {
-  readonly engine: Partial<EngineSettings>;
+  readonly engine: TestedEngine;
   readonly runtimes: ScopedRuntime[] = [];
 
   constructor(

@@ -148,7 +148,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * expect(charge.calls).toEqual([[order]]);
    */
   fakeStep<T, K extends StepName<T>>(type: ClassOf<T>, method: K, fake: StepFake<T, K>): FakedStep<StepArguments<T, K>> {
-    return this.fakes.replace(type, method, fake);
+    return this.fakes.replace<StepArguments<T, K>>(type, method, fake);
   }
 
   /**
