@@ -74,6 +74,7 @@ describe('replayHistory', () => {
   let waiting: ExportedHistory;
 
   beforeAll(async () => {
+    process.env['DATABASE_URL'] = process.env['DURABLE_TEST_SERVER_URL'];
     test = await WorkflowTest.create(Test.createTestingModule({ imports: [WorkflowModule.forRoot({})], providers: [Today, Warehouse] }));
     const run = await test.client.start(Today, 'shoes');
     await test.runUntilIdle();

@@ -83,6 +83,7 @@ describe('WorkflowTest', () => {
   let test: WorkflowTest;
 
   beforeAll(async () => {
+    process.env['DATABASE_URL'] = process.env['DURABLE_TEST_SERVER_URL'];
     test = await WorkflowTest.create(
       Test.createTestingModule({
         imports: [WorkflowModule.forRoot({ connection: { url: 'postgres://nobody@127.0.0.1:1/production' } })],

@@ -63,6 +63,7 @@ export interface ExportedHistory extends ExportedHead {
  * Reads an exported run, without its steps, and the open waits of the run.
  *
  * @throws RunNotFoundError
+ * @internal
  */
 export async function readExportedHead(
   database: Database,

@@ -29,7 +29,7 @@ export class TestDatabase {
   static async create(): Promise<TestDatabase> {
     const server = await acquireServer();
     const { admin } = server;
-    const name = `${DATABASE_PREFIX}${Date.now().toString(36)}_${randomBytes(5).toString('hex')}`;
+    const name = `${DATABASE_PREFIX}${process.pid}_${randomBytes(6).toString('hex')}`;
     const url = urlOf(server, name);
     try {
       await server.turns.run(async () => {
