@@ -8,7 +8,7 @@ import { toSettings } from './options/options.js';
 import { findWorkflows } from './scanner.js';
 import { prepareSteps } from './steps/step-names.js';
 
-/** Providers of workflows that are executed without a module. */
+/** Classes and other providers of Nest, for workflows that are executed without a module. */
 export type StandaloneProviders = readonly Provider[];
 
 /** Workflows with their providers, without a module and a database. */

@@ -16,3 +16,4 @@ export { WorkflowTestError } from './errors.js';
 export { runInMemory, sent } from './memory/run-in-memory.js';
 export type { FakedBodies, InMemoryOptions, InMemoryRun, SentSignal } from './memory/run-in-memory.js';
 export { replayHistory, type ReplayHistoryOptions } from './replay-history.js';
+export type { StandaloneProviders } from '../nest/standalone-workflows.js';

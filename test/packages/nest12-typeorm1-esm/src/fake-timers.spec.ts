@@ -15,8 +15,8 @@ describe('the test kit beside the fake timers of Vitest', () => {
       const run = await test.client.start(OrderWorkflow, { id: 7, cents: 4200 });
       await test.advance('1 day');
       expect(await run.result()).toEqual({ payment: 'PAY-7', tracking: 'TRACK-7' });
-      vi.useFakeTimers({ toFake: ['nextTick'] });
-      await expect(test.advance('1 day')).rejects.toThrow('process.nextTick');
+      vi.useFakeTimers({ toFake: ['queueMicrotask'] });
+      await expect(test.advance('1 day')).rejects.toThrow('queueMicrotask');
     } finally {
       vi.useRealTimers();
       await test.close();
