@@ -272,10 +272,7 @@ export interface EngineSettings {
   readonly hookUrl: (token: string) => string;
   /** Schemas of hooks, with which the HTTP endpoint validates payloads. */
   readonly hookSchemas: HookSchemas;
-  /**
-   * Replays a run whose code has ended, before the end is recorded. Absent when the replay check is
-   * off.
-   */
+  /** Replays a run whose code has ended, before its end is recorded; absent without the check. */
   readonly verifyReplay?: ReplayVerifier | undefined;
 }
 

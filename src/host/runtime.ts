@@ -97,7 +97,6 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
   private readonly warnings = new WarningLimiter((line, level, fields, ...cause) => this.logger.line(level, line, fields, ...cause));
-
   private readonly outages = new OutageLog((...line) => this.logger.line(...line));
 
   constructor(
