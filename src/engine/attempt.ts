@@ -1,3 +1,4 @@
+import { ManualAlarm } from '../core/manual-clock.js';
 import { clearTimeout, MAX_TIMER_MS, setTimeout } from '../core/timers.js';
 import type { AttemptSpan } from '../core/tracing.js';
 import { StepTimeoutError } from '../core/errors/index.js';
@@ -30,7 +31,7 @@ export class Attempt implements CurrentStep {
   private controller: AbortController | undefined;
   private isAborted = false;
   private reason: unknown;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: NodeJS.Timeout | ManualAlarm | undefined;
   private listener: AttemptDelegate | undefined;
   /** Undefined while tracing is off. */
   private span: AttemptSpan | undefined;
@@ -74,7 +75,7 @@ export class Attempt implements CurrentStep {
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);
-    if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
+    if (timeoutMs !== null) this.timer = this.startTimer(timeoutMs);
     // Calls the body without an async function around it, which would create two more promises per
     // step.
     let result: unknown;
@@ -101,6 +102,12 @@ export class Attempt implements CurrentStep {
           waiting.failed(error);
         }),
     );
+  }
+
+  private startTimer(timeoutMs: number): NodeJS.Timeout | ManualAlarm {
+    const { manualClock } = this.pass.settings;
+    if (manualClock) return manualClock.at(manualClock.now() + timeoutMs, () => this.expire(timeoutMs));
+    return setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
   }
 
   /** Fails the attempt because its timeout has passed. */
@@ -132,7 +139,8 @@ export class Attempt implements CurrentStep {
   private end(): AttemptDelegate | undefined {
     const { listener } = this;
     this.listener = undefined;
-    clearTimeout(this.timer);
+    if (this.timer instanceof ManualAlarm) this.timer.cancel();
+    else clearTimeout(this.timer);
     return listener;
   }
 }

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 import type { History } from '../core/step.js';
 import { Attempts } from './attempts.js';
 import { CallTable } from './call-table.js';
@@ -14,7 +16,7 @@ import type { PassObserver } from './pass-observer.js';
 import type { EngineSettings, PassPort, PassRun, WorkflowDefinition } from './ports.js';
 import { Replay } from './replay.js';
 import { ResultQueue } from './result-queue.js';
-import { Timers } from './timers.js';
+import { ManualTimers, Timers } from './timers.js';
 import { WorkflowFunction } from './workflow-function.js';
 
 /**
@@ -51,13 +53,16 @@ export class PassParts {
     readonly observer: PassObserver | undefined,
   ) {
     const lastSeq = history.steps.at(-1)?.seq ?? 0;
-    this.timers = new Timers(settings.now);
-    this.alarms = new Timers(settings.now);
+    const { manualClock } = settings;
+    this.timers = manualClock ? new ManualTimers(manualClock) : new Timers(settings.now);
+    this.alarms = manualClock ? new ManualTimers(manualClock) : new Timers(settings.now);
     this.replay = new Replay(history);
     this.gate = new DurabilityGate(history.steps.length === 0, lastSeq);
     this.state = new PassState(this);
     this.workflow = new WorkflowFunction(this);
-    this.queue = new ResultQueue([...history.steps], this.replay, this.alarms, settings.replayStallMs, this.workflow);
+    // A replay waits for ordinary I/O, which takes real time.
+    const stallTimers = manualClock ? new Timers(() => performance.now()) : this.alarms;
+    this.queue = new ResultQueue([...history.steps], this.replay, stallTimers, settings.replayStallMs, this.workflow);
     this.records = new PassRecords(this, lastSeq);
     this.events = new ExternalEvents(this);
     this.pendingStarts = new PendingStarts(this);

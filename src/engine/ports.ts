@@ -3,6 +3,7 @@ import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
+import type { ManualClock } from '../core/manual-clock.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait } from '../core/step.js';
 import type { PassSpan } from '../core/tracing.js';
@@ -251,6 +252,8 @@ export interface EngineSettings {
   readonly replayStallMs: number;
   /** Returns the current Unix time in milliseconds, by the database's clock. */
   readonly now: () => number;
+  /** Clock of a test, on which timers and time-outs depend; absent outside of tests. */
+  readonly manualClock?: ManualClock | undefined;
   /**
    * True when this process is sure that it still owns its runs. After a freeze the process is not
    * sure: other workers may have taken the runs. No step body begins until the process is sure
@@ -269,10 +272,7 @@ export interface EngineSettings {
   readonly hookUrl: (token: string) => string;
   /** Schemas of hooks, with which the HTTP endpoint validates payloads. */
   readonly hookSchemas: HookSchemas;
-  /**
-   * Replays a run whose code has ended, before the end is recorded. Absent when the replay check is
-   * off.
-   */
+  /** Replays a run whose code has ended, before its end is recorded; absent without the check. */
   readonly verifyReplay?: ReplayVerifier | undefined;
 }
 

@@ -97,6 +97,7 @@ export class ResultQueue implements TurnDelegate {
 
   close(): void {
     this.closed = true;
+    this.alarms.clear(STALL);
     this.records.length = 0;
   }
 

@@ -1,3 +1,4 @@
+import type { ManualAlarm, ManualClock } from '../core/manual-clock.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /**
@@ -53,5 +54,41 @@ export class Timers {
     let first = Number.POSITIVE_INFINITY;
     for (const { wakeAt } of this.due?.values() ?? []) first = Math.min(first, wakeAt);
     return first;
+  }
+}
+
+/** Timers that fire when a test moves its clock. */
+export class ManualTimers extends Timers {
+  private readonly alarms = new Map<string, ManualAlarm>();
+
+  constructor(private readonly clock: ManualClock) {
+    super(() => clock.now());
+  }
+
+  override set(key: string, wakeAt: number, fire: () => void): void {
+    this.clear(key);
+    const alarm = this.clock.at(wakeAt, () => {
+      this.alarms.delete(key);
+      fire();
+    });
+    this.alarms.set(key, alarm);
+  }
+
+  override clear(key: string): void {
+    this.alarms.get(key)?.cancel();
+    this.alarms.delete(key);
+  }
+
+  override clearAll(): void {
+    for (const alarm of this.alarms.values()) alarm.cancel();
+    this.alarms.clear();
+  }
+
+  override get size(): number {
+    return this.alarms.size;
+  }
+
+  override next(): number {
+    return Math.min(...[...this.alarms.values()].map(({ wakeAt }) => wakeAt));
   }
 }

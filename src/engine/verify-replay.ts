@@ -16,6 +16,9 @@ import { differs } from './replay.js';
  */
 const STILL_MS = 2_000;
 
+const CALLED_NOW = 'run() calls it, and did not call it before';
+const CALLED_BEFORE = 'run() does not call it, and called it before';
+
 /** Result of a replay: the first difference, no difference, or no proof. */
 type Verdict = { readonly stepKey: string | null; readonly detail: string } | 'same' | 'unknown';
 
@@ -44,6 +47,8 @@ class ReplayComparison implements PassObserver {
   private readonly watch = new IoWatch();
   private readonly calledKeys = new Set<string>();
   private stillTimer: NodeJS.Timeout | undefined;
+  /** Key of the first call for which the recording has neither a result nor an open wait. */
+  private firstNew: string | undefined;
 
   constructor(
     private readonly recording: Recording,
@@ -71,7 +76,9 @@ class ReplayComparison implements PassObserver {
     const { calls } = this.recording;
     const before = record ?? calls?.get(call.stepKey);
     if (!before) {
-      if (calls) this.decide({ stepKey: call.stepKey, detail: 'run() calls it, and did not call it before' });
+      if (calls) return this.decide({ stepKey: call.stepKey, detail: CALLED_NOW });
+      const isOpen = this.recording.history.waits.some((wait) => wait.stepKey === call.stepKey);
+      if (!isOpen) this.firstNew ??= call.stepKey;
       return;
     }
     const detail = differs(before, call);
@@ -79,18 +86,29 @@ class ReplayComparison implements PassObserver {
   }
 
   missed({ stepKey }: StepRecord): void {
-    this.decide({ stepKey, detail: 'run() does not call it, and called it before' });
+    if (this.firstNew !== undefined) return this.decide({ stepKey: this.firstNew, detail: CALLED_NOW });
+    this.decide({ stepKey, detail: CALLED_BEFORE });
   }
 
   stoodStill(): void {
-    const verdict = { stepKey: null, detail: 'run() waits for something that no recorded result causes' };
+    const verdict = this.whyStill();
     this.stillTimer ??= setTimeout(() => this.decide(verdict), this.watch.sawIo ? STILL_MS : 0);
+  }
+
+  /** Explains why the code waits although all recorded results were delivered. */
+  private whyStill(): Verdict {
+    const { calls, outcome, history } = this.recording;
+    if (!calls && this.firstNew !== undefined && outcome) return { stepKey: this.firstNew, detail: CALLED_NOW };
+    if (calls || outcome) return { stepKey: null, detail: 'run() waits for something that no recorded result causes' };
+    // The run has not ended: its code waits for the same as before, or begins its next step.
+    const left = history.waits.find(({ stepKey, kind }) => kind !== 'grace' && !this.calledKeys.has(stepKey));
+    return left ? { stepKey: left.stepKey, detail: CALLED_BEFORE } : 'same';
   }
 
   private compare(outcome: PassOutcome): Verdict {
     const { outcome: before, calls } = this.recording;
     for (const [stepKey] of calls ?? []) {
-      if (!this.calledKeys.has(stepKey)) return { stepKey, detail: 'run() does not call it, and called it before' };
+      if (!this.calledKeys.has(stepKey)) return { stepKey, detail: CALLED_BEFORE };
     }
     if (!before) return 'same';
     const detail = differenceOf(before, outcome, this.settings.payloads);

@@ -17,6 +17,7 @@ import { exportMetrics } from './otel-meter.js';
 import { resolveConnection } from './connection.js';
 import { detectTracing } from './opentelemetry.js';
 import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
+import { runtimeScope } from './runtime-scope.js';
 import type { ModuleSettings } from './settings.js';
 
 /**
@@ -27,9 +28,11 @@ import type { ModuleSettings } from './settings.js';
  */
 export async function createRuntime(
   parts: RuntimeParts,
-  settings: ModuleSettings,
+  given: ModuleSettings,
   dataSource: DataSource | undefined,
 ): Promise<WorkflowRuntime> {
+  const scope = runtimeScope.getStore();
+  const settings = scope ? scope.settingsOf(given, dataSource) : given;
   const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
   const logTracing = await detectTracing(warn);
   const connection = await resolveConnection(settings, dataSource, process.env);
@@ -58,6 +61,7 @@ export async function createRuntime(
     runtime.stopExport = await exportMetrics(runtime.metricsReader, parts.name, warn);
     // A replica that cannot be used is reported at boot, and not with the first query.
     void outside(() => runtime.replica?.check());
+    scope?.created(runtime);
     if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {

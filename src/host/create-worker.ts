@@ -85,6 +85,7 @@ export function createWorker(
         starts: runtime.starts,
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,
+        ...runtime.engine,
       },
     },
     events,

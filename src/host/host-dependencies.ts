@@ -7,7 +7,7 @@ import type { HookSchemas } from '../core/hook-schemas.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
-import type { RunStarter } from '../engine/ports.js';
+import type { EngineSettings, RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';
@@ -26,6 +26,8 @@ export interface HostDependencies extends RunNotices {
   readonly metrics: DurableMetrics;
   readonly database: Database;
   readonly clock: DatabaseClock;
+  /** Settings of the engine that a test replaces; undefined outside of tests. */
+  readonly engine: Partial<EngineSettings> | undefined;
   readonly retention: HostRetention;
   readonly journal: Journal;
   readonly notifier: RunNotifier;

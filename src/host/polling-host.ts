@@ -8,6 +8,7 @@ import { createSweeps } from '../maintenance/sweeps.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
 import { Poller } from '../transports/poller/poller.js';
+import type { Body } from '../worker/loop-watch.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { Session } from '../worker/session.js';
 import type { Worker } from '../worker/worker.js';
@@ -83,6 +84,11 @@ export class PollingHost {
     const own = this.worker.unwritableRuns.map(({ since, ...each }) => ({ ...each, since: new Date(since) }));
     const unwritable = withSetAside(own, this.runtime.database);
     return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
+  }
+
+  /** Number of active runs, and the step bodies that are being executed. */
+  get activity(): { readonly runs: number; readonly bodies: readonly Body[] } {
+    return { runs: this.worker.load.runs, bodies: [...this.worker.bodies] };
   }
 
   start(): Promise<void> {

@@ -41,6 +41,7 @@ import { HostRetention } from './host-retention.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
 import { processGauges } from './process-gauges.js';
 import { OutageLog } from './outage-log.js';
+import { runtimeScope } from './runtime-scope.js';
 import type { PushHost } from './push-host.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
 import { UnregisteredWatch } from './unregistered-watch.js';
@@ -70,7 +71,8 @@ export interface RuntimeParts {
 export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly logger: HostLogger;
   readonly failures: FailureLog;
-  readonly clock = new DatabaseClock();
+  readonly clock = runtimeScope.getStore()?.clock ?? new DatabaseClock();
+  readonly engine = runtimeScope.getStore()?.engine;
   readonly client: WorkflowClient;
   readonly payloads: Payloads;
   readonly journal: Journal;
@@ -95,7 +97,6 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
   private readonly warnings = new WarningLimiter((line, level, fields, ...cause) => this.logger.line(level, line, fields, ...cause));
-
   private readonly outages = new OutageLog((...line) => this.logger.line(...line));
 
   constructor(

@@ -72,6 +72,11 @@ export class WorkerHosts {
     return this.polling?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined };
   }
 
+  /** True while listeners are called, or their calls are being noted. */
+  get isCallingListeners(): boolean {
+    return this.delivery?.isCalling === true;
+  }
+
   /**
    * Starts the worker while the application boots. Waits for a database that does not answer, but
    * only for a limited time.

@@ -93,6 +93,11 @@ export class ListenerDelivery extends BackgroundService {
     options.metrics.expectListeners(listeners.map(({ name }) => name));
   }
 
+  /** True while listeners are called, or their calls are being noted. */
+  get isCalling(): boolean {
+    return this.inFlight.size > 0 || this.called.length > 0 || this.removing !== undefined;
+  }
+
   /** Announces the listeners of this process, so that every process records their events. */
   async subscribe(): Promise<void> {
     const ages = { ttlMs: SUBSCRIPTION_TTL_MS, renewAfterMs: RENEW_AFTER_MS };

@@ -103,6 +103,11 @@ export class RunNotifier {
     await this.settled([this.add('pause', runId, undefined)]);
   }
 
+  /** True when no notification is being sent or waits. */
+  get isIdle(): boolean {
+    return !this.working && this.pending.size === 0;
+  }
+
   /** Stops trying. The sweeps of other processes notify the remaining runs. */
   close(): void {
     this.closed = true;

@@ -14,7 +14,7 @@ import { BodiesShown } from './bodies-shown.js';
 import { checkFailover, type OwnedRunState } from './failover-check.js';
 import { RunClaimer } from './run-claimer.js';
 import type { WorkflowRegistry } from './registry.js';
-import { LoopWatch } from './loop-watch.js';
+import { LoopWatch, type Body } from './loop-watch.js';
 import { ActiveRuns } from './active-runs.js';
 import type { Session } from './session.js';
 import { OrphanedClaims } from './orphaned-claims.js';
@@ -88,6 +88,11 @@ export class Worker {
   get load(): { readonly runs: number; readonly slots: number; readonly freeSlots: number } {
     const { size, slots } = this.runs;
     return { runs: size, slots: slots.size, freeSlots: slots.free };
+  }
+
+  /** Step bodies that are being executed. */
+  get bodies(): Iterable<Body> {
+    return this.runs.bodies();
   }
 
   /** Active runs for which the database refuses every change of the run's row. */

@@ -1,10 +1,8 @@
 import { open, rm, type FileHandle } from 'node:fs/promises';
 
 import type { StepRecord } from '../../core/step.js';
-import { RunNotFoundError } from '../../core/errors/index.js';
-import { loadHistories } from '../../store/sql/load-histories.js';
+import { readExportedHead } from '../../client/queries/exported-history.js';
 import { readSteps } from '../../store/sql/read-steps.js';
-import { readExportedRun, type ExportedRun } from '../../store/sql/export-run.js';
 import type { Connection } from '../connection.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
@@ -13,9 +11,6 @@ import type { Action } from '../action.js';
 
 /** Steps and bytes of results per page. */
 const PAGE = { limit: 1_000, bytes: 16 << 20 };
-
-/** A `seq` after which no run has a step: only the waits of the run are loaded. */
-const AFTER_ALL = 2_147_483_647;
 
 /** Writes the history of a run as JSON. Writes steps in pages, because a run may have many. */
 export const exportRun: Action = async ({ given, io, printer, connect }) => {
@@ -53,17 +48,7 @@ async function writeHistory(
   write: (text: string) => Promise<void>,
   progress: (steps: number) => void,
 ): Promise<number> {
-  const run = await readExportedRun(database, runId);
-  if (!run) throw new RunNotFoundError(runId);
-  const { waits } = (await loadHistories(database, [runId], new Map([[runId, AFTER_ALL]]))).get(runId)!;
-  const head = {
-    format: 'nestjs-durable/history',
-    formatVersion: 1,
-    exportedAt: new Date(),
-    workflow: workflowOf(run),
-    run: runOf(run),
-    outcome: outcomeOf(run),
-  };
+  const { head, waits } = await readExportedHead(database, runId);
   await write(`${jsonText(head).slice(0, -1)},\n"history":{"waits":${jsonText(waits)},\n"steps":[`);
   let count = 0;
   for (
@@ -76,25 +61,4 @@ async function writeHistory(
   }
   await write(`\n]}}\n`);
   return count;
-}
-
-function workflowOf({ name, version, queue }: ExportedRun): unknown {
-  return { name, version, queue };
-}
-
-/**
- * Returns the run in the form that the engine takes, a `PassRun`. A run that was never executed has
- * no start time, and gets the time of its creation.
- */
-function runOf({ id, input, startedAt, createdAt, deadlineAt, generation, seedId }: ExportedRun): unknown {
-  return { id, input, startedAt: startedAt ?? Math.floor(createdAt), deadlineAt, generation, seedId };
-}
-
-/** Returns the end of the run as the engine reports it: a `PassOutcome`. Null before the end. */
-function outcomeOf({ status, output, error, errorCode, failedStep, continuedAs, nextInput }: ExportedRun): unknown {
-  if (status === 'completed') {
-    return { status, output: output ?? 'null', ...(continuedAs === null ? {} : { continuedAs: { ...continuedAs, input: nextInput } }) };
-  }
-  if (status === 'failed') return { status, error: error ?? '{}', failure: { code: errorCode ?? 'Error', step: failedStep } };
-  return status === 'cancelled' ? { status, error: error ?? '{}' } : null;
 }

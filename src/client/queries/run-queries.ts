@@ -10,6 +10,7 @@ import { checkFollow, type FollowOptions } from '../follow-options.js';
 import { runNotFound } from '../follow.js';
 import type { WorkflowHealth } from './health.js';
 import { healthOf } from './read-health.js';
+import { exportHistory, type ExportedHistory } from './exported-history.js';
 import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { stepsOf, type StepsOptions } from './steps.js';
@@ -105,6 +106,22 @@ export class RunQueries {
    */
   async steps(runId: string, options: StepsOptions = {}): Promise<StepDescription[]> {
     return this.#read((database) => stepsOf({ database, payloads: this.#dependencies.payloads }, runId, options));
+  }
+
+  /**
+   * Returns everything that a replay of a run needs: its input, steps, open waits and end, with
+   * all payloads. `replayHistory` of `nestjs-durable/testing` compares it with the deployed code.
+   *
+   * @param options.follow `false` exports the run with exactly this id, not the run that continues
+   *   it (default: `true`)
+   * @throws InvalidInputError when the run has more than 10,000 steps or 64 MiB of results, which
+   *   only the command `export` can write
+   * @throws RunNotFoundError
+   * @example
+   * writeFileSync('order-7.json', JSON.stringify(await client.exportHistory('order-7')));
+   */
+  async exportHistory(runId: string, options: FollowOptions = {}): Promise<ExportedHistory> {
+    return this.#read((database) => exportHistory(database, runId, options));
   }
 
   /**

@@ -1,0 +1,70 @@
+import type { ManualClock } from '../core/manual-clock.js';
+import { ANY_VERSION } from '../core/run.js';
+import type { ScopedRuntime } from '../host/runtime-scope.js';
+import type { Body } from '../worker/loop-watch.js';
+import type { TestDatabase } from './database/test-database.js';
+
+/** Work of an application under test. */
+export interface Activity {
+  /**
+   * `idle`: every run has ended or waits. `bodies`: apart from that, only step bodies are being
+   * executed. `busy`: the module itself has work to do.
+   */
+  readonly state: 'idle' | 'bodies' | 'busy';
+  readonly bodies: readonly Body[];
+  /** Time at which the first run, event or timeout is due; infinity when none is. */
+  readonly nextWake: number;
+}
+
+/**
+ * Returns the statement that reads whether the schema has work that is due ($1: names of the
+ * workflows that the application executes), whether a run is being executed, and the next time at
+ * which work is due.
+ */
+const activityOf = (schema: string): string => `SELECT
+  EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE CASE r.status
+    WHEN 'pending' THEN r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY ($1::text[])
+    WHEN 'waiting' THEN NOT r.is_blocked AND r.wake_at <= now()
+    ELSE false END)
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now()),
+  EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
+  least(
+    (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r WHERE r.status = 'waiting' AND NOT r.is_blocked),
+    (SELECT extract(epoch FROM min(e.available_at))::float8 * 1000 FROM ${schema}.workflow_run_events e))`;
+
+type Row = [isDue: boolean, isRunning: boolean, nextWake: number | null];
+
+/** Reads what the modules of an application are doing. */
+export async function readActivity(runtimes: readonly ScopedRuntime[], database: TestDatabase, clock: ManualClock): Promise<Activity> {
+  // The process is looked at before the database: what the process has finished by now is in the
+  // database. While the process works, no query is needed.
+  const before = runtimes.map(processActivity);
+  if (clock.isRinging || before.some(({ state }) => state === 'busy')) return BUSY;
+  let nextWake = clock.nextAlarm;
+  for (const [index, { workers, database: own }] of runtimes.entries()) {
+    const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers)]);
+    const [isDue, isRunning, next] = row!;
+    // The row of a run is 'running' exactly while the run executes a body, unless it is changing.
+    if (isDue || isRunning !== (before[index]!.state === 'bodies')) return BUSY;
+    nextWake = Math.min(nextWake, next === null ? Number.POSITIVE_INFINITY : Math.ceil(next));
+  }
+  const after = runtimes.map(processActivity);
+  if (clock.isRinging || after.some(({ state }, index) => state !== before[index]!.state)) return BUSY;
+  const bodies = after.flatMap((each) => each.bodies);
+  return { state: bodies.length > 0 ? 'bodies' : 'idle', bodies, nextWake };
+}
+
+const BUSY: Activity = { state: 'busy', bodies: [], nextWake: Number.NEGATIVE_INFINITY };
+
+/** Returns the workflows that a worker executes, in the form that the statement compares. */
+function servedBy({ known }: ScopedRuntime['workers']): string[] {
+  return (known.keys ?? []).flatMap(({ queue, name, version }) => [version, ANY_VERSION].map((each) => `${queue}\n${name}\n${each}`));
+}
+
+function processActivity({ workers, notifier }: ScopedRuntime): Pick<Activity, 'state' | 'bodies'> {
+  const { runs, bodies } = workers.polling?.activity ?? { runs: 0, bodies: [] };
+  // More active runs than runs with bodies means that a run is about to change.
+  const isChanging = runs !== new Set(bodies.map(({ runId }) => runId)).size;
+  if (isChanging || !notifier.isIdle || workers.isCallingListeners) return BUSY;
+  return { state: runs > 0 ? 'bodies' : 'idle', bodies };
+}

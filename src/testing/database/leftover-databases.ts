@@ -1,0 +1,37 @@
+import type pg from 'pg';
+
+/** First part of the names of all databases of tests. */
+export const DATABASE_PREFIX = 'durable_test_run_';
+
+/** Largest number of leftover databases that one process drops. */
+const MAX_DROPPED = 50;
+
+/** Condition that takes the advisory lock of a database, by its name in `$1`. */
+const LOCK = 'hashtextextended($1::text, 1)';
+
+/** Takes the lock that marks a database as used. The server releases it when the process ends. */
+export async function markUsed(admin: pg.Client, database: string): Promise<void> {
+  await admin.query(`SELECT pg_advisory_lock(${LOCK})`, [database]);
+}
+
+export async function unmarkUsed(admin: pg.Client, database: string): Promise<void> {
+  await admin.query(`SELECT pg_advisory_unlock(${LOCK})`, [database]);
+}
+
+/** Drops the databases of processes that have ended without closing their tests. */
+export async function dropLeftovers(admin: pg.Client): Promise<void> {
+  const { rows } = await admin.query<{ datname: string }>(
+    `SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1) ORDER BY oid LIMIT ${MAX_DROPPED}`,
+    [DATABASE_PREFIX],
+  );
+  for (const { datname } of rows) {
+    const { rows: locked } = await admin.query<{ free: boolean }>(`SELECT pg_try_advisory_lock(${LOCK}) AS free`, [datname]);
+    if (!locked[0]!.free) continue;
+    await dropDatabase(admin, datname).catch(() => undefined);
+    await unmarkUsed(admin, datname);
+  }
+}
+
+export async function dropDatabase(admin: pg.Client, database: string): Promise<void> {
+  await admin.query(`DROP DATABASE IF EXISTS ${admin.escapeIdentifier(database)} WITH (FORCE)`);
+}

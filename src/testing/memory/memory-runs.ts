@@ -1,0 +1,154 @@
+import { performance } from 'node:perf_hooks';
+
+import { channelOf } from '../../core/message-kinds.js';
+import { ANY_VERSION, type NewRun } from '../../core/run.js';
+import { setImmediate, sleep } from '../../core/timers.js';
+import type { Message } from '../../engine/message.js';
+import type { EngineSettings, PassOutcome, WorkflowDefinition } from '../../engine/ports.js';
+import type { ManualClock } from '../../core/manual-clock.js';
+import { WorkflowTestError } from '../errors.js';
+import { MemoryRun, type OtherRuns } from './memory-run.js';
+
+/** Milliseconds of real time after which a step body counts as hanging. Its timeout then passes. */
+const HANGS_AFTER_MS = 1_000;
+
+/** Rounds of the event loop after which the wait for a body uses a timer. */
+const EAGER_ROUNDS = 50;
+
+/** Largest number of times that one run may be woken, and of runs that continue one another. */
+const MAX_WAKES = 10_000;
+
+/** Message that is sent to the first run at a time of the test's clock. */
+export interface TimedMessage {
+  readonly at: number;
+  readonly channel: string;
+  readonly payload: string;
+}
+
+/** Runs in memory, in virtual time: the run under test, and those that it starts. */
+export class MemoryRuns implements OtherRuns {
+  private readonly runs = new Map<string, MemoryRun>();
+  private sent = 0;
+  /** Reason why the test cannot go on. */
+  private failure: WorkflowTestError | undefined;
+
+  constructor(
+    private readonly definitions: readonly WorkflowDefinition[],
+    private readonly settings: EngineSettings,
+    private readonly clock: ManualClock,
+    private readonly suspends: 'at each wait' | 'never',
+  ) {}
+
+  /**
+   * Executes a run, and the runs that continue it, to the end. Time jumps to the next due time
+   * whenever nothing else is left to do.
+   *
+   * @throws WorkflowTestError when the run waits for something that never happens
+   */
+  async execute(start: NewRun, messages: readonly TimedMessage[]): Promise<MemoryRun> {
+    const unsent = [...messages].sort((a, b) => a.at - b.at);
+    this.start(start);
+    let run = this.runs.get(start.id)!;
+    try {
+      for (let wakes = 0; ; wakes++) {
+        const hanging = await this.settle();
+        const next = this.successorOf(run);
+        if (next) run = next;
+        if (run.outcome && !next) return run;
+        if (wakes > MAX_WAKES) throw new WorkflowTestError(`run "${run.id}" was woken ${MAX_WAKES} times, and has not ended`);
+        if (this.suspends === 'at each wait') for (const each of this.runs.values()) await each.suspend();
+        this.moveOn(run, unsent, hanging);
+      }
+    } finally {
+      for (const each of this.runs.values()) each.close(new WorkflowTestError('the run under test has ended'));
+    }
+  }
+
+  start(run: NewRun): 'started' | 'taken' {
+    if (this.runs.has(run.id)) return 'taken';
+    const definition = this.definitionOf(run);
+    if (!definition) {
+      this.failure ??= new WorkflowTestError(`a run of workflow "${run.name}" was started, which is not among options.providers`);
+      return 'started';
+    }
+    const created = new MemoryRun(run, definition, this.settings, this);
+    this.runs.set(run.id, created);
+    const startAt = run.startAt ?? this.settings.now() + (run.delayMs ?? 0);
+    this.clock.at(startAt, () => created.begin());
+    return 'started';
+  }
+
+  cancel(runId: string): void {
+    this.runs.get(runId)?.cancel();
+  }
+
+  ended({ start }: MemoryRun, outcome: PassOutcome): void {
+    const { parentRunId, parentStepKey } = start;
+    const isAwaited = parentRunId !== undefined && parentStepKey !== undefined && parentStepKey !== null;
+    if (outcome.status === 'completed' && outcome.continuedAs) {
+      this.start({ ...outcome.continuedAs, ...(isAwaited ? { parentRunId, parentStepKey } : {}) });
+    } else if (isAwaited) {
+      const channel = channelOf('child', parentStepKey);
+      const isFailed = outcome.status !== 'completed';
+      this.send(parentRunId, channel, isFailed ? outcome.error : outcome.output, isFailed ? 'error' : 'value');
+    }
+  }
+
+  private send(runId: string, channel: string, payload: string, outcome: Message['outcome']): void {
+    this.runs.get(runId)?.receive({ id: String(++this.sent), channel, payload, outcome });
+  }
+
+  private definitionOf({ name, version }: NewRun): WorkflowDefinition | undefined {
+    const named = this.definitions.filter((each) => each.name === name).sort((a, b) => b.version - a.version);
+    return version === ANY_VERSION ? named[0] : named.find((each) => each.version === version);
+  }
+
+  /** Returns the run that continues a run, if there is one. */
+  private successorOf({ outcome }: MemoryRun): MemoryRun | undefined {
+    const next = outcome?.status === 'completed' ? outcome.continuedAs : undefined;
+    return next && this.runs.get(next.id);
+  }
+
+  /**
+   * Resolves when no run is busy, or when only the same step bodies have been executed for a
+   * second.
+   *
+   * @returns these bodies, as texts for a message
+   */
+  private async settle(): Promise<readonly string[]> {
+    let same = '';
+    let since = performance.now();
+    for (let rounds = 0; ; rounds++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.failure) throw this.failure;
+      const busy = [...this.runs.values()].filter((run) => run.isBusy);
+      if (busy.length === 0 && !this.clock.isRinging) return [];
+      const bodies = busy.flatMap((run) => run.bodies.map((stepKey) => `step "${stepKey}" of run "${run.id}"`));
+      const isOnlyBodies = busy.every((run) => run.bodies.length > 0);
+      const shown = isOnlyBodies ? bodies.join() : '';
+      if (shown !== same || shown === '') [same, since] = [shown, performance.now()];
+      if (performance.now() - since >= HANGS_AFTER_MS) return bodies;
+      if (rounds > EAGER_ROUNDS) await sleep(1);
+    }
+  }
+
+  /** Moves time to the next due time, and lets what is due happen. */
+  private moveOn(run: MemoryRun, unsent: TimedMessage[], hanging: readonly string[]): void {
+    const wakes = [...this.runs.values()].map(({ wakeAt }) => wakeAt);
+    const next = Math.min(this.clock.nextAlarm, unsent[0]?.at ?? Number.POSITIVE_INFINITY, ...wakes);
+    if (next === Number.POSITIVE_INFINITY) throw new WorkflowTestError(describeStuck(run, hanging));
+    this.clock.moveTo(next);
+    while (unsent[0] && unsent[0].at <= next) {
+      const { channel, payload } = unsent.shift()!;
+      this.send(run.id, channel, payload, 'value');
+    }
+    for (const each of this.runs.values()) if (each.wakeAt <= next) each.begin();
+  }
+}
+
+function describeStuck(run: MemoryRun, hanging: readonly string[]): string {
+  if (hanging.length > 0) return `${hanging.join(', ')} never ends: its body awaits something that does not happen`;
+  const waits = [...run.stored.openWaits].map(({ kind, name, stepKey }) => `${kind} "${name ?? stepKey}"`);
+  const what = waits.length === 0 ? 'something that no step or wait of it causes' : waits.join(', ');
+  return `run "${run.id}" waits for ${what}, which never happens: send signals with options.signals`;
+}

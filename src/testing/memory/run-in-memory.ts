@@ -1,0 +1,140 @@
+import { toStepDescription, type StepDescription } from '../../client/queries/describe.js';
+import { checkOptions } from '../../core/check-options.js';
+import { toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { ManualClock } from '../../core/manual-clock.js';
+import { channelOf } from '../../core/message-kinds.js';
+import { Payloads } from '../../core/payloads.js';
+import { checkSignal, type SignalArguments, type SignalDefinition } from '../../core/signal.js';
+import { validate } from '../../core/standard-schema.js';
+import type { InputOf, OutputOf, StartArguments, WorkflowClass } from '../../core/workflow-types.js';
+import type { PassOutcome } from '../../engine/ports.js';
+import { loadWorkflows, type StandaloneProviders } from '../../nest/standalone-workflows.js';
+import { FakeSteps, type StepFake, type StepName } from '../fake-steps.js';
+import { standaloneEngine } from './engine-settings.js';
+import { MemoryRuns, type TimedMessage } from './memory-runs.js';
+import type { MemoryRun } from './memory-run.js';
+
+/** Signal that a test sends to a run in memory, made by `sent`. */
+export interface SentSignal {
+  readonly signal: SignalDefinition<unknown, never>;
+  readonly payload: unknown;
+  readonly after: Duration;
+}
+
+/** Bodies in place of those of the workflow's own steps, by the name of the method. */
+export type FakedBodies<T> = { readonly [K in StepName<T>]?: StepFake<T, K> };
+
+/** Options of `runInMemory`. */
+export interface InMemoryOptions<W extends WorkflowClass> {
+  /**
+   * Providers that the workflow injects, and the workflows that it starts: classes, or objects as
+   * in a module of Nest. (default: none)
+   */
+  providers?: StandaloneProviders;
+  /** Bodies in place of those of the workflow's own steps. (default: none) */
+  steps?: FakedBodies<InstanceType<W>>;
+  /** Signals to the run, made by `sent`. (default: none) */
+  signals?: readonly SentSignal[];
+  /** Time at which the run starts. (default: the current time) */
+  startAt?: Date;
+  /** Replays the run when its code has ended, and at each of its first waits. (default: `true`) */
+  verifyReplay?: boolean;
+}
+
+/** A run in memory that has ended. */
+export interface InMemoryRun<O> {
+  readonly status: 'completed' | 'failed' | 'cancelled';
+  /** Result of the workflow; undefined unless the run completed. */
+  readonly output: O | undefined;
+  /** Error that the workflow threw; undefined when the run completed. */
+  readonly error: Error | undefined;
+  /** Recorded steps, in the order of their results. */
+  readonly steps: readonly StepDescription[];
+  readonly startedAt: Date;
+  /** Time of the test's clock at which the run ended. */
+  readonly endedAt: Date;
+}
+
+/**
+ * Describes a signal that a test sends to a run in memory.
+ *
+ * @param args the payload, and `after`: time from the start of the run, in milliseconds or as a
+ *   duration (default: at once; the signal is kept until the run waits for it)
+ * @example sent(approved, { by: 'ann' }, { after: '2 days' })
+ */
+export function sent<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, { after?: Duration }>): SentSignal {
+  const [payload, { after = 0 } = {}] = args as [payload?: unknown, options?: { after?: Duration }];
+  return { signal, payload, after };
+}
+
+/**
+ * Executes a workflow to its end without a database, in virtual time: sleeps and timeouts take no
+ * time. The engine is that of production. The run is suspended and replayed at each of its waits.
+ *
+ * @param workflow class with `@Workflow`. Nest creates its instance
+ * @param args the input, and the options
+ * @returns the ended run, also when the run failed
+ * @throws WorkflowTestError when the run waits for something that never happens
+ * @throws InvalidInputError when the input or an option is invalid, and the error of Nest when a
+ *   provider is missing
+ * @example
+ * const { output, steps } = await runInMemory(OrderWorkflow, order, {
+ *   providers: [{ provide: PaymentService, useValue: { charge: async () => 'ch_1' } }],
+ *   signals: [sent(approved, { by: 'ann' })],
+ * });
+ */
+export async function runInMemory<W extends WorkflowClass>(
+  workflow: W,
+  ...args: StartArguments<InputOf<W>, InMemoryOptions<W>>
+): Promise<InMemoryRun<OutputOf<W>>> {
+  const [input, options = {}] = args as [input?: unknown, options?: InMemoryOptions<W>];
+  const known = ['providers', 'steps', 'signals', 'startAt', 'verifyReplay'];
+  const { providers = [], steps = {}, signals = [], startAt = new Date(), verifyReplay = true } = checkOptions(options, 'options', known);
+  if (typeof verifyReplay !== 'boolean') throw new InvalidInputError('options.verifyReplay', 'must be a boolean');
+  const clock = new ManualClock(toTimestamp(startAt, 'options.startAt'));
+  const loaded = await loadWorkflows(workflow as never, providers);
+  const fakes = new FakeSteps(loaded);
+  try {
+    for (const [method, fake] of Object.entries(steps)) if (fake) fakes.replace(workflow, method, fake as never);
+    const payloads = new Payloads(loaded.settings.maxPayloadBytes, undefined);
+    const settings = standaloneEngine(clock, payloads, loaded.module, verifyReplay ? 'verifies' : 'trusts');
+    const start = await settings.starts.check(workflow, {}).withInput(input);
+    const messages = await Promise.all(signals.map((each, index) => toMessage(each, index, clock.now(), payloads, start.id)));
+    const startedAt = new Date(clock.now());
+    const runs = new MemoryRuns(loaded.definitions, settings, clock, verifyReplay ? 'at each wait' : 'never');
+    const run = await runs.execute(start, messages);
+    return { ...(endOf(run, payloads) as InMemoryRun<OutputOf<W>>), startedAt, endedAt: new Date(clock.now()) };
+  } finally {
+    fakes.restoreAll();
+    await loaded.close();
+  }
+}
+
+function endOf({ outcome, stored }: MemoryRun, payloads: Payloads): Pick<InMemoryRun<unknown>, 'status' | 'output' | 'error' | 'steps'> {
+  const { status } = outcome as PassOutcome;
+  const ended = outcome as PassOutcome;
+  return {
+    status,
+    output: ended.status === 'completed' ? payloads.decode(ended.output, 'output') : undefined,
+    error: ended.status === 'completed' ? undefined : payloads.decodeError(ended.error),
+    steps: stored.steps.map((step) => toStepDescription(step, payloads)),
+  };
+}
+
+async function toMessage(
+  { signal, payload, after }: SentSignal,
+  index: number,
+  now: number,
+  payloads: Payloads,
+  runId: string,
+): Promise<TimedMessage> {
+  const argument = `options.signals[${index}]`;
+  const { name, schema } = checkSignal(signal, argument);
+  const value = schema ? await validate(schema, payload, argument) : payload;
+  return {
+    at: now + toMilliseconds(after, `${argument}.after`),
+    channel: channelOf('signal', name),
+    payload: payloads.encode(value === undefined ? true : value, argument, runId, 'message'),
+  };
+}

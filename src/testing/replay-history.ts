@@ -1,0 +1,99 @@
+import type { ExportedHistory } from '../client/queries/exported-history.js';
+import { HISTORY_FORMAT, HISTORY_FORMAT_VERSION } from '../client/queries/exported-history.js';
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { ManualClock } from '../core/manual-clock.js';
+import { Payloads, type PayloadCodec } from '../core/payloads.js';
+import { workflowIdentityOf } from '../core/workflow-metadata.js';
+import type { WorkflowClass } from '../core/workflow-types.js';
+import type { PassOutcome, Recording } from '../engine/ports.js';
+import { verifyReplay } from '../engine/verify-replay.js';
+import { loadWorkflows, type StandaloneProviders } from '../nest/standalone-workflows.js';
+import { standaloneEngine } from './memory/engine-settings.js';
+
+/** Options of `replayHistory`. */
+export interface ReplayHistoryOptions {
+  /** Providers that the workflow injects. A replay calls none of their steps. (default: none) */
+  providers?: StandaloneProviders;
+  /** Codec of the application that recorded the run. (default: none) */
+  codec?: PayloadCodec;
+}
+
+/** Codes of failures that the module caused, and not the workflow's code. */
+const NOT_BY_CODE = ['NON_DETERMINISM', 'REPLAY_DIFFERENCE', 'WORKER_LOST'];
+
+/**
+ * Replays a recorded run with today's code of its workflow, and compares the two. Executes no step
+ * body. Resolves when the code fits the history. A run that has not ended is compared as far as it
+ * came.
+ *
+ * @param workflow class with `@Workflow`. Nest creates its instance
+ * @param history result of `client.exportHistory` or of the command `export`: the object, or its
+ *   JSON text
+ * @throws ReplayDifferenceError that names the first difference
+ * @throws InvalidInputError when the history is no export, or belongs to another workflow
+ * @example
+ * const history = readFileSync('histories/order-7.json', 'utf8');
+ * await replayHistory(OrderWorkflow, history, { providers: [PaymentService] });
+ */
+export async function replayHistory(
+  workflow: WorkflowClass,
+  history: ExportedHistory | string,
+  options: ReplayHistoryOptions = {},
+): Promise<void> {
+  const { providers = [], codec } = checkOptions(options, 'options', ['providers', 'codec']);
+  const exported = readHistory(history);
+  const { name, version } = workflowIdentityOf(workflow);
+  const recorded = exported.workflow;
+  if (recorded.name !== name || recorded.version !== version) {
+    const what = `workflow "${recorded.name}" version ${recorded.version}`;
+    throw new InvalidInputError('history', `is of ${what}, and ${workflow.name} is "${name}" version ${version}`);
+  }
+  const loaded = await loadWorkflows(workflow as never, providers);
+  try {
+    const definition = loaded.definitions.find((each) => each.name === name && each.version === version)!;
+    const payloads = new Payloads(loaded.settings.maxPayloadBytes, codec);
+    const engine = standaloneEngine(new ManualClock(exported.run.startedAt), payloads, loaded.module, 'verifies');
+    const difference = await verifyReplay({ definition, ...recordingOf(exported) }, engine);
+    if (difference) throw difference;
+  } finally {
+    await loaded.close();
+  }
+}
+
+/**
+ * Returns the parts of a recording. An end that the code did not cause, such as a termination, is
+ * left out: a replay does not repeat it.
+ */
+function recordingOf({ run, outcome, history }: ExportedHistory): Omit<Recording, 'definition'> {
+  const isStopped = history.steps.some(({ kind }) => kind === 'cancel');
+  const isByCode =
+    outcome !== null &&
+    (outcome.status === 'completed' ||
+      (outcome.status === 'cancelled' ? isStopped : !NOT_BY_CODE.includes(outcome.failure.code) && (isStopped || !isTimeout(outcome))));
+  return { run, history, ...(isByCode ? { outcome: outcome as PassOutcome } : {}) };
+}
+
+function isTimeout({ failure }: { readonly failure: { readonly code: string } }): boolean {
+  return failure.code === 'WORKFLOW_TIMEOUT';
+}
+
+function readHistory(given: ExportedHistory | string): ExportedHistory {
+  let history: unknown = given;
+  try {
+    if (typeof given === 'string') history = JSON.parse(given);
+  } catch (cause) {
+    throw new InvalidInputError('history', 'must be JSON text', { cause });
+  }
+  const { format, formatVersion, workflow, run, history: records } = (history ?? {}) as Partial<ExportedHistory>;
+  if (format !== HISTORY_FORMAT || !workflow || !run || !Array.isArray(records?.steps) || !Array.isArray(records.waits)) {
+    throw new InvalidInputError('history', 'must be the result of client.exportHistory() or of npx nestjs-durable export');
+  }
+  if ((formatVersion as number) !== HISTORY_FORMAT_VERSION) {
+    throw new InvalidInputError(
+      'history',
+      `has format version ${formatVersion}, and this version of nestjs-durable reads ${HISTORY_FORMAT_VERSION}`,
+    );
+  }
+  return history as ExportedHistory;
+}

@@ -1,0 +1,80 @@
+import { performance } from 'node:perf_hooks';
+
+import type { ManualClock } from '../core/manual-clock.js';
+import { sleep } from '../core/timers.js';
+import type { ScopedRuntime } from '../host/runtime-scope.js';
+import { readActivity, type Activity } from './application-activity.js';
+import { moveClock } from './database/sql-clock.js';
+import type { TestDatabase } from './database/test-database.js';
+import { WorkflowTestError } from './errors.js';
+
+/** Milliseconds between two looks at what the application is doing. */
+const LOOK_MS = 1;
+
+/** Milliseconds of real time after which a step body that `advance` meets counts as hanging. */
+const HANGS_AFTER_MS = 1_000;
+
+/** Milliseconds of real time after which `runUntilIdle` gives up on the same step bodies. */
+const GIVE_UP_AFTER_MS = 4_000;
+
+/** Time of an application under test: it stands still until the test moves it. */
+export class TestTime {
+  constructor(
+    private readonly clock: ManualClock,
+    private readonly database: TestDatabase,
+    private readonly runtimes: readonly ScopedRuntime[],
+  ) {}
+
+  /** Moves the clocks of the database and of the process to the same time. */
+  async moveTo(time: number): Promise<void> {
+    await this.database.query(moveClock(this.runtimes.map(({ database }) => database.schema)), [time]);
+    this.clock.moveTo(time);
+    for (const { database, workers } of this.runtimes) {
+      workers.polling?.noteWake(Number.NEGATIVE_INFINITY);
+      database.listened.onAvailable();
+    }
+  }
+
+  /** Moves time forward from one due time to the next, and lets the application work at each. */
+  async advanceBy(ms: number): Promise<void> {
+    const end = this.clock.now() + ms;
+    for (;;) {
+      const { nextWake } = await this.settled(HANGS_AFTER_MS);
+      if (nextWake > end) break;
+      await this.moveTo(nextWake);
+    }
+    await this.moveTo(end);
+    await this.settled(HANGS_AFTER_MS);
+  }
+
+  /**
+   * Resolves when every run has ended or waits.
+   *
+   * @throws WorkflowTestError when the same step bodies are executed for too long
+   */
+  async untilIdle(): Promise<void> {
+    const { state, bodies } = await this.settled(GIVE_UP_AFTER_MS);
+    if (state === 'idle') return;
+    const names = bodies.map(({ stepKey, runId }) => `step "${stepKey}" of run "${runId}"`);
+    throw new WorkflowTestError(
+      `${names.join(', ')} has been executed for ${GIVE_UP_AFTER_MS / 1_000} s: fake the step, or let its timeout pass with advance()`,
+    );
+  }
+
+  /**
+   * Resolves when every run has ended or waits, or when only the same step bodies have been
+   * executed for `patienceMs` of real time.
+   */
+  private async settled(patienceMs: number): Promise<Activity> {
+    let same = '';
+    let since = 0;
+    for (;;) {
+      const activity = await readActivity(this.runtimes, this.database, this.clock);
+      if (activity.state === 'idle') return activity;
+      const shown = activity.state === 'bodies' ? JSON.stringify(activity.bodies) : '';
+      if (shown !== same) [same, since] = [shown, performance.now()];
+      if (shown !== '' && performance.now() - since >= patienceMs) return activity;
+      await sleep(LOOK_MS);
+    }
+  }
+}
