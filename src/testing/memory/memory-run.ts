@@ -167,7 +167,7 @@ export class MemoryRun {
       startDetached: (run) => Promise.resolve(others.start(run)),
       createHook: ({ token }) => Promise.resolve({ token }),
       setState: () => undefined,
-      streams: { write: ignored, flush: ignored },
+      streams: { write: ignored, flush: ignored, unchecked: () => undefined },
     };
   }
 }
