@@ -146,6 +146,8 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       setState: nothing,
       streams: { write: () => Promise.resolve(), flush: () => Promise.resolve() },
       startDetached: () => never,
+      transact: () => never,
+      chunksStored: () => never,
       createHook: () => never,
     },
     attemptFailed: nothing,

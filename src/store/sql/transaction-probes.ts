@@ -1,0 +1,38 @@
+import type { EntityManager } from 'typeorm';
+
+import type { Database, Statement } from '../database.js';
+
+const TRY_LOCK: Statement = { name: 'durable_try_shared_lock', text: () => 'SELECT pg_try_advisory_xact_lock($1::bigint)' };
+
+const CANCEL: Statement = { name: 'durable_cancel_backend', text: () => 'SELECT pg_cancel_backend($1::int)' };
+
+/**
+ * Returns true when the transaction and the module's pool lead to the same database. The
+ * transaction takes an advisory lock, and the pool then fails to take the same lock. Names and
+ * addresses would prove nothing: two servers may have the same, and one server may have several.
+ *
+ * @param key number that nobody else uses for a lock
+ */
+export async function sharesLocks(database: Database, manager: EntityManager, key: string): Promise<boolean> {
+  await manager.query('SELECT pg_advisory_xact_lock($1::bigint)', [key]);
+  const [row] = await database.query<[boolean]>(TRY_LOCK, [key]);
+  return !row![0];
+}
+
+/** Cancels the statement that a backend of the same role executes. */
+export async function cancelBackend(database: Database, pid: number): Promise<void> {
+  await database.query(CANCEL, [pid]);
+}
+
+/**
+ * Builds SQL that limits the rest of a transaction: each of its statements, and the time that it
+ * idles between two of them. Stricter limits of the role stay.
+ *
+ * @param ms limit in milliseconds
+ */
+export function limitsSql(ms: number): string {
+  const limit = Math.min(Math.ceil(ms), 2_147_483_647);
+  const stricter = (setting: string): string =>
+    `set_config('${setting}', least(nullif(extract(epoch FROM current_setting('${setting}')::interval) * 1000, 0), ${limit})::bigint::text, true)`;
+  return `SELECT ${stricter('statement_timeout')}, ${stricter('idle_in_transaction_session_timeout')}`;
+}
