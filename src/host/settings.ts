@@ -53,9 +53,9 @@ export interface WorkerSettings {
 
 /**
  * Executes work in a new transaction of a library that keeps the transaction in the asynchronous
- * context, and commits it.
+ * context, and commits it. `isolation` is undefined when the step names no isolation level.
  */
-export type RunInTransaction = (work: () => Promise<void>, options: { isolationLevel?: StepIsolation }) => Promise<void>;
+export type RunInTransaction = (work: () => Promise<void>, isolation: StepIsolation | undefined) => Promise<void>;
 
 /** Checked module options with defaults applied; durations in milliseconds. */
 export interface ModuleSettings {

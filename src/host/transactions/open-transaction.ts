@@ -35,17 +35,14 @@ export async function withTransaction(
   const limits = timeoutMs === null ? undefined : limitsSql(timeoutMs + SERVER_MARGIN_MS);
   if (runInTransaction) {
     let isCalled = false;
-    await runInTransaction(
-      async () => {
-        isCalled = true;
-        const manager = currentTransaction?.();
-        if (!manager?.queryRunner?.isTransactionActive) throw new TransactionalStepsError('no-manager');
-        await watch.install(manager.queryRunner);
-        if (limits !== undefined) await manager.query(limits);
-        await work(manager);
-      },
-      level === undefined ? {} : { isolationLevel: level },
-    );
+    await runInTransaction(async () => {
+      isCalled = true;
+      const manager = currentTransaction?.();
+      if (!manager?.queryRunner?.isTransactionActive) throw new TransactionalStepsError('no-manager');
+      await watch.install(manager.queryRunner);
+      if (limits !== undefined) await manager.query(limits);
+      await work(manager);
+    }, level);
     if (!isCalled) throw new TransactionalStepsError('no-manager');
     return;
   }

@@ -183,7 +183,8 @@ export interface WorkflowModuleOptions {
    * themselves. Needs `currentTransaction`. (default: the module opens the transaction)
    *
    * @example
-   * runInTransaction: (work, options) => transactionHost.withTransaction(options, work), // nestjs-cls
+   * runInTransaction: (work, isolation) => // nestjs-cls
+   *   isolation ? host.withTransaction({ isolationLevel: isolation }, work) : host.withTransaction(work),
    */
   runInTransaction?: RunInTransaction;
   /**

@@ -9,6 +9,7 @@ import {
   addTransactionalDataSource,
   deleteDataSourceByName,
   initializeTransactionalContext,
+  type IsolationLevel,
   runInTransaction,
   StorageDriver,
 } from 'typeorm-transactional';
@@ -179,7 +180,8 @@ describe('transactional steps', () => {
           useFactory: (host: TransactionHost<TransactionalAdapterTypeOrm>) => ({
             worker: {},
             currentTransaction: () => host.tx,
-            runInTransaction: (work, options) => host.withTransaction(options, work),
+            runInTransaction: (work, isolation) =>
+              isolation ? host.withTransaction({ isolationLevel: isolation }, work) : host.withTransaction(work),
           }),
         }),
       ],
@@ -204,7 +206,8 @@ describe('transactional steps', () => {
         WorkflowModule.forRoot({
           worker: {},
           currentTransaction: (): EntityManager | undefined => dataSource?.manager,
-          runInTransaction: (work, options) => runInTransaction(work, options),
+          runInTransaction: (work, isolation) =>
+            runInTransaction(work, isolation ? { isolationLevel: isolation as string as IsolationLevel } : {}),
         }),
       ],
       providers: [TypeOrmTransactionalWorkflow, GreetWorkflow],
@@ -255,13 +258,10 @@ describe('the boot of an application with a transactional step', () => {
       }
     }
     const module = await boot([orm()], { connection: { url: elsewhere.url } }, [InlineWorkflow as never]);
-    const error: Error = await module
+    const error = await module
       .get(WorkflowClient)
       .execute(InlineWorkflow, 'SERIALIZABLE')
-      .then(
-        () => expect.unreachable as never,
-        (thrown: Error) => thrown,
-      );
-    expect((error.cause as Error).cause).toMatchObject({ code: 'TRANSACTIONAL_STEPS' });
+      .catch((thrown: Error) => thrown);
+    expect(((error as Error).cause as Error).cause).toMatchObject({ code: 'TRANSACTIONAL_STEPS' });
   });
 });
