@@ -29,6 +29,8 @@ export class Call {
    */
   promise: Promise<unknown> | undefined;
   settled = false;
+  /** True when the result of the call was recorded in the transaction of its body. */
+  isCommitted = false;
   private begunAt: number | undefined;
   private failed = 0;
   private hasWait = false;

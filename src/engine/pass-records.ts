@@ -44,7 +44,7 @@ export class PassRecords implements CallResults {
     if (state.isClosed || call.settled) return;
     timers.clear(call.stepKey);
     events.forget(call);
-    if (this.lane?.isHeld) this.lane.wait(() => this.enter(this.resultOf(call, settlement)));
+    if (this.lane?.isHeld) this.lane.wait(() => this.enterLater(call, settlement));
     else this.enter(this.resultOf(call, settlement));
   }
 
@@ -58,6 +58,7 @@ export class PassRecords implements CallResults {
       result,
       commit: () => {
         this.lastSeq = result.step.seq;
+        call.isCommitted = true;
         if (!state.isClosed) queue.push(result.step);
         gate.becameDurable(result.step.seq);
         lane.leave();
@@ -93,6 +94,12 @@ export class PassRecords implements CallResults {
       finishedAt: now,
     };
     this.enter({ step: record, closesWait: false, takes });
+  }
+
+  /** Enters a result that waited for the lane. */
+  private enterLater(call: Call, settlement: Settlement): void {
+    // An operator may have set the result of the very step whose transaction was committing.
+    if (!call.isCommitted) this.enter(this.resultOf(call, settlement));
   }
 
   /** Builds the record of a result, with the next number. */

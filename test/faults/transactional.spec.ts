@@ -5,6 +5,8 @@ import type { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
 
 const program = 'transactional-worker.ts';
+/** So that a session without a lock, because its process died early, is taken over soon. */
+const SHORT = { sessionTtl: '2s' };
 
 /** The statements of a transactional step, each with a text that only its message contains. */
 const POINTS: readonly [string, string][] = [
@@ -62,11 +64,11 @@ describe('a transactional step', () => {
 
   it.concurrent.each(POINTS)('has both or neither when its worker is killed at %s', (_, marker) =>
     onLedger(async (scene, proxy) => {
-      const worker = await scene.ready({ program, url: proxy.url });
+      const worker = await scene.ready({ program, url: proxy.url, worker: SHORT });
       const killed = proxy.cutAt(marker, marker.startsWith('COMMIT') ? 'request' : 'answer', () => worker.kill('SIGKILL'));
       await scene.start('ledger', 2, ['run']);
       await killed;
-      await scene.ready({ program });
+      await scene.ready({ program, worker: SHORT });
       await expectBoth(scene, 1, 2);
     })(),
   );
@@ -74,11 +76,11 @@ describe('a transactional step', () => {
   it.concurrent(
     'is not executed again when its worker is killed after the commit',
     onLedger(async (scene, proxy) => {
-      const worker = await scene.ready({ program, url: proxy.url });
+      const worker = await scene.ready({ program, url: proxy.url, worker: SHORT });
       const killed = proxy.cutAt('COMMIT\0', 'answer', () => worker.kill('SIGKILL'));
       await scene.start('ledger', 2, ['run']);
       await killed;
-      await scene.ready({ program });
+      await scene.ready({ program, worker: SHORT });
       await expectBoth(scene, 1, 2);
       const [first] = await scene.database.query(`SELECT pid FROM ledger WHERE step_key = 'book'`);
       expect(first).toEqual({ pid: worker.child.pid });
@@ -88,13 +90,13 @@ describe('a transactional step', () => {
   it.concurrent(
     'releases its locks, and is executed elsewhere, when its process freezes before COMMIT',
     onLedger(async (scene, proxy) => {
-      const worker = await scene.ready({ program, url: proxy.url });
+      const worker = await scene.ready({ program, url: proxy.url, worker: SHORT });
       const silent = proxy.silenceAt('COMMIT\0');
       await scene.start('ledger', 2, ['run']);
       await silent;
       worker.kill('SIGSTOP');
       await scene.neglect(worker);
-      await scene.ready({ program });
+      await scene.ready({ program, worker: SHORT });
       await expectBoth(scene, 1, 2);
       const pids = await scene.database.query('SELECT DISTINCT pid FROM ledger');
       expect(pids).not.toContainEqual({ pid: worker.child.pid });

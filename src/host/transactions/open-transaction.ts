@@ -2,7 +2,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 
 import { TransactionalStepsError } from '../../core/errors/index.js';
 import type { WantedIsolation } from '../../core/transactional.js';
-import { limitsSql } from '../../store/sql/transaction-probes.js';
+import { limitsSql, type TransactionDefaults } from '../../store/sql/transaction-probes.js';
 import type { ModuleSettings } from '../settings.js';
 import type { TransactionWatch } from './transaction-watch.js';
 
@@ -17,6 +17,8 @@ export interface TransactionOptions {
   readonly isolation: WantedIsolation;
   /** Milliseconds that the transaction may take; null for no limit. */
   readonly timeoutMs: number | null;
+  /** Settings of the role and the database, of which stricter limits stay. */
+  readonly defaults: TransactionDefaults;
 }
 
 /**
@@ -27,12 +29,12 @@ export interface TransactionOptions {
 export async function withTransaction(
   dataSource: DataSource,
   { runInTransaction, currentTransaction }: Pick<ModuleSettings, 'runInTransaction' | 'currentTransaction'>,
-  { isolation, timeoutMs }: TransactionOptions,
+  { isolation, timeoutMs, defaults }: TransactionOptions,
   watch: TransactionWatch,
   work: (manager: EntityManager) => Promise<void>,
 ): Promise<void> {
   const level = isolation === 'default' ? undefined : isolation;
-  const limits = timeoutMs === null ? undefined : limitsSql(timeoutMs + SERVER_MARGIN_MS);
+  const limits = timeoutMs === null ? undefined : limitsSql(timeoutMs + SERVER_MARGIN_MS, defaults);
   if (runInTransaction) {
     let isCalled = false;
     await runInTransaction(async () => {

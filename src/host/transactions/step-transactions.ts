@@ -9,7 +9,7 @@ import type { Database } from '../../store/database.js';
 import { faultOf, mayHaveTakenEffect } from '../../store/database-errors.js';
 import type { SessionFence } from '../../store/session-fence.js';
 import { recordInTransaction } from '../../store/sql/record-in-transaction.js';
-import { cancelBackend } from '../../store/sql/transaction-probes.js';
+import { cancelBackend, type TransactionDefaults } from '../../store/sql/transaction-probes.js';
 import type { StepTransactions } from '../../worker/worker-types.js';
 import type { ModuleSettings } from '../settings.js';
 import { findCommit } from './commit-lookup.js';
@@ -44,7 +44,7 @@ class NotRecorded extends Error {
 export class ApplicationTransactions {
   /** True when a registered step is transactional. The boot sets it. */
   areUsed = false;
-  private proof: Promise<void> | undefined;
+  private proof: Promise<TransactionDefaults> | undefined;
 
   constructor(
     readonly database: Database,
@@ -60,9 +60,10 @@ export class ApplicationTransactions {
   /**
    * Proves once that the application and the module use one database.
    *
+   * @returns the settings of transactions of the application
    * @throws TransactionalStepsError
    */
-  verify(): Promise<void> {
+  verify(): Promise<TransactionDefaults> {
     this.proof ??= proveOneDatabase(this.database, this.source, this.settings).catch((error: unknown) => {
       this.proof = undefined;
       throw error;
@@ -80,6 +81,8 @@ export class ApplicationTransactions {
 class TransactionalExecution {
   private readonly watch = new TransactionWatch();
   private result: StepResult | undefined;
+  /** True once the body was called. */
+  private hasBegun = false;
 
   constructor(
     private readonly owner: ApplicationTransactions,
@@ -90,13 +93,17 @@ class TransactionalExecution {
 
   async execute(): Promise<StepResult> {
     const { owner, step, watch } = this;
-    await owner.verify();
+    const defaults = await owner.verify();
+    const { isolation, timeoutMs } = step;
     try {
-      await withTransaction(owner.dataSource, owner.settings, step, watch, async (manager) => {
+      await withTransaction(owner.dataSource, owner.settings, { isolation, timeoutMs, defaults }, watch, async (manager) => {
         try {
+          // The attempt may have ended while the pool had no connection.
+          step.signal.throwIfAborted();
+          this.hasBegun = true;
           this.result = await this.untilAborted(step.body(manager));
           watch.bodyEnded();
-          await this.record(this.result);
+          await this.record(this.result, isolation === 'default' ? defaults.isolation : isolation);
           step.commits();
         } catch (error) {
           watch.rollsBack();
@@ -137,12 +144,14 @@ class TransactionalExecution {
   }
 
   /** Records the result, with the fence, as the last statement before COMMIT. */
-  private async record(result: StepResult): Promise<void> {
+  private async record(result: StepResult, isolation: string): Promise<void> {
     const { owner, session, watch, run } = this;
     const { fence } = session;
     if (!fence) throw new FencedError('there is no session');
     const naming = owner.settings.pooler || owner.settings.connection ? 'unnamed' : 'named';
-    const outcome = await watch.own(() => recordInTransaction(watch.connection, owner.database.schema, fence, run, result, naming));
+    const { schema } = owner.database;
+    const snapshot = isolation === 'REPEATABLE READ' || isolation === 'SERIALIZABLE' ? 'fixed' : 'per statement';
+    const outcome = await watch.own(() => recordInTransaction(watch.connection, schema, fence, run, result, snapshot, naming));
     if (outcome.server !== fence.server) throw new NotRecorded('moved');
     if (!outcome.hasSession) {
       session.lost(fence.id);
@@ -178,6 +187,7 @@ class TransactionalExecution {
     const states = [sqlStateOf(error), sqlStateOf(watch.failure)];
     if (states.some((state) => CONFLICTS.includes(state))) return repeat('another transaction conflicts', error);
     if (states.includes('25006')) return new ReadOnlyTransactionError(step.stepKey, { cause: error });
+    if (!this.hasBegun && faultOf(error) === 'connection') return repeat('the transaction could not begin', error);
     if (!watch.isBodyOver || watch.failure === undefined) return error;
     // The statement that records the step has failed, or COMMIT has.
     const { failure } = watch;

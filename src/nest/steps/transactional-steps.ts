@@ -1,7 +1,7 @@
 import type { DiscoveryService } from '@nestjs/core';
 
 import { hasWorkflowMetadata, workflowIdentityOf } from '../../core/workflow-metadata.js';
-import { declarationsOf } from '../decorators/step-declarations.js';
+import { classOf, declarationsOf } from '../decorators/step-declarations.js';
 
 /**
  * Returns true when a step that the module may execute is transactional. Steps of a workflow belong
@@ -13,16 +13,9 @@ import { declarationsOf } from '../decorators/step-declarations.js';
  */
 export function hasTransactionalSteps(discovery: DiscoveryService, module: string | undefined, modules: number): boolean {
   return discovery.getProviders().some(({ metatype, instance }) => {
-    // Reads the prototype of the class. An instance may be a proxy, and reading it may fail.
-    const type = typeof metatype === 'function' && typeof metatype.prototype === 'object' ? metatype : classOf(instance);
-    if (!type) return false;
+    const type = classOf(instance) ?? (typeof metatype === 'function' ? metatype : undefined);
+    if (typeof type?.prototype !== 'object') return false;
     const isOurs = hasWorkflowMetadata(type) ? workflowIdentityOf(type).module === module : modules === 1;
-    return isOurs && [...declarationsOf(type.prototype as object).values()].some(({ isTransactional }) => isTransactional);
+    return isOurs && [...declarationsOf(type.prototype as object | null).values()].some(({ isTransactional }) => isTransactional);
   });
-}
-
-function classOf(instance: unknown): Function | undefined {
-  if (typeof instance !== 'object' || instance === null) return undefined;
-  const prototype = Object.getPrototypeOf(instance) as { constructor?: unknown } | null;
-  return typeof prototype?.constructor === 'function' ? prototype.constructor : undefined;
 }

@@ -19,8 +19,6 @@ const MAX_IDLE = '5s';
 /** Longest time that the statement, and deferred constraints at the commit, wait for a lock. */
 const LOCK_TIMEOUT = '5s';
 
-const IS_READ_COMMITTED = `current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')`;
-
 /** Connection of the application's pool, which executes the transaction of a step. */
 export type CallerConnection = ClientBase & {
   /** Number of the backend, unless a pooler invents it. */
@@ -48,35 +46,36 @@ export interface RecordedInTransaction {
  * PostgreSQL refuses to lock a row that was changed since the snapshot. The lock on the run's row
  * suffices there. A takeover changes that row after it has deleted the session, so it waits for
  * this transaction, or this statement fails.
- *
- * @param closesWait true when the step has an open wait, from a failed attempt
  */
-function recordSql(schema: string, closesWait: boolean): string {
+function recordSql(schema: string, { snapshot, closesWait }: RecordForm): string {
   const columns = COLUMNS.steps;
-  const row = columns.map(([name, type], index) => `$${index + 3}::${type} AS ${name}`).join(', ');
+  const parameters = Object.fromEntries(columns.map(([name, type], index) => [name, `$${index + 3}::${type}`]));
+  const values = { ...parameters, started_at: fromMs(parameters['started_at']!), finished_at: fromMs(parameters['finished_at']!) };
   const closed = `,
 closed AS (
   DELETE FROM ${schema}.workflow_waits w USING own WHERE w.run_id = own.id AND w.step_key = $5::text RETURNING 1
 )`;
-  return `${CALLER_MARK} WITH locked AS MATERIALIZED (
-  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text AND ${IS_READ_COMMITTED} FOR KEY SHARE
-), session AS MATERIALIZED (
-  SELECT id FROM locked
-  UNION ALL SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text AND NOT (${IS_READ_COMMITTED})
+  return `${CALLER_MARK} WITH session AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text${snapshot === 'per statement' ? ' FOR KEY SHARE' : ''}
 ), own AS MATERIALIZED (
-  SELECT r.id FROM session CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = $3::text AND session_id = session.id AND epoch = $4::int AND status = 'running' LIMIT 1 FOR SHARE
-  ) AS r
+  SELECT id FROM ${schema}.workflow_runs
+  WHERE id = $3::text AND (session_id = (SELECT id FROM session) AND epoch = $4::int AND status = 'running') IS TRUE FOR SHARE
 ), recorded AS (
-  INSERT INTO ${schema}.workflow_steps (${columnList(columns)})
-  SELECT ${valueList(columns, { started_at: fromMs('x.started_at'), finished_at: fromMs('x.finished_at') })}
-  FROM own CROSS JOIN (SELECT ${row}) AS x
+  INSERT INTO ${schema}.workflow_steps (${columnList(columns)}) SELECT ${valueList(columns, values)} FROM own
   ON CONFLICT (run_id, step_key) DO NOTHING
   RETURNING 1
 )${closesWait ? closed : ''}
 SELECT (SELECT count(*) FROM session)::text, (SELECT count(*) FROM recorded)::text, ${SERVER}
 WHERE (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL
   AND (SELECT set_config('idle_in_transaction_session_timeout', '${MAX_IDLE}', true)) IS NOT NULL`;
+}
+
+/** Form of the statement. */
+interface RecordForm {
+  /** `fixed` under REPEATABLE READ and SERIALIZABLE. */
+  readonly snapshot: 'per statement' | 'fixed';
+  /** True when the step has an open wait, from a failed attempt. */
+  readonly closesWait: boolean;
 }
 
 interface Prepared {
@@ -91,11 +90,11 @@ const prepared = new Map<string, Prepared>();
  * Returns the statement with a name that depends on its text: on one connection, modules with
  * several schemas may prepare it.
  */
-function statementFor(schema: string, closesWait: boolean): Prepared {
-  const key = `${closesWait} ${schema}`;
+function statementFor(schema: string, form: RecordForm): Prepared {
+  const key = `${form.snapshot} ${form.closesWait} ${schema}`;
   let statement = prepared.get(key);
   if (!statement) {
-    const text = recordSql(schema, closesWait);
+    const text = recordSql(schema, form);
     statement = { name: `durable_record_step_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
     prepared.set(key, statement);
   }
@@ -107,6 +106,7 @@ function statementFor(schema: string, closesWait: boolean): Prepared {
  * Writes nothing when the session does not own the run under the epoch of the run.
  *
  * @param client connection of the transaction
+ * @param snapshot `fixed` under REPEATABLE READ and SERIALIZABLE
  * @param naming `named` prepares the statement once for each connection; a pooler does not allow it
  */
 export async function recordInTransaction(
@@ -115,9 +115,10 @@ export async function recordInTransaction(
   fence: SessionFence,
   { id: runId, epoch }: Pick<OwnedRun, 'id' | 'epoch'>,
   { step, closesWait }: StepResult,
+  snapshot: RecordForm['snapshot'],
   naming: 'named' | 'unnamed',
 ): Promise<RecordedInTransaction> {
-  const { name, text } = statementFor(schema, closesWait);
+  const { name, text } = statementFor(schema, { snapshot, closesWait });
   const values = [fence.id, fence.server, ...stepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
   const named = naming === 'named' ? { name } : {};
   const { rows } = await client.query<[string, string, string]>({ ...named, text, values, rowMode: 'array' });

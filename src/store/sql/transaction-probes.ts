@@ -24,15 +24,36 @@ export async function cancelBackend(database: Database, pid: number): Promise<vo
   await database.query(CANCEL, [pid]);
 }
 
+/** Settings of transactions of the application's DataSource, from the role and the database. */
+export interface TransactionDefaults {
+  /** Limit of a statement, in milliseconds; 0 for none. */
+  readonly statementMs: number;
+  /** Limit of the time between two statements, in milliseconds; 0 for none. */
+  readonly idleMs: number;
+  /** Isolation level, such as `READ COMMITTED`. */
+  readonly isolation: string;
+}
+
+const milliseconds = (setting: string): string => `(extract(epoch FROM current_setting('${setting}')::interval) * 1000)::bigint::text`;
+
+/** Reads the settings of a transaction of the DataSource. */
+export async function readDefaults(manager: EntityManager): Promise<TransactionDefaults> {
+  const [row] = await manager.query<{ statement: string; idle: string; isolation: string }[]>(
+    `SELECT ${milliseconds('statement_timeout')} AS statement, ${milliseconds('idle_in_transaction_session_timeout')} AS idle,
+      upper(current_setting('transaction_isolation')) AS isolation`,
+  );
+  return { statementMs: Number(row!.statement), idleMs: Number(row!.idle), isolation: row!.isolation };
+}
+
 /**
  * Builds SQL that limits the rest of a transaction: each of its statements, and the time that it
- * idles between two of them. Stricter limits of the role stay.
+ * idles between two of them. Stricter limits of the role stay. Plain SET costs the server much less
+ * than `set_config` with an expression.
  *
  * @param ms limit in milliseconds
  */
-export function limitsSql(ms: number): string {
+export function limitsSql(ms: number, { statementMs, idleMs }: TransactionDefaults): string {
   const limit = Math.min(Math.ceil(ms), 2_147_483_647);
-  const stricter = (setting: string): string =>
-    `set_config('${setting}', least(nullif(extract(epoch FROM current_setting('${setting}')::interval) * 1000, 0), ${limit})::bigint::text, true)`;
-  return `SELECT ${stricter('statement_timeout')}, ${stricter('idle_in_transaction_session_timeout')}`;
+  const least = (own: number): number => (own === 0 ? limit : Math.min(own, limit));
+  return `SET LOCAL statement_timeout = ${least(statementMs)}; SET LOCAL idle_in_transaction_session_timeout = ${least(idleMs)}`;
 }
