@@ -121,6 +121,21 @@ class WaitsBetweenWorkflow {
   }
 }
 
+/** A transactional step, and a step beside it that ends while the transaction commits. */
+@Workflow({ name: 'beside' })
+class BesideWorkflow {
+  async run(hook: string, ctx: WorkflowContext): Promise<string[]> {
+    const order: string[] = [];
+    const slow = ctx.step(hook, { transactional: true }, () => hooks[hook]!(currentManager()));
+    const beside = ctx.step('beside', async () => {
+      await waitFor(() => executions.get('may end'));
+      count('beside');
+    });
+    await Promise.all([slow.then(() => order.push(hook)), beside.then(() => order.push('beside'))]);
+    return order;
+  }
+}
+
 @Workflow({ name: 'plain' })
 class PlainWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
@@ -135,7 +150,7 @@ class ChildWorkflow {
   }
 }
 
-const PROVIDERS = [TransferWorkflow, CallsWorkflow, ParallelWorkflow, WaitsBetweenWorkflow, PlainWorkflow, ChildWorkflow];
+const PROVIDERS = [TransferWorkflow, CallsWorkflow, ParallelWorkflow, WaitsBetweenWorkflow, BesideWorkflow, PlainWorkflow, ChildWorkflow];
 
 describe('transactional steps', () => {
   let database: TestDatabase;
@@ -321,6 +336,52 @@ describe('transactional steps', () => {
       expect(rows.map((row) => row.seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     }
     expect(await notes('par ')).toHaveLength(60);
+  });
+
+  it('locks the session and the run for the commit only, and gives no other result a number meanwhile', async () => {
+    // A deferred trigger keeps the commit waiting for a lock that the test holds.
+    await database.query(`CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
+      CREATE TABLE slow (id text);
+      CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_test()`);
+    const locked = async (): Promise<{ runs: number; sessions: number }> => {
+      const missing = async (table: string, lock: string, where: string) => {
+        const from = `FROM durable.${table} ${where}`;
+        const free = await database.query(`SELECT 1 ${from} FOR ${lock} SKIP LOCKED`);
+        return (await database.query(`SELECT 1 ${from}`)).length - free.length;
+      };
+      return {
+        runs: await missing('workflow_runs', 'NO KEY UPDATE', `WHERE id = 'slow'`),
+        sessions: await missing(
+          'workflow_sessions',
+          'UPDATE',
+          `WHERE id = (SELECT session_id FROM durable.workflow_runs WHERE id = 'slow')`,
+        ),
+      };
+    };
+    const gate = dataSource.createQueryRunner();
+    await gate.startTransaction();
+    await gate.query('SELECT pg_advisory_xact_lock(4711)');
+    let inBody: unknown;
+    hooks['slow'] = async (manager) => {
+      await manager.query(`INSERT INTO slow VALUES ('a')`);
+      inBody = await locked();
+    };
+    const handle = await client.start(BesideWorkflow, 'slow', { id: 'slow' });
+    await waitFor(async () => (await locked()).runs === 1);
+    expect(inBody).toEqual({ runs: 0, sessions: 0 });
+    expect(await locked()).toEqual({ runs: 1, sessions: 1 });
+    count('may end');
+    await waitFor(() => executions.get('beside'));
+    await sleep(50);
+    expect(await database.query(`SELECT 1 FROM durable.workflow_steps WHERE run_id = 'slow'`)).toEqual([]);
+    await gate.rollbackTransaction();
+    await gate.release();
+    await expect(handle.result({ timeout: '30s' })).resolves.toEqual(['slow', 'beside']);
+    expect(await database.query(`SELECT step_key, seq FROM durable.workflow_steps WHERE run_id = 'slow' ORDER BY seq`)).toEqual([
+      { step_key: 'slow', seq: 1 },
+      { step_key: 'beside', seq: 2 },
+    ]);
   });
 
   it('executes no transactional body again when the run is suspended and continued', async () => {

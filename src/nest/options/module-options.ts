@@ -184,7 +184,9 @@ export interface WorkflowModuleOptions {
    *
    * @example
    * runInTransaction: (work, isolation) => // nestjs-cls
-   *   isolation ? host.withTransaction({ isolationLevel: isolation }, work) : host.withTransaction(work),
+   *   isolation
+   *     ? host.withTransaction({ isolationLevel: isolation }, work)
+   *     : host.withTransaction(work),
    */
   runInTransaction?: RunInTransaction;
   /**
