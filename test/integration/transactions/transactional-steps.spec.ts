@@ -220,14 +220,19 @@ describe('transactional steps', () => {
 });
 
 describe('a worker that loses its runs while a transactional body is executed', () => {
-  it.each<StepIsolation>(['READ COMMITTED', 'REPEATABLE READ'])('writes nothing of that body under %s', async (isolation) => {
+  it.each<[StepIsolation, string]>([
+    ['READ COMMITTED', 'its session and the run'],
+    ['REPEATABLE READ', 'its session and the run'],
+    ['READ COMMITTED', 'the run'],
+  ])('writes nothing of that body under %s when it has lost %s', async (isolation, what) => {
     let bodies = 0;
+    const prefix = `robbed of ${what} ${isolation}`;
     @Workflow({ name: 'robbed' })
     class RobbedWorkflow {
       async run(_input: void, ctx: WorkflowContext): Promise<number> {
         return ctx.step('write', { transactional: { isolation } }, async () => {
           const body = ++bodies;
-          await currentManager().insert(Note, { id: `robbed ${isolation} ${body}`, level: '' });
+          await currentManager().insert(Note, { id: `${prefix} ${body}`, level: '' });
           if (body > 1) return body;
           // As a takeover does.
           await database.query(`DELETE FROM durable.workflow_sessions`);
@@ -242,7 +247,7 @@ describe('a worker that loses its runs while a transactional body is executed', 
     const last = await module.get(WorkflowClient).execute(RobbedWorkflow, undefined);
     // Under REPEATABLE READ the loss looks like a conflict, and the body is repeated once in vain.
     expect(last).toBeGreaterThan(1);
-    expect(await noteIds(`robbed ${isolation}`)).toEqual([`robbed ${isolation} ${last}`]);
+    expect(await noteIds(prefix)).toEqual([`${prefix} ${last}`]);
   });
 });
 
