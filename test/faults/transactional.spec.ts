@@ -12,7 +12,7 @@ const SHORT = { sessionTtl: '2s' };
 const POINTS: readonly [string, string][] = [
   ['START TRANSACTION', 'START TRANSACTION'],
   ["the body's INSERT", 'INSERT INTO ledger'],
-  ['the record', 'WITH locked AS'],
+  ['the record', 'WITH session AS MATERIALIZED'],
   ['COMMIT', 'COMMIT\0'],
 ];
 
