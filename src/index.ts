@@ -84,6 +84,8 @@ export type { OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
 export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
+export { currentManager } from './host/transactions/current-manager.js';
+export type { StepIsolation, TransactionalOptions } from './core/transactional.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';
 export type { RunLogger } from './core/log-fields.js';
 export {
@@ -107,6 +109,7 @@ export { StepsOf } from './nest/decorators/steps-of.js';
 export type { WorkflowRequest } from './nest/instance-per-pass.js';
 export type {
   ConnectionOptions,
+  RunInTransaction,
   StepEnhancer,
   WorkerOptions,
   WorkflowModuleOptions,

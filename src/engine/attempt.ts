@@ -33,6 +33,11 @@ export class Attempt implements CurrentStep {
   private reason: unknown;
   private timer: NodeJS.Timeout | ManualAlarm | undefined;
   private listener: AttemptDelegate | undefined;
+  /** EntityManager of the body's transaction; undefined outside a transactional body. */
+  manager: object | undefined;
+  private isCommitting = false;
+  /** Timeout or abort that came while the transaction committed. */
+  private deferred: (() => void) | undefined;
   /** Undefined while tracing is off. */
   private span: AttemptSpan | undefined;
   private hasStreams = false;
@@ -110,8 +115,28 @@ export class Attempt implements CurrentStep {
     return setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
   }
 
+  /**
+   * Begins the commit of the body's transaction. Until `commitFailed`, neither a timeout nor an
+   * abort ends the attempt.
+   *
+   * @throws the reason for the end, when the attempt has ended
+   */
+  commits(): void {
+    if (this.isOver) throw this.reason;
+    this.isCommitting = true;
+  }
+
+  /** Called when the transaction had no effect. A deferred timeout or abort applies now. */
+  commitFailed(): void {
+    this.isCommitting = false;
+    const { deferred } = this;
+    this.deferred = undefined;
+    deferred?.();
+  }
+
   /** Fails the attempt because its timeout has passed. */
   expire(timeoutMs: number): void {
+    if (this.isCommitting) return void (this.deferred ??= () => this.expire(timeoutMs));
     const { listener } = this;
     const error = new StepTimeoutError(this.stepKey, timeoutMs);
     if (listener) this.span?.failed(error);
@@ -121,6 +146,7 @@ export class Attempt implements CurrentStep {
 
   /** Aborts the body's signal and ignores the result of the body. */
   abort(reason: unknown): void {
+    if (this.isCommitting) return void (this.deferred = () => this.abort(reason));
     if (!this.end()) return;
     this.span?.aborted();
     this.isAborted = true;

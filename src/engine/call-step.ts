@@ -2,6 +2,7 @@ import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { Arguments } from '../core/serializer/arguments.js';
+import { toIsolation } from '../core/transactional.js';
 import type { StepBody, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
@@ -40,7 +41,7 @@ export function callStep(
 }
 
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
-  return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout']);
+  return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout', 'transactional']);
 }
 
 function toSpec(
@@ -58,6 +59,7 @@ function toSpec(
     timeoutMs: Math.min(timeoutMs, longestStepMs),
     body,
     given,
+    isolation: toIsolation(options.transactional, `transactional of step "${shown(name)}"`),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Arguments } from '../core/serializer/arguments.js';
 import type { OpenWait, StepKind } from '../core/step.js';
+import type { WantedIsolation } from '../core/transactional.js';
 import { noteRejection } from './rejections.js';
 
 /** Body of a step. Called once per attempt, with the arguments for that attempt. */
@@ -14,6 +15,8 @@ export interface StepSpec {
   readonly body: StepBody;
   /** Arguments of the body; absent when it takes none. */
   readonly given?: Arguments | undefined;
+  /** Isolation level of the body's transaction; absent for a step without a transaction. */
+  readonly isolation?: WantedIsolation | undefined;
 }
 
 const ignore = (): void => undefined;
@@ -26,6 +29,8 @@ export class Call {
    */
   promise: Promise<unknown> | undefined;
   settled = false;
+  /** True when the result of the call was recorded in the transaction of its body. */
+  isCommitted = false;
   private begunAt: number | undefined;
   private failed = 0;
   private hasWait = false;

@@ -1,6 +1,7 @@
 import type { Duration } from '../core/duration.js';
 import type { RetryOptions } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
+import type { TransactionalOptions } from '../core/transactional.js';
 
 /** Options of a step. */
 export interface StepOptions {
@@ -22,6 +23,13 @@ export interface StepOptions {
    * `defaults.stepTimeout`)
    */
   timeout?: Duration;
+  /**
+   * Executes the body in a transaction on the application's DataSource, whose manager
+   * `currentManager()` returns. The writes of the body and the record of its result are one commit.
+   * `{ isolation }` chooses the isolation level. See docs/transactions.md. (default: no
+   * transaction)
+   */
+  transactional?: true | TransactionalOptions;
 }
 
 /** Options that every wait accepts. */

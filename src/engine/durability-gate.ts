@@ -7,6 +7,7 @@ export class DurabilityGate {
   /** Work that begins when the replay or the hold has ended. */
   private deferred: (() => void)[] = [];
   private gated: (() => void)[] = [];
+  private storing: { readonly seq: number; readonly resolve: () => void }[] = [];
   private held = false;
   private probedSeq = 0;
   /** Number (`seq`) of the last result that the workflow's code has received. */
@@ -63,8 +64,18 @@ export class DurabilityGate {
     else this.gated.push(begin);
   }
 
+  /** Resolves when all results up to `seq` are durable. */
+  stored(seq: number): Promise<void> {
+    if (this.durableSeq >= seq) return Promise.resolve();
+    return new Promise((resolve) => this.storing.push({ seq, resolve }));
+  }
+
   becameDurable(seq: number): void {
     this.durableSeq = Math.max(this.durableSeq, seq);
+    if (this.storing.length > 0) {
+      for (const { resolve } of this.storing.filter((each) => each.seq <= this.durableSeq)) resolve();
+      this.storing = this.storing.filter((each) => each.seq > this.durableSeq);
+    }
     if (this.durableSeq < this.seenSeq) return;
     for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }

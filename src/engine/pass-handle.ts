@@ -1,7 +1,7 @@
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { PassSpan } from '../core/tracing.js';
-import type { RunEvent } from '../core/transition.js';
+import type { RunEvent, StepResult } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { Call } from './call.js';
 import type { MessageHandler } from './mailbox.js';
@@ -54,6 +54,21 @@ export interface CallResults {
    * that has ended, and every call of a closed pass.
    */
   settle(call: Call, settlement: Settlement): void;
+  /**
+   * Numbers the result of a step that commits in a transaction of its own. Resolves when every
+   * earlier result is durable. No other result gets a number until the caller has called one of the
+   * two functions of the returned object.
+   */
+  reserve(call: Call, settlement: Settlement): Promise<ReservedResult>;
+}
+
+/** Numbered result of a step whose transaction has not ended yet. */
+export interface ReservedResult {
+  readonly result: StepResult;
+  /** Delivers the result to the code: it is durable. */
+  commit(): void;
+  /** Gives the number back: the transaction had no effect. */
+  drop(): void;
 }
 
 /** Receives the begin and the outcome of each start of another run. */

@@ -2,10 +2,11 @@ import { StepFailedError } from '../core/errors/index.js';
 import type { StepRecord } from '../core/step.js';
 import type { StepResult } from '../core/transition.js';
 import type { Call } from './call.js';
+import { CommitLane } from './commit-lane.js';
 import type { Settlement } from './message.js';
 import type { DurabilityGate } from './durability-gate.js';
 import type { ExternalEvents } from './external-events.js';
-import type { ActivityDelegate, CallResults } from './pass-handle.js';
+import type { ActivityDelegate, CallResults, ReservedResult } from './pass-handle.js';
 import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassPort, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
@@ -29,33 +30,42 @@ interface Parts {
  * workflow's code and to the journal.
  */
 export class PassRecords implements CallResults {
+  /** Absent until a transactional step commits, because most workflows have none. */
+  private lane: CommitLane | undefined;
+
   constructor(
     private readonly parts: Parts,
     /** Number (`seq`) of the last record. */
     public lastSeq: number,
   ) {}
 
-  settle(call: Call, { output, error, attempts, takes }: Settlement): void {
-    const { state, settings, timers, events } = this.parts;
+  settle(call: Call, settlement: Settlement): void {
+    const { state, timers, events } = this.parts;
     if (state.isClosed || call.settled) return;
     timers.clear(call.stepKey);
     events.forget(call);
-    const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
-    const record: StepRecord = {
-      stepKey,
-      kind,
-      seq: ++this.lastSeq,
-      status: error === undefined || error === null ? 'completed' : 'failed',
-      output: output ?? null,
-      error: error ?? null,
-      attempts,
-      calledAfter,
-      calledAfterIo,
-      argsHash,
-      startedAt,
-      finishedAt: Math.floor(settings.now()),
+    if (this.lane?.isHeld) this.lane.wait(() => this.enterLater(call, settlement));
+    else this.enter(this.resultOf(call, settlement));
+  }
+
+  async reserve(call: Call, settlement: Settlement): Promise<ReservedResult> {
+    const { state, gate, queue, activity } = this.parts;
+    const lane = (this.lane ??= new CommitLane());
+    await lane.take();
+    await gate.stored(this.lastSeq);
+    const result = this.resultOf(call, settlement);
+    return {
+      result,
+      commit: () => {
+        this.lastSeq = result.step.seq;
+        call.isCommitted = true;
+        if (!state.isClosed) queue.push(result.step);
+        gate.becameDurable(result.step.seq);
+        lane.leave();
+        activity.update();
+      },
+      drop: () => lane.leave(),
     };
-    this.enter({ step: record, closesWait: call.waitRecorded, takes: takes ?? null });
   }
 
   /**
@@ -65,11 +75,14 @@ export class PassRecords implements CallResults {
    * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
   mark(kind: 'cancel' | 'patch', stepKey: string, error: string | null, takes: string | null): void {
+    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes));
+    // A second stop may have been requested while a transaction committed.
+    if (kind === 'cancel' && this.parts.queue.has('cancel')) return;
     const now = Math.floor(this.parts.settings.now());
     const record: StepRecord = {
       stepKey,
       kind,
-      seq: ++this.lastSeq,
+      seq: this.lastSeq + 1,
       status: 'completed',
       output: null,
       error,
@@ -83,9 +96,38 @@ export class PassRecords implements CallResults {
     this.enter({ step: record, closesWait: false, takes });
   }
 
+  /** Enters a result that waited for the lane. */
+  private enterLater(call: Call, settlement: Settlement): void {
+    // An operator may have set the result of the very step whose transaction was committing.
+    if (!call.isCommitted) this.enter(this.resultOf(call, settlement));
+  }
+
+  /** Builds the record of a result, with the next number. */
+  private resultOf(call: Call, { output, error, attempts, takes }: Settlement): StepResult {
+    const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
+    const step: StepRecord = {
+      stepKey,
+      kind,
+      seq: this.lastSeq + 1,
+      status: error === undefined || error === null ? 'completed' : 'failed',
+      output: output ?? null,
+      error: error ?? null,
+      attempts,
+      calledAfter,
+      calledAfterIo,
+      argsHash,
+      startedAt,
+      finishedAt: Math.floor(this.parts.settings.now()),
+    };
+    return { step, closesWait: call.waitRecorded, takes: takes ?? null };
+  }
+
   private enter(result: StepResult): void {
     const { step } = result;
-    const { port, gate, queue, activity } = this.parts;
+    const { state, port, gate, queue, activity } = this.parts;
+    // The pass may have been given up while a transaction committed.
+    if (state.isClosed) return;
+    this.lastSeq = step.seq;
     // Queues the result before the journal gets it. So the code gets the result before the flush is
     // sent, and one flush can carry the last result together with the end of the run.
     queue.push(step);

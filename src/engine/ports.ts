@@ -12,6 +12,7 @@ import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
 import type { StreamPort } from './stream-port.js';
+import type { TransactionPort } from './transaction-port.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /** Code of a workflow, ready to be executed. */
@@ -189,7 +190,7 @@ export interface RunLine {
 }
 
 /** Effects that a workflow's code has outside its own run. */
-export interface PassEffects {
+export interface PassEffects extends TransactionPort {
   /**
    * Starts a run without waiting for its end. Resolves when the new run is durable.
    *
@@ -255,9 +256,8 @@ export interface EngineSettings {
   /** Clock of a test, on which timers and time-outs depend; absent outside of tests. */
   readonly manualClock?: ManualClock | undefined;
   /**
-   * True when this process is sure that it still owns its runs. After a freeze the process is not
-   * sure: other workers may have taken the runs. No step body begins until the process is sure
-   * again.
+   * True when this process is sure that it still owns its runs. After a freeze, other workers may
+   * have taken the runs: no step body begins until the process is sure again.
    */
   readonly isSure: () => boolean;
   /**

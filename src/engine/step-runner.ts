@@ -7,6 +7,7 @@ import { findChange } from './argument-changes.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
+import { inTransaction, UnstorableOutput } from './transactional-step.js';
 
 /** Milliseconds between two checks that this process still owns its runs. */
 const UNSURE_PAUSE_MS = 50;
@@ -48,8 +49,11 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   }
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1, call.name);
   pass.attemptBegan(current);
-  current.run(spec.body, given, spec.timeoutMs, {
+  const isTransactional = spec.isolation !== undefined;
+  current.run(isTransactional ? inTransaction(pass, call, spec, current) : spec.body, given, spec.timeoutMs, {
     succeeded: (value) => {
+      // The result of a transactional body is recorded already, in its transaction.
+      if (isTransactional) return pass.attemptEnded(current);
       const changed = given && findChange(pass, call, spec, given);
       if (changed) giveUp(pass, call, changed, call.failures + 1);
       else succeed(pass, call, value);
@@ -60,7 +64,8 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       // body again.
       if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
       try {
-        fail(pass, call, spec, (given && findChange(pass, call, spec, given, error)) ?? error);
+        if (error instanceof UnstorableOutput) giveUp(pass, call, error.cause, call.failures + 1);
+        else fail(pass, call, spec, (given && findChange(pass, call, spec, given, error)) ?? error);
       } catch {
         giveUp(pass, call, new Error('what the step threw cannot be read'), call.failures + 1);
       }

@@ -164,6 +164,8 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       setState: nothing,
       streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },
       startDetached: () => never,
+      transact: () => never,
+      chunksStored: () => never,
       createHook: () => never,
     },
     attemptFailed: nothing,

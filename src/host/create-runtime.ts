@@ -19,6 +19,7 @@ import { detectTracing } from './opentelemetry.js';
 import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
 import { runtimeScope } from './runtime-scope.js';
 import type { ModuleSettings } from './settings.js';
+import { ApplicationTransactions } from './transactions/step-transactions.js';
 
 /**
  * Connects to the database, brings the schema up to date and creates the runtime of a module. Waits
@@ -42,7 +43,8 @@ export async function createRuntime(
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
   const metrics = new DurableMetrics();
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, metrics, warn));
-  const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash);
+  const transactions = new ApplicationTransactions(database, dataSource, settings);
+  const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash, transactions);
   logTracing();
   const prepare = async (): Promise<string[]> => {
     if (!orm.isInitialized) await orm.initialize();

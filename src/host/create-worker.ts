@@ -72,6 +72,13 @@ export function createWorker(
       deploymentId,
       onMismatch: options.onMismatch === 'auto' ? (environment === 'test' ? 'fail' : 'block') : options.onMismatch,
       metrics: runtime.metrics,
+      transactions: runtime.transactions.of({
+        get fence() {
+          return session.fence;
+        },
+        lost: (id) => void worker.fenced(id),
+        moved: () => worker.serverMoved(),
+      }),
       engine: {
         payloads: runtime.payloads,
         isDevelopment,

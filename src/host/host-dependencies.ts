@@ -17,6 +17,7 @@ import type { FailureLog } from './failure-log.js';
 import type { HostLogger } from './host-logger.js';
 import type { HostRetention } from './host-retention.js';
 import type { ModuleSettings } from './settings.js';
+import type { ApplicationTransactions } from './transactions/step-transactions.js';
 
 /** Parts of the runtime that the worker and the client of a process share. */
 export interface HostDependencies extends RunNotices {
@@ -28,6 +29,8 @@ export interface HostDependencies extends RunNotices {
   readonly clock: DatabaseClock;
   /** Settings of the engine that a test replaces; undefined outside of tests. */
   readonly engine: Partial<EngineSettings> | undefined;
+  /** Transactions of steps on the application's DataSource. */
+  readonly transactions: ApplicationTransactions;
   readonly retention: HostRetention;
   readonly journal: Journal;
   readonly notifier: RunNotifier;

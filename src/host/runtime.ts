@@ -27,7 +27,7 @@ import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
-
+import type { ApplicationTransactions } from './transactions/step-transactions.js';
 import type { ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
 import { createReadReplica } from './read-replica.js';
@@ -107,6 +107,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     private readonly connection: ResolvedConnection,
     readonly metrics: DurableMetrics,
     readonly qstash: QStashTransport | undefined,
+    readonly transactions: ApplicationTransactions,
   ) {
     this.name = name;
     this.retention = new HostRetention(settings.retention);

@@ -6,6 +6,7 @@ import type { PayloadCodec } from '../core/payloads.js';
 import type { RetentionRule } from '../core/retention.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
+import type { StepIsolation } from '../core/transactional.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 
 /** Database of the module, which replaces the settings of the application's DataSource. */
@@ -50,6 +51,12 @@ export interface WorkerSettings {
   readonly onMismatch: 'auto' | 'block' | 'fail';
 }
 
+/**
+ * Executes work in a new transaction of a library that keeps the transaction in the asynchronous
+ * context, and commits it. `isolation` is undefined when the step names no isolation level.
+ */
+export type RunInTransaction = (work: () => Promise<void>, isolation: StepIsolation | undefined) => Promise<void>;
+
 /** Checked module options with defaults applied; durations in milliseconds. */
 export interface ModuleSettings {
   readonly connection: ConnectionOptions | undefined;
@@ -72,6 +79,8 @@ export interface ModuleSettings {
   readonly readReplica: { readonly url: string } | undefined;
   readonly enhancers: readonly StepEnhancer[];
   readonly currentTransaction: (() => EntityManager | undefined) | undefined;
+  /** Executes work in a transaction that a library opens; undefined without such a library. */
+  readonly runInTransaction: RunInTransaction | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /** Milliseconds that one call of a durable listener may take. */

@@ -6,6 +6,7 @@ import { listenerWorkflows } from '../host/listener-host.js';
 import type { WorkflowRuntime } from '../host/runtime.js';
 import { checkSteps, listSome } from './steps/decorated-steps.js';
 import { EnhancerLookup } from './steps/enhancer-lookup.js';
+import { hasTransactionalSteps } from './steps/transactional-steps.js';
 import { findListeners } from './listener-scanner.js';
 import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
 import { StepEnhancers } from './steps/step-enhancers.js';
@@ -43,6 +44,7 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   prepareSteps(discovery, isFirst ? warn : () => undefined);
   const listeners = (runtime.workers.listeners = findListeners(discovery, name));
   const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+  runtime.transactions.areUsed = hasTransactionalSteps(discovery, name, runtimes.length);
   workflows.push(...listenerWorkflows(listeners, settings));
   lookup?.check(discovery, workflows);
   const uncallable = checkSteps(discovery);

@@ -176,7 +176,10 @@ export class WorkflowModule
       runtime.workers.idleBecause = reason;
       if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(runtime, reason));
       else runtime.warn('starts-only', startingOnlyLine(runtime, reason));
-    } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
+      return;
+    }
+    if (runtime.transactions.areUsed) await runtime.transactions.verify();
+    if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
     } else {

@@ -8,7 +8,7 @@ import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** Services of the worker that all executions of runs share. */
 export interface ExecutionServices {
-  readonly options: Pick<WorkerOptions, 'suspendAfterMs' | 'deploymentId' | 'onMismatch' | 'engine' | 'metrics'>;
+  readonly options: Pick<WorkerOptions, 'suspendAfterMs' | 'deploymentId' | 'onMismatch' | 'engine' | 'metrics' | 'transactions'>;
   readonly journal: Journal;
   readonly effects: RunEffects;
   readonly inboxes: InboxReader;

@@ -102,6 +102,7 @@ describe('a claimed run whose inbox has not been read', () => {
       deploymentId: 'test',
       engine,
       metrics: new DurableMetrics(),
+      transactions: { execute: refuse },
     };
     const events = {
       ended: ignore,

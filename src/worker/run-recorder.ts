@@ -1,8 +1,9 @@
-import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
+import { FencedError, RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { STEP_BYTES, type History, type OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { NewHook, PassJournal } from '../engine/ports.js';
+import type { StepTransaction } from '../engine/transaction-port.js';
 import type { ExecutionServices } from './execution-services.js';
 import type { KnownHistory } from './history-cache.js';
 import type { InboxState } from './inbox-state.js';
@@ -87,19 +88,12 @@ export class RunRecorder implements PassJournal {
   record(result: StepResult, durable: () => void, replace: (error: Error) => void): void {
     const { step, takes } = result;
     this.submitChunks();
-    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
+    this.noteBytes(step);
     const { id, epoch } = this.run;
     const { journal } = this.services;
     const transition = { kind: 'step', runId: id, epoch, ...result } as const;
     const role = this.isReplacing ? 'replacement' : 'result';
-    const recorded = (): void => {
-      this.known?.recorded(result);
-      if (takes !== null) this.inbox.noteGone(takes);
-      if (step.kind === 'step')
-        this.services.options.metrics.stepEnded(this.run.name, step.stepKey, step.status, (step.finishedAt - step.startedAt) / 1_000);
-      durable();
-      this.delegate.resultDurable();
-    };
+    const recorded = (): void => this.recorded(result, durable);
     const refused = (error: Error): void => {
       if (!isRefusal(error)) return this.delegate.fenced(error);
       this.refusedSteps ??= new RefusedSteps(id, this.delegate);
@@ -107,6 +101,21 @@ export class RunRecorder implements PassJournal {
     };
     journal.submit(transition, recorded, refused);
     if (takes !== null) this.delegate.missing();
+  }
+
+  async transact(step: StepTransaction): Promise<void> {
+    try {
+      const result = await this.services.options.transactions.execute(this.run, step);
+      this.noteBytes(result.step);
+      this.recorded(result, () => step.committed());
+    } catch (error) {
+      if (error instanceof FencedError) this.delegate.fenced(error);
+      throw error;
+    }
+  }
+
+  async chunksStored(): Promise<void> {
+    await this.writtenStreams?.allStored();
   }
 
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
@@ -184,6 +193,20 @@ export class RunRecorder implements PassJournal {
   close(): void {
     this.writtenStreams?.close();
     this.refusedSteps?.close();
+  }
+
+  private noteBytes({ output, error }: StepResult['step']): void {
+    this.bytes += (output?.length ?? 0) + (error?.length ?? 0) + STEP_BYTES;
+  }
+
+  private recorded(result: StepResult, durable: () => void): void {
+    const { step, takes } = result;
+    this.known?.recorded(result);
+    if (takes !== null) this.inbox.noteGone(takes);
+    if (step.kind === 'step')
+      this.services.options.metrics.stepEnded(this.run.name, step.stepKey, step.status, (step.finishedAt - step.startedAt) / 1_000);
+    durable();
+    this.delegate.resultDurable();
   }
 
   private refused(error: Error, next: (error: Error) => void): void {

@@ -90,6 +90,12 @@ export class RunStreams implements StreamPort {
     for (const buffer of this.buffers.values()) while (!buffer.isLookingUp && !buffer.isEmpty) this.submit(buffer);
   }
 
+  /** Resolves when all chunks that were written so far are stored. */
+  async allStored(): Promise<void> {
+    this.submitAll();
+    for (const buffer of this.buffers.values()) await buffer.stored('step');
+  }
+
   /** Drops all chunks that are not in the journal, because the run leaves this process. */
   close(): void {
     this.isClosed = true;

@@ -1,9 +1,11 @@
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
+import type { StepResult } from '../core/transition.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { AttemptFailure, EngineSettings, PassOutcome } from '../engine/ports.js';
+import type { StepTransaction } from '../engine/transaction-port.js';
 
 /** Settings of a worker. */
 export interface WorkerOptions {
@@ -19,6 +21,21 @@ export interface WorkerOptions {
   readonly onMismatch: 'block' | 'fail';
   readonly engine: EngineSettings;
   readonly metrics: DurableMetrics;
+  /** Executes the bodies of transactional steps. */
+  readonly transactions: StepTransactions;
+}
+
+/** Executes the bodies of transactional steps in transactions of the application's DataSource. */
+export interface StepTransactions {
+  /**
+   * Executes a body, and commits its writes together with its result.
+   *
+   * @returns the result, which is durable
+   * @throws TransactionRepeat when the transaction had no effect and the body is to be repeated
+   * @throws FencedError when this process does not own the run any more
+   * @throws TransactionalStepsError when this process cannot execute transactional steps
+   */
+  execute(run: OwnedRun, step: StepTransaction): Promise<StepResult>;
 }
 
 /** Events of a worker. */

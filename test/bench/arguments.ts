@@ -22,6 +22,7 @@ export const ROWS = [
   'qstash',
   'retention',
   'telemetry',
+  'transactional',
   'big',
   'list',
 ] as const;

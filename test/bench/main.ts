@@ -27,6 +27,7 @@ import { telemetry } from './rows/telemetry.js';
 import { stream } from './rows/stream.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
+import { transactional } from './rows/transactional.js';
 import { openServer, type BenchServer } from './server.js';
 import { rounded } from './statistics.js';
 
@@ -55,6 +56,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   qstash,
   retention,
   telemetry,
+  transactional,
   big,
   list,
 };

@@ -110,6 +110,7 @@ const LINES: readonly Line[] = [
   ['OpenTelemetry on, over off, eager start', 'telemetry.eager.perOff', 'x', '0.85'],
   ['  CPU of the process', 'telemetry.eager.cpuPerOff', 'x', ''],
   ['  a tenth sampled', 'telemetry.eager.tenthPerOff', 'x', ''],
+  ['3 transactional steps, over plain transactions', 'transactional.perPlain', 'x', '0.8'],
   ['start beside ended and sleeping runs, p50', 'big.start', 'ms', ''],
   ['  over an empty table', 'big.startPerEmpty', 'x', '1.1'],
   ['claim beside ended and sleeping runs, p50', 'big.claim', 'ms', ''],

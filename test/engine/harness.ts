@@ -281,6 +281,8 @@ export class TestRun {
         cancelChild: (stepKey, childId) =>
           submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
         startDetached: () => Promise.resolve('started'),
+        transact: () => Promise.reject(new Error('no transactions')),
+        chunksStored: () => Promise.resolve(),
         createHook: ({ token }) => Promise.resolve({ token }),
         streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },
       },

@@ -20,15 +20,19 @@ const booting = new Set<Promise<unknown>>();
 /**
  * Boots an application with these workflows. Its worker polls at short intervals, because tests
  * wait for it.
+ *
+ * @param others modules that the application imports before WorkflowModule
  */
 export async function startApplication(
   url: string,
   providers: Provider[],
   options: Omit<WorkflowModuleOptions, 'connection'> = {},
+  others: NonNullable<ModuleMetadata['imports']> = [],
 ): Promise<TestApplication> {
   // Not before: the emulator is no part of other tests.
-  if (isPushed()) return (await import('./push-stage.js')).startOnStage(url, providers, options);
+  if (isPushed()) return (await import('./push-stage.js')).startOnStage(url, providers, options, others);
   const imports = [
+    ...others,
     WorkflowModule.forRoot({
       ...options,
       worker: onePass(options.worker),

@@ -1,4 +1,4 @@
-import type { Provider } from '@nestjs/common';
+import type { ModuleMetadata, Provider } from '@nestjs/common';
 import pg from 'pg';
 
 import { within } from '../../src/core/async.js';
@@ -49,10 +49,12 @@ export async function startOnStage(
   url: string,
   providers: Provider[],
   options: Omit<WorkflowModuleOptions, 'connection'>,
+  imports: NonNullable<ModuleMetadata['imports']>,
 ): Promise<TestApplication> {
   const front = await frontOf(url);
   const transport = process.env['DURABLE_CONFORMANCE'] === 'both' ? 'both' : 'qstash';
   const pushed = await startPushed(url, providers, {
+    imports,
     options: { transport, ...options, worker: onePass(options.worker), qstash: { ...front.options, ...options.qstash } },
     qstash: front.qstash,
     targetUrl: front.url,

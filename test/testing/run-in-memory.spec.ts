@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { describe, expect, it } from '@jest/globals';
 
-import { defineSignal, Step, StepFailedError, Workflow, type WorkflowContext } from '../../src/index.js';
+import { currentManager, defineSignal, Step, StepFailedError, Workflow, type WorkflowContext } from '../../src/index.js';
 import { runInMemory, sent, WorkflowTestError } from '../../src/testing/index.js';
 
 const approved = defineSignal<{ by: string }>('approved');
@@ -43,6 +43,19 @@ class SubscriptionWorkflow {
       bills += await ctx.step('bill', () => 1);
     }
     return bills;
+  }
+}
+
+@Workflow({ name: 'memory-transfer' })
+class TransferWorkflow {
+  async run(amount: number): Promise<number> {
+    return this.book(amount);
+  }
+
+  @Step({ transactional: true, retry: { maxAttempts: 1 } })
+  async book(amount: number): Promise<number> {
+    await currentManager().query('UPDATE accounts SET cents = cents - $1', [amount]);
+    return amount;
   }
 }
 
@@ -140,5 +153,12 @@ describe('runInMemory', () => {
     }
     await expect(runInMemory(WaitingWorkflow)).rejects.toThrow(/waits for signal "approved"/);
     await expect(runInMemory(ParentWorkflow)).rejects.toThrow(WorkflowTestError);
+  });
+
+  it('executes the fake of a transactional step, and fails a body that needs the database', async () => {
+    expect(await runInMemory(TransferWorkflow, 5, { steps: { book: async (amount) => amount * 2 } })).toMatchObject({ output: 10 });
+    const { status, error } = await runInMemory(TransferWorkflow, 5);
+    expect(status).toBe('failed');
+    expect((error?.cause as Error).message).toContain('currentManager() has no database in runInMemory');
   });
 });

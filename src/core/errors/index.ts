@@ -53,5 +53,11 @@ export {
   SchemaMismatchError,
   WorkflowConfigurationError,
 } from './system-errors.js';
+export {
+  NotInTransactionError,
+  ReadOnlyTransactionError,
+  TransactionalStepsError,
+  type TransactionalStepsProblem,
+} from './transaction-errors.js';
 /** @internal */
 export { FencedError } from './system-errors.js';

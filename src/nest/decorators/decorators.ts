@@ -6,6 +6,7 @@ import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors
 import { escapeStepText } from '../../core/step-key-format.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
 import type { StandardSchema } from '../../core/standard-schema.js';
+import { toIsolation } from '../../core/transactional.js';
 import type { WorkflowClass } from '../../core/workflow-types.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../../core/workflow-metadata.js';
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
@@ -158,10 +159,11 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
  * is called.
  */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
-  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
+  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout', 'transactional']);
   if (options.name !== undefined) escapeStepText(options.name, `${where}.name`);
   if (options.key !== undefined && typeof options.key !== 'function') throw new InvalidInputError(`${where}.key`, 'must be a function');
   toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);
   if (options.timeout !== undefined) toMilliseconds(options.timeout, `${where}.timeout`);
+  toIsolation(options.transactional, `${where}.transactional`);
   return options;
 }

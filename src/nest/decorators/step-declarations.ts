@@ -24,6 +24,7 @@ export interface StepDeclaration {
   readonly method: string;
   /** Name in the options of `@Step`; undefined when they contain none. */
   readonly name: string | undefined;
+  readonly isTransactional: boolean;
   /** Function with which `@Step()` has replaced the method. */
   readonly step: StepFunction;
   /**

@@ -9,6 +9,7 @@ import { stepsNameOf } from './steps-of.js';
 /** Declaration of a step on a prototype, with its options. */
 class DeclaredStep implements StepDeclaration {
   readonly name: string | undefined;
+  readonly isTransactional: boolean;
   readonly step: StepFunction;
 
   constructor(
@@ -18,6 +19,7 @@ class DeclaredStep implements StepDeclaration {
     readonly options: StepMethodOptions<unknown[]>,
   ) {
     this.name = options.name;
+    this.isTransactional = options.transactional !== undefined;
     this.step = this.wrap(original);
   }
 
@@ -51,7 +53,7 @@ export function copyMetadata(from: Function, to: Function): void {
 
 function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredStep, standsFor: Function | undefined): Function {
   const { place, method, options } = declared;
-  const { name, key, retry, timeout } = options;
+  const { name, key, retry, timeout, transactional } = options;
   const step = function (this: object, ...args: unknown[]): unknown {
     const scope = executionScope.getStore();
     if (!scope) return original.apply(this, args);
@@ -69,6 +71,7 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(key === undefined ? {} : { key: keyOf(key, args, `key of step "${stepName}"`) }),
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
+        ...(transactional === undefined ? {} : { transactional }),
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
         const interceptor = pass.code?.interceptor;

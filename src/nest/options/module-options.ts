@@ -4,11 +4,11 @@ import type { ConfiguredDuration } from '../../core/duration.js';
 import type { PayloadCodec } from '../../core/payloads.js';
 import type { RetentionOptions } from '../../core/retention.js';
 import type { RetryOptions } from '../../core/retry-policy.js';
-import type { ConnectionOptions, StepEnhancer } from '../../host/settings.js';
+import type { ConnectionOptions, RunInTransaction, StepEnhancer } from '../../host/settings.js';
 import type { HttpOptions } from './http-options.js';
 import type { QStashOptions } from './qstash-options.js';
 
-export type { ConnectionOptions, ModuleSettings, StepEnhancer, WorkerSettings } from '../../host/settings.js';
+export type { ConnectionOptions, ModuleSettings, RunInTransaction, StepEnhancer, WorkerSettings } from '../../host/settings.js';
 
 /** Options that are fixed when the module is defined. */
 export interface WorkflowModuleExtras {
@@ -177,6 +177,18 @@ export interface WorkflowModuleOptions {
    * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */
   currentTransaction?: () => EntityManager | undefined;
+  /**
+   * Executes `work` in a new transaction of such a library. The bodies of transactional steps are
+   * then executed in this transaction, and repositories that follow the library join it by
+   * themselves. Needs `currentTransaction`. (default: the module opens the transaction)
+   *
+   * @example
+   * runInTransaction: (work, isolation) => // nestjs-cls
+   *   isolation
+   *     ? host.withTransaction({ isolationLevel: isolation }, work)
+   *     : host.withTransaction(work),
+   */
+  runInTransaction?: RunInTransaction;
   /**
    * Time after which ended runs are deleted, with everything that belongs to them. `@Workflow({
    * retention })` takes precedence for its workflow. A run with the tag `keep: 'true'` is kept. See

@@ -39,6 +39,7 @@ const KNOWN_OPTIONS = [
   'readReplica',
   'enhancers',
   'currentTransaction',
+  'runInTransaction',
   'retention',
   'streams',
   'defaults',
@@ -93,6 +94,7 @@ export function toSettings(
   if (currentTransaction !== undefined && typeof currentTransaction !== 'function') {
     throw new InvalidInputError('currentTransaction', 'must be a function');
   }
+  checkRunInTransaction(given);
   if (pooler !== undefined && pooler !== 'transaction') throw new InvalidInputError('pooler', `must be 'transaction', or absent`);
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
@@ -121,6 +123,7 @@ export function toSettings(
     listen: transport === 'qstash' && given.listen === undefined ? false : checkListen(given.listen, pooler),
     enhancers: checkEnhancers(given.enhancers),
     currentTransaction,
+    runInTransaction: given.runInTransaction,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: Math.min(stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
     listenerTimeoutMs: Math.min(defaults.stepTimeout === undefined ? LISTENER_TIMEOUT_MS : stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
@@ -296,4 +299,10 @@ function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {
 
 function checkBoolean(value: unknown, argument: string): void {
   if (value !== undefined && typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be a boolean');
+}
+
+function checkRunInTransaction({ runInTransaction, currentTransaction }: WorkflowModuleOptions): void {
+  if (runInTransaction === undefined) return;
+  if (typeof runInTransaction !== 'function') throw new InvalidInputError('runInTransaction', 'must be a function');
+  if (!currentTransaction) throw new InvalidInputError('runInTransaction', 'needs the option currentTransaction of the same library');
 }

@@ -6,6 +6,7 @@ import type { Message } from '../../engine/message.js';
 import { Pass } from '../../engine/pass.js';
 import type { EngineSettings, PassJournal, PassOutcome, PassPort, PassRun, WorkflowDefinition } from '../../engine/ports.js';
 import { MemoryHistory } from './memory-history.js';
+import { NO_MANAGER } from './no-manager.js';
 
 /** Number of waits at which a run is suspended. At later waits, the run stays in memory. */
 const MAX_SUSPENSIONS = 100;
@@ -168,6 +169,13 @@ export class MemoryRun {
       createHook: ({ token }) => Promise.resolve({ token }),
       setState: () => undefined,
       streams: { write: ignored, flush: ignored, unchecked: () => undefined },
+      transact: async (step) => {
+        const result = await step.body(NO_MANAGER);
+        step.commits();
+        stored.record(result);
+        later(() => step.committed());
+      },
+      chunksStored: ignored,
     };
   }
 }

@@ -57,6 +57,11 @@ const refused: Case[] = [
   ['worker.pollInterval', '0', { worker: { pollInterval: 0 } }],
   ...cases('worker.eagerStart', shown(['no', 0, null]), (eagerStart) => ({ worker: { eagerStart } })),
   ...cases('currentTransaction', shown([null, 5, {}, 'manager']), (currentTransaction) => ({ currentTransaction })),
+  ...cases('runInTransaction', shown([null, 5, {}, 'manager']), (runInTransaction) => ({
+    runInTransaction,
+    currentTransaction: () => undefined,
+  })),
+  ['runInTransaction', 'without currentTransaction', { runInTransaction: () => Promise.resolve() }],
   ...cases('readReplica', shown([null, true, 'yes', {}, { url: 5 }, { url: 'http://replica/app' }]), (readReplica) => ({ readReplica })),
   ...cases('listen', shown([null, 5, 'yes', {}, { url: 5 }, { url: '' }]), (listen) => ({ listen })),
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),

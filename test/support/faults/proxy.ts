@@ -8,6 +8,8 @@ const READY_AND_IDLE = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 interface Cut {
   readonly marker: Buffer;
   left: number;
+  /** Place of the cut: before the server gets the statement, or after it has answered. */
+  readonly at: 'request' | 'answer' | 'committed answer';
   readonly done: () => void;
 }
 
@@ -117,7 +119,25 @@ export class FaultProxy {
    * when that has happened.
    */
   cutAfterCommit(marker: string, times = 1): Promise<void> {
-    return new Promise((done) => this.cuts.push({ marker: Buffer.from(marker), left: times, done }));
+    return new Promise((done) => this.cuts.push({ marker: Buffer.from(marker), left: times, at: 'committed answer', done }));
+  }
+
+  /**
+   * Cuts the connection on which a client sends a message that contains `marker`, once: before the
+   * server gets the message, or when the server answers. Calls `done` directly before the cut.
+   */
+  cutAt(marker: string, at: 'request' | 'answer', done: () => void = () => undefined): Promise<void> {
+    return new Promise((resolve) =>
+      this.cuts.push({
+        marker: Buffer.from(marker),
+        left: 1,
+        at,
+        done: () => {
+          done();
+          resolve();
+        },
+      }),
+    );
   }
 
   async stop(): Promise<void> {
@@ -158,11 +178,19 @@ export class FaultProxy {
       }
       if (link.isMute) return;
       swallowing ??= this.cuts.find((cut) => data.includes(cut.marker));
+      if (swallowing?.at === 'request') {
+        this.noteCut(swallowing);
+        return end();
+      }
       this.later(() => server.write(data));
     });
     server.on('data', (data: Buffer) => {
       if (link.isMute) return;
       if (!swallowing) return this.later(() => client.write(data));
+      if (swallowing.at === 'answer') {
+        this.noteCut(swallowing);
+        return end();
+      }
       answer = Buffer.concat([answer.subarray(-READY_AND_IDLE.length), data]);
       if (!answer.subarray(-READY_AND_IDLE.length).equals(READY_AND_IDLE)) return;
       end();

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+
+import type { ClientBase } from 'pg';
+
+import type { OwnedRun } from '../../core/run.js';
+import type { StepResult } from '../../core/transition.js';
+import { COLUMNS, stepRow } from '../flush-columns.js';
+import type { SessionFence } from '../session-fence.js';
+import { CALLER_MARK } from './caller-mark.js';
+import { columnList, fromMs, valueList } from './flush-section.js';
+import { SERVER } from './server-identity.js';
+
+/**
+ * Longest time between this statement and COMMIT. The transaction has locked the session's row and
+ * the run's row by then, so the server ends the connection of a process that is frozen there.
+ */
+const MAX_IDLE = '5s';
+
+/** Longest time that the statement, and deferred constraints at the commit, wait for a lock. */
+const LOCK_TIMEOUT = '5s';
+
+/** Connection of the application's pool, which executes the transaction of a step. */
+export type CallerConnection = ClientBase & {
+  /** Number of the backend, unless a pooler invents it. */
+  readonly processID?: number | null;
+  /** Closes the connection, also while the server executes a statement. */
+  end?(): Promise<void>;
+};
+
+/** Result of a statement that records a step in the transaction of its body. */
+export interface RecordedInTransaction {
+  /** True when the session exists, on the expected server. */
+  readonly hasSession: boolean;
+  /** True when the step was recorded: the run is owned, and the step had no result. */
+  readonly isRecorded: boolean;
+  /** Identity of the server that answered. */
+  readonly server: string;
+}
+
+/**
+ * Builds the statement. It locks the session's row against a takeover, and the run's row against
+ * every change of its owner, in the order in which all statements lock. Like every statement on a
+ * connection of the application, it returns only text.
+ *
+ * Behind a fixed snapshot the session's row cannot be locked: each heartbeat changes that row, and
+ * PostgreSQL refuses to lock a row that was changed since the snapshot. The lock on the run's row
+ * suffices there. A takeover changes that row after it has deleted the session, so it waits for
+ * this transaction, or this statement fails.
+ */
+function recordSql(schema: string, { snapshot, closesWait }: RecordForm): string {
+  const columns = COLUMNS.steps;
+  const parameters = Object.fromEntries(columns.map(([name, type], index) => [name, `$${index + 3}::${type}`]));
+  const values = { ...parameters, started_at: fromMs(parameters['started_at']!), finished_at: fromMs(parameters['finished_at']!) };
+  const closed = `,
+closed AS (
+  DELETE FROM ${schema}.workflow_waits w USING own WHERE w.run_id = own.id AND w.step_key = $5::text RETURNING 1
+)`;
+  return `${CALLER_MARK} WITH session AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text${snapshot === 'per statement' ? ' FOR KEY SHARE' : ''}
+), own AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_runs
+  WHERE id = $3::text AND (session_id = (SELECT id FROM session) AND epoch = $4::int AND status = 'running') IS TRUE FOR SHARE
+), recorded AS (
+  INSERT INTO ${schema}.workflow_steps (${columnList(columns)}) SELECT ${valueList(columns, values)} FROM own
+  ON CONFLICT (run_id, step_key) DO NOTHING
+  RETURNING 1
+)${closesWait ? closed : ''}
+SELECT (SELECT count(*) FROM session)::text, (SELECT count(*) FROM recorded)::text, ${SERVER}
+WHERE (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL
+  AND (SELECT set_config('idle_in_transaction_session_timeout', '${MAX_IDLE}', true)) IS NOT NULL`;
+}
+
+/** Form of the statement. */
+interface RecordForm {
+  /** `fixed` under REPEATABLE READ and SERIALIZABLE. */
+  readonly snapshot: 'per statement' | 'fixed';
+  /** True when the step has an open wait, from a failed attempt. */
+  readonly closesWait: boolean;
+}
+
+interface Prepared {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The statement by schema and form. */
+const prepared = new Map<string, Prepared>();
+
+/**
+ * Returns the statement with a name that depends on its text: on one connection, modules with
+ * several schemas may prepare it.
+ */
+function statementFor(schema: string, form: RecordForm): Prepared {
+  const key = `${form.snapshot} ${form.closesWait} ${schema}`;
+  let statement = prepared.get(key);
+  if (!statement) {
+    const text = recordSql(schema, form);
+    statement = { name: `durable_record_step_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
+    prepared.set(key, statement);
+  }
+  return statement;
+}
+
+/**
+ * Records the result of a step in the transaction of its body, as the last statement before COMMIT.
+ * Writes nothing when the session does not own the run under the epoch of the run.
+ *
+ * @param client connection of the transaction
+ * @param snapshot `fixed` under REPEATABLE READ and SERIALIZABLE
+ * @param naming `named` prepares the statement once for each connection; a pooler does not allow it
+ */
+export async function recordInTransaction(
+  client: CallerConnection,
+  schema: string,
+  fence: SessionFence,
+  { id: runId, epoch }: Pick<OwnedRun, 'id' | 'epoch'>,
+  { step, closesWait }: StepResult,
+  snapshot: RecordForm['snapshot'],
+  naming: 'named' | 'unnamed',
+): Promise<RecordedInTransaction> {
+  const { name, text } = statementFor(schema, { snapshot, closesWait });
+  const values = [fence.id, fence.server, ...stepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
+  const named = naming === 'named' ? { name } : {};
+  const { rows } = await client.query<[string, string, string]>({ ...named, text, values, rowMode: 'array' });
+  const [sessions, recorded, server] = rows[0]!;
+  return { hasSession: sessions === '1', isRecorded: recorded === '1', server };
+}
