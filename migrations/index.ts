@@ -3,6 +3,7 @@ import { Retention1764400000000 } from './1764400000000-retention.js';
 import { TraceContext1764400001000 } from './1764400001000-trace-context.js';
 import { Listeners1764400002000 } from './1764400002000-listeners.js';
 import { Streams1764400003000 } from './1764400003000-streams.js';
+import { Compensations1764400004000 } from './1764400004000-compensations.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -21,6 +22,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   TraceContext1764400001000,
   Listeners1764400002000,
   Streams1764400003000,
+  Compensations1764400004000,
 ];
 
 /**

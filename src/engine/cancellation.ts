@@ -21,6 +21,7 @@ interface Parts {
   readonly records: PassRecords;
   readonly calls: { rejectAll(reason: StopReason): void };
   readonly workflow: { whenCreated(known: (outcome: 'made' | 'failed') => void): void };
+  readonly compensation: { readonly isSealed: boolean };
   readonly end: { stopped(reason: StopReason): void };
 }
 
@@ -75,10 +76,19 @@ export class Cancellation implements CleanupGraceDelegate {
     });
   }
 
-  /** True when the pass has ended, or when a stop was already recorded or delivered. */
+  /** Ends the time for cleanup, because the code has no effect any more. */
+  endGrace(): void {
+    this.grace = undefined;
+    this.parts.alarms.clear(CANCEL_KEY);
+  }
+
+  /**
+   * True when the pass has ended, when a stop was already recorded or delivered, or when the run
+   * has failed and undoes what it did.
+   */
   private get isStopping(): boolean {
-    const { state, queue } = this.parts;
-    return state.isClosed || state.stopReason !== undefined || queue.has('cancel');
+    const { state, queue, compensation } = this.parts;
+    return state.isClosed || state.stopReason !== undefined || compensation.isSealed || queue.has('cancel') || queue.has('compensating');
   }
 
   /**

@@ -137,6 +137,7 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
   // A race branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
+  if (outer?.saga) throw new InvalidInputError('continueAsNew', 'must not be called in ctx.saga: the saga would never end');
   const start = pass.settings.starts.check(workflow, {});
   pass.pendingStarts.began();
   const next = await start.withInput(input).finally(() => pass.pendingStarts.ended());

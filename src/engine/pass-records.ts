@@ -37,7 +37,8 @@ export class PassRecords implements CallResults {
 
   settle(call: Call, { output, error, attempts, takes }: Settlement): void {
     const { state, settings, timers, events } = this.parts;
-    if (state.isClosed || call.settled) return;
+    if (state.isClosed || call.settled || call.hasResult) return;
+    call.hasResult = true;
     timers.clear(call.stepKey);
     events.forget(call);
     const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
@@ -55,23 +56,30 @@ export class PassRecords implements CallResults {
       startedAt,
       finishedAt: Math.floor(settings.now()),
     };
-    this.enter({ step: record, closesWait: call.waitRecorded, takes: takes ?? null });
+    const step = call.undo ? { ...record, compensateArgs: call.undo.args } : record;
+    this.enter({ step, closesWait: call.waitRecorded, takes: takes ?? null });
   }
 
   /**
-   * Records a cancellation or a patch. Neither belongs to a durable call, so the record settles no
-   * call.
+   * Records a cancellation, a patch, or the beginning or end of compensations. None of them belongs
+   * to a durable call, so the record settles no call.
    *
    * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
-  mark(kind: 'cancel' | 'patch', stepKey: string, error: string | null, takes: string | null): void {
+  mark(
+    kind: 'cancel' | 'patch' | 'compensating' | 'compensated',
+    stepKey: string,
+    error: string | null,
+    takes: string | null,
+    output: string | null = null,
+  ): void {
     const now = Math.floor(this.parts.settings.now());
     const record: StepRecord = {
       stepKey,
       kind,
       seq: ++this.lastSeq,
       status: 'completed',
-      output: null,
+      output,
       error,
       attempts: 1,
       calledAfter: this.parts.queue.count,

@@ -7,7 +7,7 @@ import type { HookSchemas } from '../core/hook-schemas.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
-import type { RunStarter } from '../engine/ports.js';
+import type { RunStarter } from '../engine/run-starter.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';

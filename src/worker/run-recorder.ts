@@ -82,7 +82,7 @@ export class RunRecorder implements PassJournal {
   record(result: StepResult, durable: () => void, replace: (error: Error) => void): void {
     const { step, takes } = result;
     this.submitChunks();
-    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
+    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + (step.compensateArgs?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
     const { journal } = this.services;
     const transition = { kind: 'step', runId: id, epoch, ...result } as const;
@@ -90,7 +90,7 @@ export class RunRecorder implements PassJournal {
     const recorded = (): void => {
       this.known?.recorded(result);
       if (takes !== null) this.inbox.noteGone(takes);
-      if (step.kind === 'step')
+      if (step.kind === 'step' || step.kind === 'compensation')
         this.services.options.metrics.stepEnded(this.run.name, step.stepKey, step.status, (step.finishedAt - step.startedAt) / 1_000);
       durable();
       this.delegate.resultDurable();

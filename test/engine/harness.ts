@@ -161,7 +161,7 @@ export class TestRun {
     };
     const { id = 'run-1' } = this.options;
     this.pass = new Pass(
-      { id, input: this.input, startedAt: this.startedAt, deadlineAt: null, generation: 0, seedId: id },
+      { id, input: this.input, startedAt: this.startedAt, deadlineAt: null, generation: 0, seedId: id, epoch: life },
       this.definition(),
       this.stored.history,
       this.port(life),
