@@ -7,6 +7,7 @@ export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type { CompensatedStep, CompensateOn, CompensationOrder } from './core/compensation.js';
 export type {
+  ChildCompensation,
   CompensateOptions,
   StartChildOptions,
   Hook,

@@ -52,6 +52,8 @@ export class Call {
    * Channel of the messages for which the call waits; undefined when the call waits for no message.
    */
   channel: string | undefined;
+  /** Wait for a child run that this pass has started; undefined for other calls. */
+  childWait: OpenWait | undefined;
   /**
    * Called when the call is withdrawn. Undoes the effects of the call outside this run, such as a
    * child run, and closes the wait.

@@ -50,7 +50,7 @@ export class Compensation {
   /** True once the code of the workflow has no effect any more. */
   isSealed = false;
   private readonly root = new Saga(undefined);
-  /** Absent until the code makes a call that has a compensation, because most workflows have none. */
+  /** Absent until the code makes a call with a compensation, because most workflows have none. */
   private undoing: Undoing | undefined;
   private undoables: Map<Call, Undoable> | undefined;
   /** Sagas that undo their calls now. The function makes `ctx.saga` reject. */

@@ -101,6 +101,17 @@ export interface InvokeOptions {
   signal?: AbortSignal;
 }
 
+/** Compensation of a child run, in the options of `ctx.invoke`. */
+export interface ChildCompensation<Output> {
+  /**
+   * Undoes a completed child. Called with the output of the child when the run fails, is cancelled
+   * or times out, or when the `ctx.saga` around the call fails. A child that still runs is
+   * cancelled first, unless `onCancel` is `'leave'`, and undoes its own steps. (default: nothing
+   * undoes the child)
+   */
+  compensate?: (output: Output) => unknown;
+}
+
 /** Options of `ctx.invokeMany`. */
 export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
   /** Largest number of children that run at the same time, at least 1. (default: 50) */

@@ -11,6 +11,7 @@ import type { PassHandle } from './pass-handle.js';
 import { continueAsNew, invoke, invokeMany, startDetached } from './children.js';
 import { createHook } from './hooks.js';
 import type {
+  ChildCompensation,
   CompensateOptions,
   StartChildOptions,
   Hook,
@@ -105,11 +106,11 @@ export class PassContext extends WorkflowContext {
     return ignoreUnhandled(() => race(this.#pass, branches));
   }
 
-  invoke(workflow: unknown, input?: unknown, options?: InvokeOptions): Promise<never> {
+  invoke(workflow: unknown, input?: unknown, options?: InvokeOptions & ChildCompensation<never>): Promise<never> {
     return toRejection(() => invoke(this.#pass, workflow, input, options)) as Promise<never>;
   }
 
-  invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<never> {
+  invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions & ChildCompensation<never>): Promise<never> {
     return ignoreUnhandled(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
   }
 

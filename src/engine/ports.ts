@@ -201,8 +201,12 @@ export interface PassEffects {
    * @returns `'taken'` when the id belongs to a run that this parent did not start
    */
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
-  /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
-  cancelChild(stepKey: string, childId: string): void;
+  /**
+   * Requests the cancellation of a child run and closes the wait for it, in one transaction.
+   *
+   * @param stepKey key of the wait; null to go on waiting for the end of the child
+   */
+  cancelChild(stepKey: string | null, childId: string): void;
   /** Creates a hook. @returns the token; `owner` is the id of another run that already has it */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */

@@ -162,6 +162,7 @@ export class Undoing {
   private bringToEnd({ call, undo, begin }: Undoable): void {
     const { run, replay, timers, records, calls, settings } = this.parts;
     if (!isIdle(call)) return;
+    if (undo.bringToEnd) return undo.bringToEnd(call);
     timers.clear(call.stepKey);
     const mayHaveBegun = call.failures > 0 || run.epoch !== 1 || !replay.isFirstPass;
     if (mayHaveBegun && undo.on === 'completed') return begin(call);

@@ -2,6 +2,7 @@ import type { Duration } from '../core/duration.js';
 import type { SignalDefinition, SignalValue } from '../core/signal.js';
 import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 import type {
+  ChildCompensation,
   CompensateOptions,
   StartChildOptions,
   Hook,
@@ -139,8 +140,11 @@ export abstract class WorkflowContext {
    * after `options.timeout`
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
-  abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
-  abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions): Promise<unknown>;
+  abstract invoke<W extends WorkflowTarget>(
+    workflow: W,
+    ...args: StartArguments<InputOf<W>, InvokeOptions & ChildCompensation<OutputOf<W>>>
+  ): Promise<OutputOf<W>>;
+  abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions & ChildCompensation<unknown>): Promise<unknown>;
 
   /**
    * Starts a child run for each input, at most `maxInFlight` at a time, and waits for all results.
@@ -153,9 +157,13 @@ export abstract class WorkflowContext {
   abstract invokeMany<W extends WorkflowTarget>(
     workflow: W,
     inputs: readonly InputOf<W>[],
-    options?: InvokeManyOptions,
+    options?: InvokeManyOptions & ChildCompensation<OutputOf<W>>,
   ): Promise<OutputOf<W>[]>;
-  abstract invokeMany(workflow: string, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<unknown[]>;
+  abstract invokeMany(
+    workflow: string,
+    inputs: readonly unknown[],
+    options?: InvokeManyOptions & ChildCompensation<unknown>,
+  ): Promise<unknown[]>;
 
   /** Starts a run without waiting for its end. Resolves when the new run is durable. */
   abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartChildOptions>): Promise<{ runId: string }>;

@@ -93,7 +93,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
         closeWait(transition);
         break;
       case 'cancelChild':
-        closeWait(transition);
+        if (transition.stepKey !== null) closeWait({ ...transition, stepKey: transition.stepKey });
         rows.messages.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, CANCEL_REQUEST]);
         break;
       case 'drop': {

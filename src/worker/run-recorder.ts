@@ -141,10 +141,10 @@ export class RunRecorder implements PassJournal {
     this.services.journal.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, () => this.known?.closed(stepKey), ignore);
   }
 
-  cancelChild(stepKey: string, childId: string): void {
+  cancelChild(stepKey: string | null, childId: string): void {
     const { id, epoch } = this.run;
     const sent = (): void => {
-      this.known?.closed(stepKey);
+      if (stepKey !== null) this.known?.closed(stepKey);
       this.services.effects.cancelSent(childId, id);
     };
     this.services.journal.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, sent, ignore);

@@ -106,6 +106,17 @@ class SoloWorkflow {
   }
 }
 
+@Workflow({ name: 'parent', retry: { maxAttempts: 1 } })
+class ParentWorkflow {
+  async run({ open }: { open: boolean }, ctx: WorkflowContext): Promise<void> {
+    const compensate = (id: string): Promise<string> => act(`undo child ${id}`);
+    const done = ctx.invoke(OrderWorkflow, { cents: 1 }, { compensate });
+    if (!open) await done;
+    const waiting = open ? ctx.invoke(OrderWorkflow, { cents: 2, waits: true }, { key: 'open', compensate }) : undefined;
+    await Promise.all([done, waiting, ctx.step('mail', () => act('mail'))]);
+  }
+}
+
 @Workflow({ name: 'parallel', compensation: 'parallel', retry: { maxAttempts: 1 } })
 class ParallelWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
@@ -119,7 +130,7 @@ describe('sagas', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow], {
+    app = await startApplication(database.url, [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow], {
       worker: { suspendAfter: 20 },
     });
   });
@@ -301,6 +312,36 @@ describe('sagas', () => {
     expect(await handle.result()).toBe('b');
     expect(log).toEqual(['taxi', 'seat a', 'meal a', 'undo seat a', 'undo seat a', 'seat b', 'meal b', 'mail']);
     expect(await keysOf(handle.runId)).toContain('$compensate:seat a');
+  });
+
+  it('undo a completed child by the function of its parent', async () => {
+    broken = new Set(['mail']);
+    await failed((await app.client.start(ParentWorkflow, { open: false })).runId);
+    expect(log).toEqual(['reserve 2 book', 'charge', 'ship', 'mail', 'undo child charge']);
+  });
+
+  it('cancel an open child, which undoes its own steps, before the parent undoes the others', async () => {
+    broken = new Set(['mail']);
+    held = new Set(['mail']);
+    const { runId } = await app.client.start(ParentWorkflow, { open: true });
+    await waitFor(() => log.filter((each) => each === 'charge').length === 2 && log.includes('ship'));
+    held = new Set();
+    await failed(runId);
+    const undone = log.slice(log.indexOf('mail') + 1).filter((each) => /^(?:undo|refund|release)/.test(each));
+    expect(undone).toEqual(['refund 2 of 2 for charge', 'release 2 book', 'undo child charge']);
+    const { children } = await app.client.describe(runId);
+    expect(children.map(({ status }) => status).sort()).toEqual(['cancelled', 'completed']);
+  });
+
+  it('cancel an open child when the parent is cancelled, and wait for its end', async () => {
+    held = new Set(['mail']);
+    const handle = await app.client.start(ParentWorkflow, { open: true });
+    await waitFor(() => log.filter((each) => each === 'charge').length === 2 && log.includes('ship'));
+    await waitFor(async () => (await handle.describe()).waitingFor.filter(({ kind }) => kind === 'child').length === 1);
+    await handle.cancel();
+    await waitFor(() => log.includes('undo child charge'));
+    await expect(handle.result()).rejects.toBeInstanceOf(WorkflowCancelledError);
+    expect(log.slice(-3)).toEqual(['refund 2 of 2 for charge', 'release 2 book', 'undo child charge']);
   });
 
   it('allow no retry and no fork from a step that relies on an undone one', async () => {

@@ -278,8 +278,10 @@ export class TestRun {
           this.stored.inbox.delete(messageId);
           this.dropped.push(event?.stepKey ?? '');
         },
-        cancelChild: (stepKey, childId) =>
-          submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
+        cancelChild: (stepKey, childId) => {
+          if (stepKey === null) return void this.cancelledChildren.push(childId);
+          submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done });
+        },
         startDetached: () => Promise.resolve('started'),
         createHook: ({ token }) => Promise.resolve({ token }),
         streams: { write: () => Promise.resolve(), flush: () => Promise.resolve() },

@@ -310,4 +310,29 @@ describe('ctx.saga', () => {
       { keys: ['seat', 'sleep', 'saga', 'room', '$compensate:room', '$compensate:seat'], open: [] },
     );
   });
+
+  it('refuses to begin in a step, without a function, and to continue as another run', async () => {
+    const run = new TestRun(
+      async (ctx) => {
+        await expect(ctx.saga(undefined as never)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+        await expect(ctx.saga(() => ctx.continueAsNew('other' as never))).rejects.toThrow('must not be called in ctx.saga');
+        return ctx.step('a', () => ctx.saga(() => 1).catch((error: Error) => error.name));
+      },
+      { bare: true },
+    );
+    expect(await run.end()).toMatchObject({ status: 'completed', output: 'NestedStepError' });
+  });
+
+  it('refuses options of a step that do not fit its compensation', async () => {
+    const run = new TestRun(
+      async (ctx) => {
+        const undo = { compensate: 'no function' as never };
+        await expect(ctx.step('a', undo, () => 1)).rejects.toThrow('compensate must be a function');
+        await expect(ctx.step('a', { compensate: () => 1, timeout: 5 }, () => 1)).rejects.toThrow('compensateOn is needed beside timeout');
+      },
+      { bare: true },
+    );
+    await run.end();
+    expect(run.keys).toEqual([]);
+  });
 });
