@@ -82,7 +82,7 @@ export type Transition =
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
   /**
    * Requests the cancellation of a child run, and closes the parent's wait for the child. `stepKey`
-   * is null when the parent goes on waiting for the end of the child.
+   * is null when the wait stays open until the child has ended.
    */
   | {
       readonly kind: 'cancelChild';

@@ -6,8 +6,12 @@ import type { DurabilityGate } from './durability-gate.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
+import type { Replay } from './replay.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
+
+/** Milliseconds between two looks for the code of a run that must be undone. */
+const CREATION_PAUSE_MS = 1_000;
 
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
@@ -19,6 +23,7 @@ interface Parts {
   readonly activity: { clearQueued(): void };
   readonly queue: ResultQueue;
   readonly records: PassRecords;
+  readonly replay: Replay;
   readonly calls: { rejectAll(reason: StopReason): void };
   readonly workflow: { whenCreated(known: (outcome: 'made' | 'failed') => void): void };
   readonly compensation: { readonly isSealed: boolean };
@@ -59,11 +64,13 @@ export class Cancellation implements CleanupGraceDelegate {
    * @param takes id of the inbox message that asked for the stop; null when no message did
    */
   request(error: StopReason, takes: string | null): void {
-    const { run, settings, state, gate, activity, records, workflow, end } = this.parts;
+    const { run, settings, state, alarms, gate, activity, records, replay, workflow, end } = this.parts;
     if (this.isStopping) return;
     workflow.whenCreated((outcome) => {
       if (this.isStopping) return;
       if (outcome === 'failed') {
+        // The code is needed to undo what the run has done, so the next creation is awaited.
+        if (replay.hasUndoable) return alarms.set(CANCEL_KEY, alarms.now() + CREATION_PAUSE_MS, () => this.request(error, takes));
         // Ends the run at once, because no code exists whose `catch` and `finally` could run.
         state.stop(error);
         return end.stopped(error);

@@ -49,7 +49,8 @@ interface Parts {
 export class Compensation {
   /** True once the code of the workflow has no effect any more. */
   isSealed = false;
-  private readonly root = new Saga(undefined);
+  /** Scope of the whole run; absent until the code uses a saga or a compensation. */
+  private whole: Saga | undefined;
   /** Absent until the code makes a call with a compensation, because most workflows have none. */
   private undoing: Undoing | undefined;
   private undoables: Map<Call, Undoable> | undefined;
@@ -154,6 +155,10 @@ export class Compensation {
     for (const reject of rejections) reject(reason);
     this.undoing?.continueOwn();
     this.endIfWaiting();
+  }
+
+  private get root(): Saga {
+    return (this.whole ??= new Saga(undefined));
   }
 
   private get isTakenOver(): boolean {

@@ -204,7 +204,7 @@ export interface PassEffects {
   /**
    * Requests the cancellation of a child run and closes the wait for it, in one transaction.
    *
-   * @param stepKey key of the wait; null to go on waiting for the end of the child
+   * @param stepKey key of the wait; null to keep the wait open until the child has ended
    */
   cancelChild(stepKey: string | null, childId: string): void;
   /** Creates a hook. @returns the token; `owner` is the id of another run that already has it */

@@ -48,6 +48,11 @@ export class Replay {
     return this.byKey === undefined && this.waits === undefined;
   }
 
+  /** True when the run has recorded a step that has a compensation. */
+  get hasUndoable(): boolean {
+    return this.expected.some(({ compensateArgs }) => compensateArgs !== undefined);
+  }
+
   /** True when the code has reached every wait that an earlier pass left open. */
   get isCaughtUp(): boolean {
     return (this.ahead?.size ?? 0) === 0;

@@ -93,7 +93,10 @@ export class Undoing {
    * @returns errors of compensations that have failed for good
    */
   async undo(entries: readonly Undoable[], mayContinue: () => boolean): Promise<readonly unknown[]> {
-    const due = entries.filter(mustBeUndone).sort((a, b) => b.record!.seq - a.record!.seq);
+    const { replay } = this.parts;
+    // A fork has copied a failed saga without the arguments of its compensations, which are recorded.
+    const isRecorded = ({ call, isUndone }: Undoable): boolean => !isUndone && replay.isRecorded(compensationOf(call.stepKey));
+    const due = entries.filter((entry) => mustBeUndone(entry) || isRecorded(entry)).sort((a, b) => b.record!.seq - a.record!.seq);
     if (this.parts.definition.compensation === 'parallel') {
       const results = await Promise.allSettled(due.map((entry) => this.compensate(entry)));
       return results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));

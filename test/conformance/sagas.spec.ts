@@ -365,4 +365,35 @@ describe('sagas', () => {
     await failed((await app.client.fork(runId, { fromStep: 'meal a' })).runId);
     expect(log).toEqual(['meal a', 'mail', 'undo meal a']);
   });
+
+  it('are repeated by a fork as they were, when a saga has failed before', async () => {
+    broken = new Set(['meal a']);
+    const { runId } = await app.client.start(TripWorkflow);
+    await app.client.getHandle(runId).result();
+    log = [];
+    const fork = await app.client.fork(runId, { fromStep: 'mail' });
+    expect(await fork.result()).toBe('b');
+    expect(log).toEqual(['mail']);
+  });
+
+  it('take the result of an operator for a compensation that waits for its next attempt', async () => {
+    broken = new Set(['ship', refund]);
+    const handle = await app.client.start(OrderWorkflow, { cents: 5 });
+    await waitFor(async () => (await handle.status()) === 'waiting');
+    await app.client.resolveStep(handle.runId, '$compensate:charge', { output: null }, { actor: 'ann', reason: 'by hand' });
+    expect((await failed(handle.runId)).cause).toMatchObject({ stepKey: 'ship' });
+    expect(log.slice(3)).toEqual([refund, 'release 2 book']);
+  });
+
+  it('undo the steps of a blocked run whose deadline has passed, once it is resumed', async () => {
+    const handle = await app.client.start(OrderWorkflow, { cents: 5, waits: true }, { timeout: '1 hour' });
+    await waitFor(async () => (await handle.status()) === 'waiting');
+    await database.query(
+      `UPDATE durable.workflow_runs SET deadline_at = now() - interval '1 hour', is_blocked = true, blocked_deployments = '{other}' WHERE id = $1`,
+      [handle.runId],
+    );
+    await app.client.resume(handle.runId);
+    expect((await failed(handle.runId)).cause).toBeInstanceOf(WorkflowTimeoutError);
+    expect(log.slice(2)).toEqual([refund, 'release 2 book']);
+  });
 });

@@ -2,10 +2,20 @@ import { describe, expect, it } from '@jest/globals';
 
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
+import { Step } from '../../src/nest/decorators/decorators.js';
 import { TestRun, type RunOptions, type WorkflowFunction } from './harness.js';
 import { delay, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
+
+class Payments {
+  @Step({ compensate: 'refund' })
+  async charge(_order: object): Promise<string> {
+    return 'charged';
+  }
+
+  async refund(): Promise<void> {}
+}
 
 const ONCE = { retry: { maxAttempts: 1 } } as const;
 
@@ -333,6 +343,17 @@ describe('ctx.saga', () => {
       { bare: true },
     );
     await run.end();
+    expect(run.keys).toEqual([]);
+  });
+
+  it('refuses arguments that cannot be stored before the body of a step with a compensation begins', async () => {
+    const run = new TestRun(
+      async () => {
+        await expect(new Payments().charge({ body: () => 1 })).rejects.toMatchObject({ code: 'SERIALIZATION' });
+      },
+      { bare: true },
+    );
+    expect(await run.end()).toMatchObject({ status: 'completed' });
     expect(run.keys).toEqual([]);
   });
 });

@@ -11,7 +11,16 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
-const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out', 'sample/05-qstash', 'sample/09-operations'];
+const folders = [
+  'src',
+  'migrations',
+  'test',
+  'sample/02-approval',
+  'sample/03-fan-out',
+  'sample/04-payment-saga',
+  'sample/05-qstash',
+  'sample/09-operations',
+];
 
 function* filesBelow(folder) {
   let entries;
