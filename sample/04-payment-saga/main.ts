@@ -40,7 +40,7 @@ async function main(): Promise<void> {
 
     await place({ number: 1, cents: 500, carriers: ['snail', 'rider'] });
     const undone = await place({ number: 2, cents: 700, carriers: ['snail', 'pigeon'] });
-    console.log(`  ${await client.retry(undone).catch((error: Error) => error.message)}`);
+    await client.retry(undone).catch((error: Error) => console.log(`  ${error.message}`));
 
     bank.isOpen = false;
     const stuck = await place({ number: 3, cents: 900, carriers: [] });

@@ -124,7 +124,7 @@ export class CallTable implements PassHandle {
   }
 
   call(request: CallRequest): Promise<unknown> {
-    const { kind, name, key, argsHash = null, begin, signal, undo } = request;
+    const { kind, name, key, argsHash = null, signal, undo } = request;
     const { state, queue, events, compensation } = this.parts;
     const outer = executionScope.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
@@ -140,7 +140,7 @@ export class CallTable implements PassHandle {
     const call = new Call(this.keys.next(name, key), name, kind, queue.count, !queue.isInTurn, argsHash);
     if (undo) {
       call.undo = undo;
-      compensation.add(call, begin, outer?.saga);
+      compensation.add(call, request, outer?.saga);
     }
     if (call.calledAfterIo && this.settings.isDevelopment) warnOfRivals(this, this.byKey, call);
     if (outer?.signal) events.watch(outer.signal, call);

@@ -2,8 +2,7 @@ import { InvalidInputError, RunEndedError } from '../core/errors/index.js';
 import type { OpenWait } from '../core/step.js';
 import type { Call } from './call.js';
 import type { ChildCompensation, InvokeOptions } from './context-options.js';
-import type { PassHandle } from './pass-handle.js';
-import type { Undo } from './undo.js';
+import type { CallRequest, PassHandle } from './pass-handle.js';
 import { toUndo } from './undo-options.js';
 
 /**
@@ -17,8 +16,8 @@ export function undoOfChild(
   pass: PassHandle,
   { compensate, onCancel }: InvokeOptions & ChildCompensation<never>,
   listen: (call: Call, wait: OpenWait) => void,
-): Undo | undefined {
-  if (compensate === undefined) return undefined;
+): Pick<CallRequest, 'undo' | 'bringToEnd'> {
+  if (compensate === undefined) return {};
   if (typeof compensate !== 'function') throw new InvalidInputError('options.compensate', 'must be a function');
   const { retry, stepTimeoutMs: timeoutMs } = pass.definition;
   const undo = toUndo(pass, { body: (output) => compensate(output as never) }, [], { retry, timeoutMs }, 'a child');
@@ -34,5 +33,5 @@ export function undoOfChild(
     // The child was never started, because the wait for it becomes durable together with its start.
     pass.results.settle(call, { error: pass.encodeError(new RunEndedError(pass.run.id)), attempts: 0 });
   };
-  return { ...undo, bringToEnd };
+  return { undo, bringToEnd };
 }

@@ -68,7 +68,7 @@ export function invoke(
     signal: options.signal,
     resumed,
     deferred,
-    undo: undoOfChild(pass, options, (call, wait) => awaitChild(pass, call, wait, options)),
+    ...undoOfChild(pass, options, (call, wait) => awaitChild(pass, call, wait, options)),
   });
 }
 

@@ -7,6 +7,7 @@ import type { Call } from './call.js';
 import { executionScope } from './current.js';
 import type { DurabilityGate } from './durability-gate.js';
 import type { ExternalEvents } from './external-events.js';
+import type { CallRequest } from './pass-handle.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassOutcome, PassRun, WorkflowDefinition } from './ports.js';
@@ -63,8 +64,8 @@ export class Compensation {
   constructor(private readonly parts: Parts) {}
 
   /** Notes a call that has a compensation. */
-  add(call: Call, begin: (call: Call) => void, saga: Saga | undefined): void {
-    const entry: Undoable = { call, undo: call.undo!, begin, record: undefined, compensation: undefined, isUndone: false };
+  add(call: Call, { begin, bringToEnd }: Pick<CallRequest, 'begin' | 'bringToEnd'>, saga: Saga | undefined): void {
+    const entry: Undoable = { call, undo: call.undo!, begin, bringToEnd, record: undefined, compensation: undefined, isUndone: false };
     this.undoing ??= new Undoing(this.parts);
     this.undoables ??= new Map();
     this.undoables.set(call, entry);

@@ -35,6 +35,11 @@ export interface CallRequest {
   readonly deferred?: () => void;
   /** Compensation of the call; absent for a call that has none. */
   readonly undo?: Undo | undefined;
+  /**
+   * Brings an open call with a compensation to its end, before compensations begin; absent for a
+   * step, which gets its last attempt.
+   */
+  readonly bringToEnd?: ((call: Call) => void) | undefined;
 }
 
 /** Notified of changes that may make a pass idle or active. */

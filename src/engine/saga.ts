@@ -9,6 +9,8 @@ export interface Undoable {
   readonly undo: Undo;
   /** Begins the work of the call. */
   readonly begin: (call: Call) => void;
+  /** Brings the open call to its end; undefined for a step, which gets its last attempt. */
+  readonly bringToEnd: ((call: Call) => void) | undefined;
   /** Result of the call, once the workflow's code could have received it. */
   record: StepRecord | undefined;
   /** Call of the compensation; undefined until it is made. */

@@ -1,6 +1,5 @@
 import type { CompensateOn } from '../core/compensation.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
-import type { Call } from './call.js';
 
 /** Compensation of one call. */
 export interface Undo {
@@ -17,11 +16,6 @@ export interface Undo {
    * @param output output of the call; undefined when it has none
    */
   readonly body: (output: unknown, args: readonly unknown[]) => unknown;
-  /**
-   * Brings an open call to its end before the compensations begin; absent for a step, which gets
-   * its last attempt.
-   */
-  readonly bringToEnd?: (call: Call) => void;
 }
 
 /** Compensation of a step as its author gave it. */

@@ -94,7 +94,7 @@ export class Undoing {
    */
   async undo(entries: readonly Undoable[], mayContinue: () => boolean): Promise<readonly unknown[]> {
     const { replay } = this.parts;
-    // A fork has copied a failed saga without the arguments of its compensations, which are recorded.
+    // A fork has copied a failed saga, but not the arguments of its compensations.
     const isRecorded = ({ call, isUndone }: Undoable): boolean => !isUndone && replay.isRecorded(compensationOf(call.stepKey));
     const due = entries.filter((entry) => mustBeUndone(entry) || isRecorded(entry)).sort((a, b) => b.record!.seq - a.record!.seq);
     if (this.parts.definition.compensation === 'parallel') {
@@ -162,10 +162,10 @@ export class Undoing {
    * have executed is executed again, because only its result tells what it did. `attempted`
    * compensations need no result.
    */
-  private bringToEnd({ call, undo, begin }: Undoable): void {
+  private bringToEnd({ call, undo, begin, bringToEnd }: Undoable): void {
     const { run, replay, timers, records, calls, settings } = this.parts;
     if (!isIdle(call)) return;
-    if (undo.bringToEnd) return undo.bringToEnd(call);
+    if (bringToEnd) return bringToEnd(call);
     timers.clear(call.stepKey);
     const mayHaveBegun = call.failures > 0 || run.epoch !== 1 || !replay.isFirstPass;
     if (mayHaveBegun && undo.on === 'completed') return begin(call);
