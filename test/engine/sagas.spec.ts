@@ -159,6 +159,28 @@ describe('a run with compensations', () => {
     );
   });
 
+  it('ships nothing after its compensations have begun, even if its code behaves differently in a replay', async () => {
+    for (const pauseMs of [0, 20]) {
+      const ledger = new Ledger();
+      let passes = 0;
+      const slow = async (): Promise<void> => {
+        await delay(50);
+        ledger.refund('seat');
+      };
+      const run = new TestRun(
+        async (ctx) => {
+          await ctx.step('seat', { compensate: slow }, () => ledger.charge('seat'));
+          if (++passes === 1) throw new Error('a failure of ordinary I/O, which no record repeats');
+          if (pauseMs > 0) await delay(pauseMs);
+          await ctx.step('ship', () => ledger.charge('ship'));
+        },
+        { bare: true, crashes: (count) => count === 2 },
+      );
+      expect(await run.end()).toMatchObject({ status: 'failed', error: { message: expect.stringContaining('ordinary I/O') } });
+      expect([passes, ledger.entries]).toEqual([2, ['+seat', '-seat']]);
+    }
+  });
+
   it('fails for good when a compensation does, with both errors, and leaves the earlier steps as they are', async () => {
     const ledger = new Ledger();
     const book = booking(ledger);
