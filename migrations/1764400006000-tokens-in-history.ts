@@ -9,9 +9,11 @@ interface ViewParts {
   readonly hidden: string;
   /** Expression for the data of an entry of the run log. */
   readonly data: string;
+  /** Further names of recorded steps, as branches of a CASE. */
+  readonly kinds: string;
 }
 
-const viewSql = (schema: string, { hidden, data }: ViewParts): string => `
+const viewSql = (schema: string, { hidden, data, kinds }: ViewParts): string => `
 CREATE OR REPLACE VIEW ${schema}.workflow_history AS
 SELECT r.id AS run_id, date_trunc('milliseconds', r.created_at) AS at, 0 AS rank, 0::bigint AS number, 'run_created' AS kind, NULL::text AS step_key,
   coalesce(r.continued_from, r.forked_from, r.parent_run_id) AS name, NULL::integer AS attempt, NULL::integer AS epoch, NULL::timestamptz AS started_at,
@@ -30,7 +32,7 @@ FROM ${schema}.workflow_run_log e
 UNION ALL
 SELECT s.run_id, max(s.finished_at) OVER (PARTITION BY s.run_id ORDER BY s.seq), 4, s.seq,
   CASE WHEN h.token IS NOT NULL THEN 'hook_created' WHEN s.kind = 'cancel' THEN 'cancellation_delivered'
-    WHEN s.kind = 'patch' THEN 'patched' ELSE s.kind || '_' || s.status END,
+    WHEN s.kind = 'patch' THEN 'patched'${kinds} ELSE s.kind || '_' || s.status END,
   s.step_key, left(h.token, 8), s.attempts, s.epoch, s.started_at, CASE WHEN NOT (${hidden}) THEN s.output END, s.error, NULL
 FROM ${schema}.workflow_steps s
 LEFT JOIN LATERAL (
@@ -58,7 +60,7 @@ FROM ${schema}.workflow_runs r WHERE r.finished_at IS NOT NULL;
  * Hides the tokens of hooks from the view `workflow_history`. Before, the view showed the output of
  * a hook's step, with the whole token, when the table of hooks had no row for this step: after a
  * fork, which copies the step, and after another run had taken the token. It also showed the output
- * of such a step that a retry had removed.
+ * of such a step that a retry had removed. Also names the beginning and the end of compensations.
  */
 export const TokensInHistory1764400006000 = migration(
   'TokensInHistory1764400006000',
@@ -66,6 +68,7 @@ export const TokensInHistory1764400006000 = migration(
     viewSql(schema, {
       hidden: `s.kind = 'step' AND ${isHook('s')}`,
       data: `CASE WHEN e.kind = 'step_archived' AND ${isHook('e')} THEN (e.data::jsonb - 'output')::json ELSE e.data END`,
+      kinds: ` WHEN s.kind = 'compensating' THEN 'compensation_started' WHEN s.kind = 'compensated' THEN 'compensation_ended'`,
     }),
-  (schema) => viewSql(schema, { hidden: 'h.token IS NOT NULL', data: 'e.data' }),
+  (schema) => viewSql(schema, { hidden: 'h.token IS NOT NULL', data: 'e.data', kinds: '' }),
 );

@@ -3,6 +3,7 @@ import { Retention1764400000000 } from './1764400000000-retention.js';
 import { TraceContext1764400001000 } from './1764400001000-trace-context.js';
 import { Listeners1764400002000 } from './1764400002000-listeners.js';
 import { Streams1764400003000 } from './1764400003000-streams.js';
+import { Compensations1764400004000 } from './1764400004000-compensations.js';
 import { StreamRows1764400005000 } from './1764400005000-stream-rows.js';
 import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.js';
 import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
@@ -24,6 +25,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   TraceContext1764400001000,
   Listeners1764400002000,
   Streams1764400003000,
+  Compensations1764400004000,
   StreamRows1764400005000,
   TokensInHistory1764400006000,
   ListingsAndEvents1764400006500,

@@ -5,7 +5,10 @@ export type { BlockedDescription, BodyDescription, WaitingFor } from './client/q
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
 export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
+export type { CompensatedStep, CompensateOn, CompensationOrder } from './core/compensation.js';
 export type {
+  ChildCompensation,
+  CompensateOptions,
   StartChildOptions,
   Hook,
   HookOptions,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Payloads } from '../core/payloads.js';
 import { Arguments } from '../core/serializer/arguments.js';
 import { validate } from '../core/standard-schema.js';
-import type { PreparedStart, RunStarter } from '../engine/ports.js';
+import type { PreparedStart, RunStarter } from '../engine/run-starter.js';
 import { checkStart, toNewRun, type StartingClient, type StartOptions } from './start-options.js';
 
 /** Maximum length of a run id, as for `client.start`. A longer id is replaced by its hash. */

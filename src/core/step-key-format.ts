@@ -6,6 +6,23 @@ export const CANCEL_KEY = '$cancel';
 /** Key of the timer for a run's deadline. */
 export const TIMEOUT_KEY = '$timeout';
 
+/** Step key under which the beginning of a run's compensations is recorded. */
+export const COMPENSATING_KEY = '$compensating';
+
+/** Step key under which the end of a run's compensations is recorded. */
+export const COMPENSATED_KEY = '$compensated';
+
+/**
+ * Beginning of the step keys of compensations. No step of an application begins with it, because a
+ * dollar sign at the start of a name is escaped.
+ */
+export const COMPENSATION_PREFIX = '$compensate:';
+
+/** Returns the step key, or the step name, of the compensation of a step. */
+export function compensationOf(step: string): string {
+  return COMPENSATION_PREFIX + step;
+}
+
 /** Beginning of the step keys of waits for signals. */
 const SIGNAL_PREFIX = 'signal:';
 

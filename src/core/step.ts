@@ -1,8 +1,21 @@
 /**
  * Kind of a recorded operation, such as the body of a step, a wait, or the moment when a
  * cancellation reached the workflow.
+ *
+ * `saga`: the scope of `ctx.saga` has failed. `compensation`: the body that undoes a step.
+ * `compensating` and `compensated`: the moments when the compensations of the whole run began and
+ * ended.
  */
-export type StepKind = 'step' | 'cancel' | 'patch' | 'start' | Exclude<WaitKind, 'retry'>;
+export type StepKind =
+  | 'step'
+  | 'cancel'
+  | 'patch'
+  | 'start'
+  | 'saga'
+  | 'compensation'
+  | 'compensating'
+  | 'compensated'
+  | Exclude<WaitKind, 'retry'>;
 
 /** Kind of a wait. A `retry` is a failed step that waits for its next attempt. */
 export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child';
@@ -34,6 +47,11 @@ export interface StepRecord {
   readonly argsHash: number | null;
   readonly startedAt: number;
   readonly finishedAt: number;
+  /**
+   * Arguments with which the compensation of the step is called, as JSON text. Absent for a step
+   * without a compensation.
+   */
+  readonly compensateArgs?: string;
 }
 
 /**

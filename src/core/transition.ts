@@ -80,8 +80,17 @@ export type Transition =
       readonly child?: NewRun;
     }
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
-  /** Requests the cancellation of a child run, and closes the parent's wait for the child. */
-  | { readonly kind: 'cancelChild'; readonly runId: string; readonly epoch: number; readonly stepKey: string; readonly childId: string }
+  /**
+   * Requests the cancellation of a child run, and closes the parent's wait for the child. `stepKey`
+   * is null when the wait stays open until the child has ended.
+   */
+  | {
+      readonly kind: 'cancelChild';
+      readonly runId: string;
+      readonly epoch: number;
+      readonly stepKey: string | null;
+      readonly childId: string;
+    }
   /** Deletes a message that no step received. The event records the reason. */
   | { readonly kind: 'drop'; readonly runId: string; readonly epoch: number; readonly messageId: string; readonly event: RunEvent | null }
   | { readonly kind: 'state'; readonly runId: string; readonly epoch: number; readonly key: string; readonly value: string }

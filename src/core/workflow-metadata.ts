@@ -1,4 +1,5 @@
 import { isPlainObject } from './check-options.js';
+import { COMPENSATION_ORDERS, type CompensationOrder } from './compensation.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
 import { checkName, checkText } from './ids.js';
@@ -24,6 +25,12 @@ export interface WorkflowOptions {
   queue?: string;
   /** Retry policy of steps that have none of their own. (default: the module's `defaults.retry`) */
   retry?: RetryOptions;
+  /**
+   * Order in which compensations are executed. `'serial'`: one after the other, in the reverse
+   * order of the steps; the first one that fails for good ends the run. `'parallel'`: all at once,
+   * for compensations that do not depend on each other. (default: `'serial'`)
+   */
+  compensation?: CompensationOrder;
   /**
    * Longest time that a run may take, including waits, from the moment when the run is first due:
    * milliseconds, or a duration such as `'5m'`. At the timeout, open steps and waits reject with
@@ -64,6 +71,7 @@ export interface WorkflowIdentity {
   readonly queue: string;
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
+  readonly compensation: CompensationOrder | undefined;
   readonly retention: RetentionRule | 'keep' | undefined;
   readonly module: string | undefined;
   /** Nest's injection scope of the class. Only the code in `src/nest` interprets the number. */
@@ -75,7 +83,7 @@ export interface WorkflowIdentity {
 export const DEFAULT_QUEUE = 'default';
 
 /** Names of all valid options. The decorator checks the value of `scope`. */
-const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'retention', 'module', 'scope', 'input'];
+const OPTIONS = ['name', 'version', 'queue', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -120,7 +128,17 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   for (const key of Object.keys(options)) {
     if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
   }
-  const { name, version = 1, queue = DEFAULT_QUEUE, retry, timeout, retention, module, input = staticInputOf(target) } = options;
+  const {
+    name,
+    version = 1,
+    queue = DEFAULT_QUEUE,
+    retry,
+    compensation,
+    timeout,
+    retention,
+    module,
+    input = staticInputOf(target),
+  } = options;
   if (!Number.isInteger(version) || version < 1 || version > MAX_VERSION) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
   }
@@ -131,6 +149,8 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     throw new WorkflowConfigurationError(
       `${where}: name must not start with "${LISTENER_WORKFLOW_PREFIX}", which is for durable listeners`,
     );
+  if (compensation !== undefined && !COMPENSATION_ORDERS.includes(compensation))
+    throw new WorkflowConfigurationError(`${where}: compensation must be 'serial' or 'parallel'`);
   const { scope } = options as { scope?: number };
   return {
     scope,
@@ -138,6 +158,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     version,
     queue: checkText(queue, `${where}: queue`),
     retry,
+    compensation,
     timeoutMs: timeout === undefined ? undefined : toMilliseconds(timeout, `${where}: timeout`),
     retention: retention === undefined ? undefined : retention === false ? 'keep' : checkRetention(retention, `${where}: retention`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),

@@ -1,6 +1,7 @@
 import { ManualAlarm } from '../core/manual-clock.js';
 import { clearTimeout, MAX_TIMER_MS, setTimeout } from '../core/timers.js';
 import type { AttemptSpan } from '../core/tracing.js';
+import type { CompensatedStep } from '../core/compensation.js';
 import { StepTimeoutError } from '../core/errors/index.js';
 import type { WorkflowStream } from '../core/stream.js';
 import type { StepBody } from './call.js';
@@ -49,6 +50,7 @@ export class Attempt implements CurrentStep {
     readonly attempt: number,
     /** The step's name, without its key. */
     private readonly name: string,
+    readonly compensates: CompensatedStep | undefined,
   ) {}
 
   get idempotencyKey(): string {
@@ -149,6 +151,12 @@ export class Attempt implements CurrentStep {
     if (this.isCommitting) return void (this.deferred = () => this.abort(reason));
     if (!this.end()) return;
     this.span?.aborted();
+    this.signal(reason);
+  }
+
+  /** Aborts the body's signal. The result of the body still counts. */
+  signal(reason: unknown): void {
+    if (this.isAborted) return;
     this.isAborted = true;
     this.reason = reason;
     this.controller?.abort(reason);

@@ -1,6 +1,12 @@
 import type { Abortable } from './pass-handle.js';
 
 /**
+ * Treatment of a body that is interrupted: `abort` drops its result, `signal` aborts its signal and
+ * keeps the result, `leave` does nothing.
+ */
+export type Treatment = 'abort' | 'signal' | 'leave';
+
+/**
  * Step bodies that one execution of the workflow function (a pass) is running, and the AbortSignal
  * of that function.
  */
@@ -61,17 +67,29 @@ export class Attempts {
     }
   }
 
+  /** Aborts the AbortSignal that one step's body uses. The result of the body still counts. */
+  signalStep(stepKey: string, reason: unknown): void {
+    for (const attempt of this.all) if (attempt.stepKey === stepKey) attempt.signal(reason);
+  }
+
   /**
-   * Aborts the AbortSignal of the workflow function and all bodies that are executed now. Bodies
+   * Aborts the AbortSignal of the workflow function and the bodies that are executed now. Bodies
    * that are added later are not aborted.
+   *
+   * @param treatmentOf returns the treatment of a step's body (default: all are aborted)
    */
-  abort(reason: () => unknown): void {
+  abort(reason: () => unknown, treatmentOf?: (stepKey: string) => Treatment): void {
     this.reason = reason;
     if (!this.controller && this.count === 0) return;
     const made = reason();
     this.controller?.abort(made);
     const attempts = this.all;
     this.running = undefined;
-    for (const attempt of attempts) attempt.abort(made);
+    for (const attempt of attempts) {
+      const treatment = treatmentOf?.(attempt.stepKey) ?? 'abort';
+      if (treatment === 'abort') attempt.abort(made);
+      else this.add(attempt);
+      if (treatment === 'signal') attempt.signal(made);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
+import { InvalidInputError } from '../core/errors/index.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { Arguments } from '../core/serializer/arguments.js';
 import { toIsolation } from '../core/transactional.js';
@@ -7,8 +8,10 @@ import type { StepBody, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
-import type { StepOptions } from './context-options.js';
+import type { CompensateOptions, StepOptions } from './context-options.js';
 import { noteRejection } from './rejections.js';
+import type { UndoSource } from './undo.js';
+import { checkCompensation, toUndo } from './undo-options.js';
 
 /**
  * Options of a step that was called without options, as most steps are. Checks are skipped for this
@@ -20,6 +23,7 @@ export const NO_OPTIONS: StepOptions = Object.freeze({});
  * Calls a step. Used by `ctx.step` and by methods with `@Step`.
  *
  * @param args arguments for the body; undefined when the body takes none
+ * @param undo compensation of the step; undefined when it has none
  */
 export function callStep(
   pass: PassHandle,
@@ -27,6 +31,7 @@ export function callStep(
   options: StepOptions,
   args: readonly unknown[] | undefined,
   body: StepBody,
+  undo?: UndoSource,
 ): Promise<unknown> {
   const checked = options === NO_OPTIONS ? options : checkStepOptions(name, options);
   const given = args === undefined ? undefined : Arguments.of(args, pass.settings.payloads.maxBytes);
@@ -37,11 +42,39 @@ export function callStep(
     key: checked.key,
     argsHash: given?.fingerprint ?? null,
     begin: (call) => beginStep(pass, call, spec),
+    undo: undo && toUndo(pass, undo, args ?? [], spec, `step "${shown(name)}"`),
   });
 }
 
+/**
+ * Returns the retry policy and the time limit of a step, from its options and the defaults of the
+ * workflow.
+ */
+export function policyOf(definition: WorkflowDefinition, name: string, options: StepOptions): Pick<StepSpec, 'retry' | 'timeoutMs'> {
+  return toSpec(definition, name, options, () => undefined, undefined);
+}
+
+/**
+ * Splits the options of `ctx.step` into those of the step and its compensation.
+ *
+ * @throws InvalidInputError
+ */
+export function splitCompensation<T>(
+  name: string,
+  options: StepOptions & CompensateOptions<T>,
+): { readonly options: StepOptions; readonly undo: UndoSource | undefined } {
+  const where = `options of step "${shown(name)}"`;
+  const { compensate, compensateOn, ...own } = checkOptions(options, where, [...STEP_OPTIONS, 'compensate', 'compensateOn']);
+  checkCompensation(options, where);
+  if (compensate === undefined) return { options: own, undo: undefined };
+  if (typeof compensate !== 'function') throw new InvalidInputError(`${where}.compensate`, 'must be a function');
+  return { options: own, undo: { on: compensateOn, body: (output) => compensate(output as T) } };
+}
+
+const STEP_OPTIONS = ['key', 'retry', 'timeout', 'transactional'];
+
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
-  return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout', 'transactional']);
+  return checkOptions(options, `options of step "${shown(name)}"`, STEP_OPTIONS);
 }
 
 function toSpec(

@@ -5,7 +5,9 @@ import type { RunEvent } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import { AfterStop, refusalOf } from './after-stop.js';
 import { Call } from './call.js';
+import type { Compensation } from './compensation.js';
 import { executionScope } from './current.js';
+import { DroppedPayloads } from './dropped-payloads.js';
 import type { MessageHandler } from './mailbox.js';
 import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
 import type { OperatorResults } from './operator-results.js';
@@ -25,6 +27,7 @@ import type {
 } from './ports.js';
 import { differs, type Replay } from './replay.js';
 import { StepKeys } from './step-keys.js';
+import { stopCalls, withdrawCall } from './stop-calls.js';
 import type { Timers } from './timers.js';
 import type { Attempts } from './attempts.js';
 import type { DurabilityGate } from './durability-gate.js';
@@ -32,12 +35,6 @@ import type { ExternalEvents } from './external-events.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { ResultQueue } from './result-queue.js';
-
-/**
- * Largest number of dropped payloads that one pass writes to the history. Anyone who has a hook's
- * URL can send any number of invalid payloads.
- */
-const MAX_DROPS_NOTED = 100;
 
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
@@ -57,6 +54,7 @@ interface Parts {
   readonly activity: PassActivity;
   readonly pendingStarts: StartsObserver;
   readonly workflow: Pick<PassHandle, 'code' | 'logicalNow'>;
+  readonly compensation: Compensation;
   readonly end: { returned(outcome: PassOutcome): void };
 }
 
@@ -79,7 +77,7 @@ export class CallTable implements PassHandle {
   private afterStop: AfterStop | undefined;
   private readonly keys = new StepKeys(this.byKey);
   private patches: Patches | undefined;
-  private dropped = 0;
+  private dropped: DroppedPayloads | undefined;
 
   constructor(
     private readonly parts: Parts,
@@ -125,11 +123,12 @@ export class CallTable implements PassHandle {
     return this.parts.port.journal;
   }
 
-  call({ kind, name, key, argsHash = null, begin, signal, resumed, deferred }: CallRequest): Promise<unknown> {
-    const { observer, state, gate, queue, replay, events, activity } = this.parts;
+  call(request: CallRequest): Promise<unknown> {
+    const { kind, name, key, argsHash = null, signal, undo } = request;
+    const { state, queue, events, compensation } = this.parts;
     const outer = executionScope.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
-    if (state.isClosed) return this.calledLate(kind, name);
+    if (state.isClosed || compensation.isSealed) return this.calledLate(kind, name);
     outer?.signal?.throwIfAborted();
     signal?.throwIfAborted();
     if (this.afterStop) {
@@ -137,12 +136,23 @@ export class CallTable implements PassHandle {
       if (judgement === 'never') return new Promise(() => undefined);
       if (judgement === 'refuse') throw refusalOf(this, name, state.stopReason!);
     }
+    outer?.saga?.throwIfFailed(name);
     const call = new Call(this.keys.next(name, key), name, kind, queue.count, !queue.isInTurn, argsHash);
-    const promise = call.promise!;
-    this.byKey.set(call.stepKey, call);
+    if (undo) {
+      call.undo = undo;
+      compensation.add(call, request, outer?.saga);
+    }
     if (call.calledAfterIo && this.settings.isDevelopment) warnOfRivals(this, this.byKey, call);
     if (outer?.signal) events.watch(outer.signal, call);
     if (signal) events.watch(signal, call);
+    return this.make(call, request);
+  }
+
+  /** Returns the recorded result of a call, or begins the work of the call to produce a result. */
+  make(call: Call, { begin, resumed, deferred }: Pick<CallRequest, 'begin' | 'resumed' | 'deferred'>): Promise<unknown> {
+    const { observer, state, gate, queue, replay, activity } = this.parts;
+    const promise = call.promise!;
+    this.byKey.set(call.stepKey, call);
     const record = replay.call(call.stepKey);
     observer?.called(call, record);
     if (!record) {
@@ -151,7 +161,7 @@ export class CallTable implements PassHandle {
       if (!gate.isLive && queue.isInTurn) queue.noteUnrecordedCall(call.stepKey);
       if (!this.operatorResults?.settle(call)) {
         if (!gate.isOpen) deferred?.();
-        gate.begin(() => !call.settled && begin(call));
+        gate.begin(() => call.mayBegin && begin(call));
       }
       activity.update();
       return promise;
@@ -163,6 +173,17 @@ export class CallTable implements PassHandle {
     return promise;
   }
 
+  /** Returns the step key of the next call with this name. */
+  nextKey(name: string): string {
+    return this.keys.next(name, undefined);
+  }
+
+  saga<T>(fn: () => Promise<T> | T): Promise<T> {
+    const outer = executionScope.getStore();
+    if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, 'saga');
+    return this.parts.compensation.saga(fn);
+  }
+
   /** Returns a promise that never settles, for a call that was made after the pass had ended. */
   private calledLate(kind: StepKind, name: string): Promise<never> {
     const { state, settings } = this.parts;
@@ -171,33 +192,16 @@ export class CallTable implements PassHandle {
     return new Promise(() => undefined);
   }
 
-  /** Rejects all open calls with the reason for the stop, and ends their waits and bodies. */
+  /** Rejects all open calls with the reason for the stop. */
   rejectAll(error: StopReason): void {
-    const { timers, attempts, gate, activity, events } = this.parts;
-    this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);
-    timers.clearAll();
-    gate.clear();
-    activity.clearQueued();
-    events.clearWaits();
-    attempts.abort(() => error);
-    for (const call of this.byKey.values()) {
-      if (call.settled) continue;
-      call.reject(error);
-      call.onWithdrawn?.();
-    }
+    this.afterStop = new AfterStop(this.byKey.values(), this.parts.attempts.isSignalUsed);
+    stopCalls(this.parts, this.byKey, error);
   }
 
   /** Rejects a call that has no result yet, without recording the rejection. */
   withdraw(call: Call, reason: unknown): void {
-    if (this.isClosed || call.settled) return;
-    const { port, timers, attempts, replay, events, activity } = this.parts;
-    timers.clear(call.stepKey);
-    events.forget(call);
-    attempts.abortStep(call.stepKey, reason);
-    call.reject(reason);
-    if (call.onWithdrawn) call.onWithdrawn();
-    else if (call.waitRecorded || replay.openWait(call.stepKey)) port.journal.closeWait(call.stepKey);
-    activity.update();
+    if (this.isClosed || call.settled || call.isDetached) return;
+    withdrawCall(this.parts, call, reason);
   }
 
   recordedWait(stepKey: string): OpenWait | undefined {
@@ -261,13 +265,8 @@ export class CallTable implements PassHandle {
 
   dropMessage(stepKey: string, messageId: string, refusal: Error): void {
     if (this.isClosed) return;
-    const { port } = this.parts;
-    const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
-    const data = isNoted ? this.encodeError(refusal) : null;
-    port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
-    // Logs no reason, because a reason may quote the payload. A payload comes from outside, and
-    // must not reach the logs. The history has the reason.
-    port.warn('hook-payload-dropped', `step "${stepKey}" dropped a payload that does not fit the schema of its hook`);
+    this.dropped ??= new DroppedPayloads(this.parts.port, this);
+    this.dropped.drop(stepKey, messageId, refusal);
   }
 
   isPatched(id: string): boolean {

@@ -1,8 +1,10 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Arguments } from '../core/serializer/arguments.js';
+import type { CompensatedStep } from '../core/compensation.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { WantedIsolation } from '../core/transactional.js';
 import { noteRejection } from './rejections.js';
+import type { Undo } from './undo.js';
 
 /** Body of a step. Called once per attempt, with the arguments for that attempt. */
 export type StepBody = (given: readonly unknown[]) => unknown;
@@ -17,6 +19,8 @@ export interface StepSpec {
   readonly given?: Arguments | undefined;
   /** Isolation level of the body's transaction; absent for a step without a transaction. */
   readonly isolation?: WantedIsolation | undefined;
+  /** The step that the body undoes; absent for a body that is no compensation. */
+  readonly compensates?: CompensatedStep;
 }
 
 const ignore = (): void => undefined;
@@ -31,6 +35,21 @@ export class Call {
   settled = false;
   /** True when the result of the call was recorded in the transaction of its body. */
   isCommitted = false;
+  /** Compensation of the call; undefined for a call that has none. */
+  undo: Undo | undefined;
+  /**
+   * True when the caller waits no more, while the result of the call still counts: it decides if
+   * the call is undone.
+   */
+  isDetached = false;
+  /**
+   * True when the call must end before the compensations begin: no attempt follows the current one.
+   */
+  isLastAttempt = false;
+  /** True while an attempt at the body is executed. */
+  isAttempting = false;
+  /** True once the call has a result, which may still wait for its delivery. */
+  hasResult = false;
   private begunAt: number | undefined;
   private failed = 0;
   private hasWait = false;
@@ -38,6 +57,8 @@ export class Call {
    * Channel of the messages for which the call waits; undefined when the call waits for no message.
    */
   channel: string | undefined;
+  /** Wait for a child run that this pass has started; undefined for other calls. */
+  childWait: OpenWait | undefined;
   /**
    * Called when the call is withdrawn. Undoes the effects of the call outside this run, such as a
    * child run, and closes the wait.
@@ -59,6 +80,11 @@ export class Call {
       this.fulfil = resolve;
       this.refuse = reject;
     });
+  }
+
+  /** True while an attempt at the body may begin. */
+  get mayBegin(): boolean {
+    return !this.settled && (!this.isDetached || this.isLastAttempt);
   }
 
   /** True when the work of the call has begun, in this pass or in an earlier one. */
@@ -105,11 +131,29 @@ export class Call {
 
   resolve(value: unknown): void {
     const { fulfil } = this;
+    this.settled = true;
     this.release();
     fulfil?.(value);
   }
 
   reject(error: unknown): void {
+    this.settled = true;
+    this.refuseCaller(error);
+  }
+
+  /** Rejects the promise of the caller, and keeps the call open for its result. */
+  detach(error: unknown): void {
+    this.isDetached = true;
+    this.refuseCaller(error);
+  }
+
+  /** Ends the call without an answer: its promise never settles. */
+  abandon(): void {
+    this.settled = true;
+    this.release();
+  }
+
+  private refuseCaller(error: unknown): void {
     const { promise, refuse } = this;
     this.release();
     // Handles the rejection, because a failed step that no code awaits must not end the process.
@@ -124,7 +168,6 @@ export class Call {
    * promise too.
    */
   private release(): void {
-    this.settled = true;
     this.promise = undefined;
     this.fulfil = undefined;
     this.refuse = undefined;

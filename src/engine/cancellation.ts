@@ -6,8 +6,12 @@ import type { DurabilityGate } from './durability-gate.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
+import type { Replay } from './replay.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
+
+/** Milliseconds between two looks for the code of a run that must be undone. */
+const CREATION_PAUSE_MS = 1_000;
 
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
@@ -19,8 +23,10 @@ interface Parts {
   readonly activity: { clearQueued(): void };
   readonly queue: ResultQueue;
   readonly records: PassRecords;
+  readonly replay: Replay;
   readonly calls: { rejectAll(reason: StopReason): void };
   readonly workflow: { whenCreated(known: (outcome: 'made' | 'failed') => void): void };
+  readonly compensation: { readonly isSealed: boolean };
   readonly end: { stopped(reason: StopReason): void };
 }
 
@@ -58,11 +64,13 @@ export class Cancellation implements CleanupGraceDelegate {
    * @param takes id of the inbox message that asked for the stop; null when no message did
    */
   request(error: StopReason, takes: string | null): void {
-    const { run, settings, state, gate, activity, records, workflow, end } = this.parts;
+    const { run, settings, state, alarms, gate, activity, records, replay, workflow, end } = this.parts;
     if (this.isStopping) return;
     workflow.whenCreated((outcome) => {
       if (this.isStopping) return;
       if (outcome === 'failed') {
+        // The code is needed to undo what the run has done, so the next creation is awaited.
+        if (replay.hasUndoable) return alarms.set(CANCEL_KEY, alarms.now() + CREATION_PAUSE_MS, () => this.request(error, takes));
         // Ends the run at once, because no code exists whose `catch` and `finally` could run.
         state.stop(error);
         return end.stopped(error);
@@ -75,10 +83,19 @@ export class Cancellation implements CleanupGraceDelegate {
     });
   }
 
-  /** True when the pass has ended, or when a stop was already recorded or delivered. */
+  /** Ends the time for cleanup, because the code has no effect any more. */
+  endGrace(): void {
+    this.grace = undefined;
+    this.parts.alarms.clear(CANCEL_KEY);
+  }
+
+  /**
+   * True when the pass has ended, when a stop was already recorded or delivered, or when the run
+   * has failed and undoes what it did.
+   */
   private get isStopping(): boolean {
-    const { state, queue } = this.parts;
-    return state.isClosed || state.stopReason !== undefined || queue.has('cancel');
+    const { state, queue, compensation } = this.parts;
+    return state.isClosed || state.stopReason !== undefined || compensation.isSealed || queue.has('cancel') || queue.has('compensating');
   }
 
   /**

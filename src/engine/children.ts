@@ -16,20 +16,26 @@ import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
 import { executionScope } from './current.js';
 import type { Message, Settlement } from './message.js';
-import type { StartChildOptions, InvokeManyOptions, InvokeOptions } from './context-options.js';
+import { undoOfChild } from './child-undo.js';
+import type { ChildCompensation, StartChildOptions, InvokeManyOptions, InvokeOptions } from './context-options.js';
 import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
 
 const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
 const START_CHILD_OPTIONS = [...START_OPTIONS, 'key'];
-const INVOKE_OPTIONS = [...START_CHILD_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal'];
+const INVOKE_OPTIONS = [...START_CHILD_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal', 'compensate'];
 
 /**
  * Starts a child run and waits for its result. The start and the wait become durable in one
  * transaction, so a crash neither loses nor duplicates the child.
  */
-export function invoke(pass: PassHandle, workflow: unknown, input: unknown, options: InvokeOptions = {}): Promise<unknown> {
+export function invoke(
+  pass: PassHandle,
+  workflow: unknown,
+  input: unknown,
+  options: InvokeOptions & ChildCompensation<never> = {},
+): Promise<unknown> {
   checkOptions(options, 'options', INVOKE_OPTIONS);
   checkChoice(options.onTimeout, 'options.onTimeout', ['leave', 'cancel']);
   checkChoice(options.onCancel, 'options.onCancel', ['cancel', 'leave']);
@@ -62,6 +68,7 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     signal: options.signal,
     resumed,
     deferred,
+    ...undoOfChild(pass, options, (call, wait) => awaitChild(pass, call, wait, options)),
   });
 }
 
@@ -105,7 +112,7 @@ export async function invokeMany(
   pass: PassHandle,
   workflow: unknown,
   inputs: readonly unknown[],
-  options: InvokeManyOptions = {},
+  options: InvokeManyOptions & ChildCompensation<never> = {},
 ): Promise<unknown[]> {
   const { maxInFlight = 50, ...each } = options;
   if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
@@ -137,6 +144,7 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
   // A race branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
+  if (outer?.saga) throw new InvalidInputError('continueAsNew', 'must not be called in ctx.saga: the saga would never end');
   const start = pass.settings.starts.check(workflow, {});
   pass.pendingStarts.began();
   const next = await start.withInput(input).finally(() => pass.pendingStarts.ended());
@@ -151,12 +159,13 @@ function withTrace(pass: PassHandle, run: NewRun): NewRun {
 }
 
 function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
-  if (call.settled || pass.isClosed) return;
+  if (call.settled || call.hasResult || pass.isClosed) return;
   const { generation } = pass.run;
   const child = withTrace(pass, { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) });
   // For a wait for a child, `attempts` stores the generation that started the child.
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }));
+  call.childWait = wait;
   awaitChild(pass, call, wait, options);
 }
 
@@ -165,7 +174,9 @@ function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | 
  * `'leave'`.
  */
 function cancelChildOnWithdraw(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
-  if (onCancel !== 'leave') call.onWithdrawn = () => pass.effects.cancelChild(call.stepKey, childId);
+  if (onCancel === 'leave') return;
+  // The end of a child that may have to be undone still matters, so the wait for it stays open.
+  call.onWithdrawn = () => pass.effects.cancelChild(call.undo ? null : call.stepKey, childId);
 }
 
 /** Waits for the end of a child that was started. */

@@ -32,6 +32,26 @@ export interface StepOptions {
   transactional?: true | TransactionalOptions;
 }
 
+/** Compensation of a step, in the options of `ctx.step`. */
+export type CompensateOptions<T> =
+  | { compensate?: undefined; compensateOn?: undefined }
+  | {
+      /**
+       * Undoes the step. Called with the output of the step when the run fails, is cancelled or
+       * times out, or when the `ctx.saga` around the step fails. The call is a recorded step of its
+       * own, with the retry policy and the timeout of the step. (default: nothing undoes the step)
+       */
+      compensate: (output: T) => unknown;
+      /**
+       * Steps that are undone. `'completed'`: only a step that has an output. `'attempted'`: also a
+       * step that failed, timed out or was interrupted; its output is undefined, and
+       * `currentStep().compensates` has its idempotency key. Needed beside `timeout`. (default:
+       * `'completed'`)
+       */
+      compensateOn?: 'completed';
+    }
+  | { compensate: (output: T | undefined) => unknown; compensateOn: 'attempted' };
+
 /** Options that every wait accepts. */
 export interface WaitOptions {
   /**
@@ -87,6 +107,17 @@ export interface InvokeOptions {
   onCancel?: 'cancel' | 'leave';
   /** AbortSignal whose abort withdraws the wait. (default: none) */
   signal?: AbortSignal;
+}
+
+/** Compensation of a child run, in the options of `ctx.invoke`. */
+export interface ChildCompensation<Output> {
+  /**
+   * Undoes a completed child. Called with the output of the child when the run fails, is cancelled
+   * or times out, or when the `ctx.saga` around the call fails. A child that still runs is
+   * cancelled first, unless `onCancel` is `'leave'`, and undoes its own steps. (default: nothing
+   * undoes the child)
+   */
+  compensate?: (output: Output) => unknown;
 }
 
 /** Options of `ctx.invokeMany`. */

@@ -4,13 +4,15 @@ import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js'
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { toRejection, callStep, ignoreUnhandled, NO_OPTIONS } from './call-step.js';
+import { toRejection, callStep, ignoreUnhandled, NO_OPTIONS, splitCompensation } from './call-step.js';
 import { executionScope } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
 import { continueAsNew, invoke, invokeMany, startDetached } from './children.js';
 import { createHook } from './hooks.js';
 import type {
+  ChildCompensation,
+  CompensateOptions,
   StartChildOptions,
   Hook,
   HookOptions,
@@ -57,12 +59,24 @@ export class PassContext extends WorkflowContext {
     return this.#pass.abortSignal;
   }
 
-  step<T>(name: string, optionsOrFn: StepOptions | (() => Promise<T> | T), maybeFn?: () => Promise<T> | T): Promise<T> {
-    const options = typeof optionsOrFn === 'function' ? NO_OPTIONS : optionsOrFn;
+  step<T>(
+    name: string,
+    optionsOrFn: (StepOptions & CompensateOptions<T>) | (() => Promise<T> | T),
+    maybeFn?: () => Promise<T> | T,
+  ): Promise<T> {
     const fn = typeof optionsOrFn === 'function' ? optionsOrFn : maybeFn;
     return toRejection(() => {
       if (typeof fn !== 'function') throw new InvalidInputError(`fn of step "${String(name)}"`, 'must be a function');
-      return callStep(this.#pass, name, options, undefined, fn) as Promise<T>;
+      if (typeof optionsOrFn === 'function') return callStep(this.#pass, name, NO_OPTIONS, undefined, fn) as Promise<T>;
+      const { options, undo } = splitCompensation(name, optionsOrFn);
+      return callStep(this.#pass, name, options, undefined, fn, undo) as Promise<T>;
+    });
+  }
+
+  saga<T>(fn: () => Promise<T> | T): Promise<T> {
+    return ignoreUnhandled(() => {
+      if (typeof fn !== 'function') throw new InvalidInputError('fn of saga', 'must be a function');
+      return this.#pass.saga(fn);
     });
   }
 
@@ -92,11 +106,11 @@ export class PassContext extends WorkflowContext {
     return ignoreUnhandled(() => race(this.#pass, branches));
   }
 
-  invoke(workflow: unknown, input?: unknown, options?: InvokeOptions): Promise<never> {
+  invoke(workflow: unknown, input?: unknown, options?: InvokeOptions & ChildCompensation<never>): Promise<never> {
     return toRejection(() => invoke(this.#pass, workflow, input, options)) as Promise<never>;
   }
 
-  invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<never> {
+  invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions & ChildCompensation<never>): Promise<never> {
     return ignoreUnhandled(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
   }
 

@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+import type { CompensatedStep } from '../core/compensation.js';
 import { outside } from '../core/outside.js';
 import type { TraceScope } from '../core/tracing.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { WorkflowStream } from '../core/stream.js';
 import type { PassHandle } from './pass-handle.js';
+import type { Saga } from './saga.js';
 
 /** Facts about the step whose body is being executed. */
 export interface CurrentStep {
@@ -24,6 +26,11 @@ export interface CurrentStep {
    * worker loses the run.
    */
   readonly abortSignal: AbortSignal;
+  /**
+   * The step that the body undoes, with its idempotency key; undefined unless the body is a
+   * compensation.
+   */
+  readonly compensates?: CompensatedStep | undefined;
   /**
    * Opens a stream of the run. Readers get the chunks while the body works. When the step is tried
    * again, the chunks of the earlier attempt no longer count.
@@ -47,7 +54,9 @@ export interface Scope {
    * AbortSignal of the race branch that is being executed; absent outside races. Its abort
    * withdraws the calls made in the branch.
    */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
+  /** The innermost `ctx.saga` in which the code is executed; absent outside sagas. */
+  readonly saga?: Saga | undefined;
   /** Span in which the code is executed; absent while tracing is off. */
   readonly span?: TraceScope | undefined;
 }

@@ -80,7 +80,7 @@ export class OperatorResults {
     bodies.abortStep(stepKey, new StepResolvedError(stepKey));
     if (outcome === 'value') return records.settle(call, { output: payload, attempts, takes: id });
     const error = settings.payloads.showError(payload);
-    const thrown = kind === 'step' ? new StepFailedError(stepKey, attempts, error) : error;
+    const thrown = kind === 'step' || kind === 'compensation' ? new StepFailedError(stepKey, attempts, error) : error;
     records.settle(call, { error: settings.payloads.encodeError(thrown, run.id), attempts, takes: id });
   }
 }

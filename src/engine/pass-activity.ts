@@ -23,6 +23,7 @@ interface Parts {
   readonly records: PassRecords;
   readonly events: ExternalEvents;
   readonly cancellation: Cancellation;
+  readonly compensation: { readonly isSealed: boolean };
   readonly pendingStarts: PendingStarts;
   readonly workflow: { readonly code: WorkflowCode | undefined };
 }
@@ -100,7 +101,7 @@ export class PassActivity implements ActivityDelegate {
    * may make the pass idle or active.
    */
   update(): void {
-    const { run, port, state, timers, attempts, gate, queue, events, cancellation, pendingStarts, workflow } = this.parts;
+    const { run, port, state, timers, attempts, gate, queue, events, cancellation, compensation, pendingStarts, workflow } = this.parts;
     if (state.isClosed) return;
     const { isWorking } = this;
     if (this.atRest && !isWorking) {
@@ -116,7 +117,8 @@ export class PassActivity implements ActivityDelegate {
     const isBusy = hasBodies || isDelivering || pendingStarts.areActive;
     if (gate.isLive && !isBusy && (timers.size > 0 || events.waits > 0)) {
       this.reported = 'idle';
-      const end = state.stopReason ? cancellation.graceEnd : run.deadlineAt;
+      // The deadline of the run does not end its compensations.
+      const end = compensation.isSealed ? undefined : state.stopReason ? cancellation.graceEnd : run.deadlineAt;
       port.idle(Math.min(timers.next(), end ?? Number.POSITIVE_INFINITY));
       return;
     }

@@ -23,6 +23,7 @@ interface Parts {
   readonly replay: Replay;
   readonly calls: CallTable;
   readonly events: ExternalEvents;
+  readonly compensation: { readonly isSealed: boolean; takesOver(outcome: PassOutcome): boolean };
 }
 
 /**
@@ -68,8 +69,8 @@ export class PassEnd {
 
   /** Ends the pass with the outcome of `run()`, once all recorded results have been delivered. */
   returned(outcome: PassOutcome): void {
-    const { definition, port, settings, state, gate, queue, replay, calls } = this.parts;
-    if (state.isClosed) return;
+    const { definition, port, settings, state, gate, queue, replay, calls, compensation } = this.parts;
+    if (state.isClosed || compensation.isSealed) return;
     this.endedInTurn ??= queue.isInTurn;
     if (!queue.isEmpty && !gate.isLive) {
       this.early = outcome;
@@ -78,6 +79,7 @@ export class PassEnd {
     const uncalled = replay.findUncalled();
     if (uncalled) return state.reject(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
     if (state.stopReason) return this.stopped(state.stopReason);
+    if (compensation.takesOver(outcome)) return;
     if (settings.isDevelopment) warnOfOpenSteps(definition, calls.byKey.values(), (code, message) => port.warn(code, message));
     if (!this.check || !this.endedInTurn || !this.check.isPossible) {
       state.end();
@@ -97,18 +99,42 @@ export class PassEnd {
    * @returns true when the pass was ended
    */
   endIfEarly(): boolean {
-    if (!this.early) return false;
-    this.returned(this.early);
-    return true;
+    const { early } = this;
+    if (!early) return false;
+    this.early = undefined;
+    this.returned(early);
+    return this.parts.state.isClosed;
   }
 
   /** Ends a run that was cancelled or has timed out, whatever its code still does. */
   stopped(reason: StopReason): void {
-    const { run, settings, state } = this.parts;
+    const { run, settings, state, compensation } = this.parts;
+    if (state.isClosed || compensation.isSealed) return;
+    const outcome: PassOutcome =
+      reason instanceof WorkflowTimeoutError
+        ? this.failure(reason)
+        : { status: 'cancelled', error: settings.payloads.encodeError(reason, run.id) };
+    if (compensation.takesOver(outcome)) return;
+    state.end();
+    this.report(outcome);
+  }
+
+  /** Ends the pass with the outcome that its compensations have, without another check. */
+  finish(outcome: PassOutcome): void {
+    const { state, replay } = this.parts;
+    if (state.isClosed) return;
+    const uncalled = replay.findUncalled();
+    if (uncalled) return state.reject(uncalled.stepKey, 'it is recorded, and the compensations ended without calling it');
+    state.end();
+    this.report(outcome);
+  }
+
+  /** Ends the pass because a compensation has failed for good, whatever its code still does. */
+  compensationFailed(error: Error): void {
+    const { state } = this.parts;
     if (state.isClosed) return;
     state.end();
-    if (reason instanceof WorkflowTimeoutError) return this.report(this.failure(reason));
-    this.report({ status: 'cancelled', error: settings.payloads.encodeError(reason, run.id) });
+    this.report(this.failure(error));
   }
 
   private report(outcome: PassOutcome): void {

@@ -8,6 +8,7 @@ import type { MessageHandler } from './mailbox.js';
 import type { Settlement } from './message.js';
 import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
+import type { Undo } from './undo.js';
 
 /** A durable call that the workflow function asks for. */
 export interface CallRequest {
@@ -32,6 +33,13 @@ export interface CallRequest {
    * may change before the work begins.
    */
   readonly deferred?: () => void;
+  /** Compensation of the call; absent for a call that has none. */
+  readonly undo?: Undo | undefined;
+  /**
+   * Brings an open call with a compensation to its end, before compensations begin; absent for a
+   * step, which gets its last attempt.
+   */
+  readonly bringToEnd?: ((call: Call) => void) | undefined;
 }
 
 /** Notified of changes that may make a pass idle or active. */
@@ -45,6 +53,8 @@ export interface Abortable {
   /** Number of the attempt, from 1. */
   readonly attempt: number;
   abort(reason: unknown): void;
+  /** Aborts the body's signal. The result of the body still counts. */
+  signal(reason: unknown): void;
 }
 
 /** Receives the results of durable calls. */
@@ -99,6 +109,8 @@ export interface PassHandle {
    * @throws NestedStepError inside the body of a step
    */
   call(request: CallRequest): Promise<unknown>;
+  /** Calls `fn` as a scope whose calls are undone when it fails. */
+  saga<T>(fn: () => Promise<T> | T): Promise<T>;
   /** Returns the step's wait that an earlier pass left open, if there is one. */
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Calls `begin` once all results that the workflow's code has received are durable. */

@@ -4,6 +4,7 @@ import type { History } from '../core/step.js';
 import { Attempts } from './attempts.js';
 import { CallTable } from './call-table.js';
 import { Cancellation } from './cancellation.js';
+import { Compensation } from './compensation.js';
 import { PendingStarts } from './pending-starts.js';
 import { PassContext } from './context.js';
 import { DurabilityGate } from './durability-gate.js';
@@ -41,6 +42,7 @@ export class PassParts {
   readonly calls: CallTable;
   readonly context: PassContext;
   readonly cancellation: Cancellation;
+  readonly compensation: Compensation;
   readonly activity: PassActivity;
   readonly end: PassEnd;
 
@@ -69,6 +71,7 @@ export class PassParts {
     this.calls = new CallTable(this, history.waits.length > 0);
     this.context = new PassContext(this.calls);
     this.cancellation = new Cancellation(this, history.waits);
+    this.compensation = new Compensation(this);
     this.activity = new PassActivity(this);
     this.end = new PassEnd(this, history.waits);
   }

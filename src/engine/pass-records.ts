@@ -41,7 +41,8 @@ export class PassRecords implements CallResults {
 
   settle(call: Call, settlement: Settlement): void {
     const { state, timers, events } = this.parts;
-    if (state.isClosed || call.settled) return;
+    if (state.isClosed || call.settled || call.hasResult) return;
+    call.hasResult = true;
     timers.clear(call.stepKey);
     events.forget(call);
     if (this.lane?.isHeld) this.lane.wait(() => this.enterLater(call, settlement));
@@ -59,6 +60,7 @@ export class PassRecords implements CallResults {
       commit: () => {
         this.lastSeq = result.step.seq;
         call.isCommitted = true;
+        call.hasResult = true;
         if (!state.isClosed) queue.push(result.step);
         gate.becameDurable(result.step.seq);
         lane.leave();
@@ -69,13 +71,19 @@ export class PassRecords implements CallResults {
   }
 
   /**
-   * Records a cancellation or a patch. Neither belongs to a durable call, so the record settles no
-   * call.
+   * Records a cancellation, a patch, or the beginning or end of compensations. None of them belongs
+   * to a durable call, so the record settles no call.
    *
    * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
-  mark(kind: 'cancel' | 'patch', stepKey: string, error: string | null, takes: string | null): void {
-    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes));
+  mark(
+    kind: 'cancel' | 'patch' | 'compensating' | 'compensated',
+    stepKey: string,
+    error: string | null,
+    takes: string | null,
+    output: string | null = null,
+  ): void {
+    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes, output));
     // A second stop may have been requested while a transaction committed.
     if (kind === 'cancel' && this.parts.queue.has('cancel')) return;
     const now = Math.floor(this.parts.settings.now());
@@ -84,7 +92,7 @@ export class PassRecords implements CallResults {
       kind,
       seq: this.lastSeq + 1,
       status: 'completed',
-      output: null,
+      output,
       error,
       attempts: 1,
       calledAfter: this.parts.queue.count,
@@ -105,7 +113,7 @@ export class PassRecords implements CallResults {
   /** Builds the record of a result, with the next number. */
   private resultOf(call: Call, { output, error, attempts, takes }: Settlement): StepResult {
     const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
-    const step: StepRecord = {
+    const record: StepRecord = {
       stepKey,
       kind,
       seq: this.lastSeq + 1,
@@ -119,6 +127,7 @@ export class PassRecords implements CallResults {
       startedAt,
       finishedAt: Math.floor(this.parts.settings.now()),
     };
+    const step = call.undo ? { ...record, compensateArgs: call.undo.args } : record;
     return { step, closesWait: call.waitRecorded, takes: takes ?? null };
   }
 

@@ -5,12 +5,14 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { ManualClock } from '../core/manual-clock.js';
 import type { NewRun } from '../core/run.js';
+import type { CompensationOrder } from '../core/compensation.js';
 import type { History, OpenWait } from '../core/step.js';
 import type { PassSpan } from '../core/tracing.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
 import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
+import type { RunStarter } from './run-starter.js';
 import type { StreamPort } from './stream-port.js';
 import type { TransactionPort } from './transaction-port.js';
 import type { WorkflowContext } from './workflow-context.js';
@@ -77,6 +79,8 @@ interface WorkflowIdentity {
    * none. Any other run gets its limit when it is started.
    */
   readonly runTimeoutMs?: number | null;
+  /** Order in which compensations are executed; absent for one after the other. */
+  readonly compensation?: CompensationOrder | undefined;
 }
 
 /** Run that a pass executes. */
@@ -94,6 +98,8 @@ export interface PassRun {
   readonly generation: number;
   /** Seed of the random numbers of the run. */
   readonly seedId: string;
+  /** Number of the claim under which the run is executed; absent for a replay that only checks. */
+  readonly epoch?: number;
 }
 
 /** Outcome of the workflow function. `output` and `error` are text in the stored form. */
@@ -197,8 +203,12 @@ export interface PassEffects extends TransactionPort {
    * @returns `'taken'` when the id belongs to a run that this parent did not start
    */
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
-  /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
-  cancelChild(stepKey: string, childId: string): void;
+  /**
+   * Requests the cancellation of a child run and closes the wait for it, in one transaction.
+   *
+   * @param stepKey key of the wait; null to keep the wait open until the child has ended
+   */
+  cancelChild(stepKey: string | null, childId: string): void;
   /** Creates a hook. @returns the token; `owner` is the id of another run that already has it */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
@@ -214,33 +224,6 @@ export interface NewHook {
   readonly headers: readonly string[];
   readonly verify: string | null;
   readonly idempotencyHeader: string | null;
-}
-
-/** Prepares runs that a workflow starts. */
-export interface RunStarter {
-  /**
-   * Checks the workflow and the options of a start. The input is checked later.
-   *
-   * @throws InvalidInputError, WorkflowNotFoundError
-   */
-  check(workflow: unknown, options: object): PreparedStart;
-  /**
-   * Returns the id of a run that a step starts. The id is derived from the step key, so every
-   * attempt gets the same id.
-   */
-  idFor(runId: string, stepKey: string): string;
-}
-
-/** Start of a run. The workflow and the options have been checked, but not the input. */
-export interface PreparedStart {
-  /** Name of the workflow. */
-  readonly name: string;
-  /**
-   * Returns the run that is to be started, with its checked and encoded input.
-   *
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
-   */
-  withInput(input: unknown): Promise<NewRun>;
 }
 
 /** Settings and services that the engine gets from its host. */

@@ -37,7 +37,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       reject(outer.signal!.reason as Error);
     });
     for (const [key, { signal }] of controllers) {
-      executionScope.run({ pass, step: undefined, signal }, () => {
+      executionScope.run({ pass, step: undefined, signal, saga: outer?.saga }, () => {
         const branch = async (): Promise<unknown> => branches[key]!(signal);
         branch().then(
           (value) => finish(key, () => resolve({ key, value } as RaceResult<B>)),

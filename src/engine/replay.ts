@@ -43,6 +43,16 @@ export class Replay {
     return record;
   }
 
+  /** True when the run had no records when the pass began. */
+  get isFirstPass(): boolean {
+    return this.byKey === undefined && this.waits === undefined;
+  }
+
+  /** True when the run has recorded a step that has a compensation. */
+  get hasUndoable(): boolean {
+    return this.expected.some(({ compensateArgs }) => compensateArgs !== undefined);
+  }
+
   /** True when the code has reached every wait that an earlier pass left open. */
   get isCaughtUp(): boolean {
     return (this.ahead?.size ?? 0) === 0;
@@ -78,11 +88,12 @@ export class Replay {
 }
 
 /**
- * Returns true for a record that needs no call in a replay. A cancellation is not a call, and the
- * `patched` call of a patch may have been removed from the code.
+ * Returns true for a record that needs no call in a replay. A cancellation is not a call, nor are
+ * the beginning and the end of compensations. The `patched` call of a patch may have been removed
+ * from the code.
  */
 function isMarker({ kind }: StepRecord): boolean {
-  return kind === 'cancel' || kind === 'patch';
+  return kind === 'cancel' || kind === 'patch' || kind === 'compensating' || kind === 'compensated';
 }
 
 /**

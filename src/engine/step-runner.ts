@@ -19,8 +19,8 @@ const UNSURE_PAUSE_MS = 50;
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
   call.begin(pass.settings.now(), wait);
-  if (call.settled) return;
-  if (!wait) return attemptWhenReady(pass, call, spec);
+  if (!call.mayBegin) return;
+  if (!wait || call.isLastAttempt) return attemptWhenReady(pass, call, spec);
   pass.timers.set(call.stepKey, wait.wakeAt ?? 0, () => attemptWhenReady(pass, call, spec));
 }
 
@@ -30,7 +30,7 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
  */
 function attemptWhenReady(pass: PassHandle, call: Call, spec: StepSpec): void {
   pass.whenDurable(() => {
-    if (pass.isClosed || call.settled) return;
+    if (pass.isClosed || !call.mayBegin) return;
     pass.withSlot(
       () => attempt(pass, call, spec),
       () => attemptWhenReady(pass, call, spec),
@@ -39,7 +39,7 @@ function attemptWhenReady(pass: PassHandle, call: Call, spec: StepSpec): void {
 }
 
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
-  if (pass.isClosed || call.settled) return;
+  if (pass.isClosed || !call.mayBegin || call.isAttempting) return;
   if (!pass.settings.isSure()) return void setTimeout(() => attemptWhenReady(pass, call, spec), UNSURE_PAUSE_MS);
   let given: readonly unknown[] | undefined;
   try {
@@ -47,11 +47,13 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   } catch (error) {
     return giveUp(pass, call, error, call.failures + 1);
   }
-  const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1, call.name);
+  const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1, call.name, spec.compensates);
+  call.isAttempting = true;
   pass.attemptBegan(current);
   const isTransactional = spec.isolation !== undefined;
   current.run(isTransactional ? inTransaction(pass, call, spec, current) : spec.body, given, spec.timeoutMs, {
     succeeded: (value) => {
+      call.isAttempting = false;
       // The result of a transactional body is recorded already, in its transaction.
       if (isTransactional) return pass.attemptEnded(current);
       const changed = given && findChange(pass, call, spec, given);
@@ -60,6 +62,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       pass.attemptEnded(current);
     },
     failed: (error) => {
+      call.isAttempting = false;
       // Leaves the attempt unrecorded. The process is closing, and another worker will execute the
       // body again.
       if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
@@ -87,7 +90,8 @@ function succeed(pass: PassHandle, call: Call, value: unknown): void {
 
 function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): void {
   const attempts = call.failures + 1;
-  const pause = attempts >= spec.retry.maxAttempts ? undefined : retryPause(error, spec, attempts, pass.settings.now());
+  const isLast = attempts >= spec.retry.maxAttempts || call.isDetached || call.isLastAttempt;
+  const pause = isLast ? undefined : retryPause(error, spec, attempts, pass.settings.now());
   const failure = { stepKey: call.stepKey, attempt: attempts, maxAttempts: spec.retry.maxAttempts, error };
   if (typeof pause !== 'number') {
     pass.attemptFailed({ ...failure, error: pause ?? error, nextAttemptAt: undefined });

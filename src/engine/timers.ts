@@ -45,6 +45,10 @@ export class Timers {
     this.due.clear();
   }
 
+  has(key: string): boolean {
+    return this.due?.has(key) === true;
+  }
+
   get size(): number {
     return this.due?.size ?? 0;
   }

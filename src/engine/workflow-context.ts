@@ -2,6 +2,8 @@ import type { Duration } from '../core/duration.js';
 import type { SignalDefinition, SignalValue } from '../core/signal.js';
 import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 import type {
+  ChildCompensation,
+  CompensateOptions,
   StartChildOptions,
   Hook,
   HookOptions,
@@ -48,7 +50,28 @@ export abstract class WorkflowContext {
    * @example const rate = await ctx.step('exchange rate', () => this.rates.today('EUR'));
    */
   abstract step<T>(name: string, fn: () => Promise<T> | T): Promise<T>;
-  abstract step<T>(name: string, options: StepOptions, fn: () => Promise<T> | T): Promise<T>;
+  abstract step<T>(name: string, options: StepOptions & CompensateOptions<T>, fn: () => Promise<T> | T): Promise<T>;
+
+  /**
+   * Executes `fn` as a saga. When `fn` throws, the steps that it called are undone by their
+   * compensations, in reverse order, and `saga` rejects with the error. The caller may catch the
+   * error and try something else. When `fn` succeeds, its steps belong to the enclosing saga or the
+   * run, which undoes them if it fails later.
+   *
+   * When a compensation fails for good, the run fails with CompensationFailedError, and `saga` does
+   * not return.
+   *
+   * @throws NestedStepError inside a step
+   * @example
+   * for (const airline of airlines) {
+   *   try {
+   *     return await ctx.saga(() => this.book(airline, trip));
+   *   } catch (error) {
+   *     ctx.logger.warn(`${airline} has no seat`);
+   *   }
+   * }
+   */
+  abstract saga<T>(fn: () => Promise<T> | T): Promise<T>;
 
   /**
    * Waits for a duration, from milliseconds to months. The wait survives restarts. A long wait
@@ -117,8 +140,11 @@ export abstract class WorkflowContext {
    * after `options.timeout`
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
-  abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
-  abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions): Promise<unknown>;
+  abstract invoke<W extends WorkflowTarget>(
+    workflow: W,
+    ...args: StartArguments<InputOf<W>, InvokeOptions & ChildCompensation<OutputOf<W>>>
+  ): Promise<OutputOf<W>>;
+  abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions & ChildCompensation<unknown>): Promise<unknown>;
 
   /**
    * Starts a child run for each input, at most `maxInFlight` at a time, and waits for all results.
@@ -131,9 +157,13 @@ export abstract class WorkflowContext {
   abstract invokeMany<W extends WorkflowTarget>(
     workflow: W,
     inputs: readonly InputOf<W>[],
-    options?: InvokeManyOptions,
+    options?: InvokeManyOptions & ChildCompensation<OutputOf<W>>,
   ): Promise<OutputOf<W>[]>;
-  abstract invokeMany(workflow: string, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<unknown[]>;
+  abstract invokeMany(
+    workflow: string,
+    inputs: readonly unknown[],
+    options?: InvokeManyOptions & ChildCompensation<unknown>,
+  ): Promise<unknown[]>;
 
   /** Starts a run without waiting for its end. Resolves when the new run is durable. */
   abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartChildOptions>): Promise<{ runId: string }>;

@@ -6,6 +6,7 @@ import type { EngineSettings, PassPort, PassRun, WorkflowCode, WorkflowDefinitio
 import type { ResultQueue, ResultQueueDelegate } from './result-queue.js';
 import type { CallTable } from './call-table.js';
 import type { Cancellation } from './cancellation.js';
+import type { Compensation } from './compensation.js';
 import type { DurabilityGate } from './durability-gate.js';
 import type { ExternalEvents } from './external-events.js';
 import type { PassEnd } from './pass-end.js';
@@ -29,6 +30,7 @@ interface Parts {
   readonly context: WorkflowContext;
   readonly events: ExternalEvents;
   readonly cancellation: Cancellation;
+  readonly compensation: Compensation;
   readonly activity: ActivityDelegate;
   readonly end: PassEnd;
 }
@@ -90,15 +92,18 @@ export class WorkflowFunction implements ResultQueueDelegate {
   }
 
   deliver(record: StepRecord): void {
-    const { settings, state, gate, calls, cancellation, end } = this.parts;
+    const { settings, state, gate, calls, cancellation, compensation, end } = this.parts;
     this.logicalNow = record.finishedAt;
     gate.seenSeq = record.seq;
     end.check?.keep(record);
     try {
       if (record.kind === 'cancel') return cancellation.deliver(record);
       if (record.kind === 'patch') return;
+      if (record.kind === 'compensating') return compensation.begin(record);
+      if (record.kind === 'compensated') return compensation.finish();
       const call = calls.byKey.get(record.stepKey)!;
       if (call.settled) return;
+      if (call.undo) compensation.ended(call, record);
       if (record.status === 'failed') call.reject(settings.payloads.decodeError(record.error!));
       else call.resolve(record.output === null ? undefined : settings.payloads.decode(record.output, 'output'));
     } catch (error) {

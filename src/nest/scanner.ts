@@ -111,7 +111,7 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const { name, version, queue, retry, timeoutMs, retention } = workflowIdentityOf(type);
+  const { name, version, queue, retry, compensation, timeoutMs, retention } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   checkScope(type, isPerPass, instance, where);
@@ -125,6 +125,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     version,
     queue,
     retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
+    compensation,
     stepTimeoutMs: settings.stepTimeoutMs,
     longestStepMs: settings.longestStepMs,
     runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,

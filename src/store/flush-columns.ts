@@ -105,6 +105,13 @@ const STEPS = [
   ['finished_at', 'float8'],
 ] as const;
 
+/** Columns of steps that have a compensation. */
+const UNDOABLE_STEPS = [...STEPS, ['compensate_args', 'json']] as const;
+
+export function undoableStepRow(transition: TransitionOf<'step'>): Row<typeof UNDOABLE_STEPS> {
+  return [...stepRow(transition), transition.step.compensateArgs ?? null];
+}
+
 export function stepRow({ runId, epoch, step }: TransitionOf<'step'>): Row<typeof STEPS> {
   return [
     runId,
@@ -243,6 +250,11 @@ export const COLUMNS = {
   childTags: TAGS,
   changes: CHANGES,
   steps: STEPS,
+  /**
+   * All rows of `steps` move here when at least one of these steps has a compensation. Other
+   * flushes do not write the column for its arguments.
+   */
+  undoableSteps: UNDOABLE_STEPS,
   waits: WAITS,
   closedWaits: [...OWNER, ['step_key', 'text']],
   /** Ended runs. Their remaining waits and messages are deleted. */

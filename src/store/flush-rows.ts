@@ -3,7 +3,17 @@ import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 import type { ListenedEvents } from './listened-events.js';
 import { eventsOf } from './event-rows.js';
-import { changeRow, chunkRows, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
+import {
+  changeRow,
+  chunkRows,
+  logRow,
+  startByRunRow,
+  startRow,
+  stepRow,
+  undoableStepRow,
+  waitRow,
+  type FlushRows,
+} from './flush-columns.js';
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
@@ -24,6 +34,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
     childTags: [],
     changes: [],
     steps: [],
+    undoableSteps: [],
     waits: [],
     closedWaits: [],
     endedRuns: [],
@@ -40,6 +51,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
   const states = new Map<string, FlushRows['states'][number]>();
   const started = new Set<string>();
   const given = { starts: false, startsByRuns: false };
+  let hasUndoable = false;
   const closeWait = ({ runId, epoch, stepKey }: { readonly runId: string; readonly epoch: number; readonly stepKey: string }): void => {
     waits.delete(waitKey(runId, stepKey));
     rows.closedWaits.push([runId, epoch, stepKey]);
@@ -61,6 +73,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
       case 'step': {
         const { runId, epoch, step } = transition;
         rows.steps.push(stepRow(transition));
+        if (step.compensateArgs !== undefined) hasUndoable = true;
         if (transition.closesWait) closeWait({ runId, epoch, stepKey: step.stepKey });
         if (transition.takes !== null) rows.takenMessages.push([runId, epoch, transition.takes]);
         break;
@@ -80,7 +93,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
         closeWait(transition);
         break;
       case 'cancelChild':
-        closeWait(transition);
+        if (transition.stepKey !== null) closeWait({ ...transition, stepKey: transition.stepKey });
         rows.messages.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, CANCEL_REQUEST]);
         break;
       case 'drop': {
@@ -116,6 +129,10 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
         break;
       }
     }
+  }
+  if (hasUndoable) {
+    rows.steps.length = 0;
+    for (const transition of transitions) if (transition.kind === 'step') rows.undoableSteps.push(undoableStepRow(transition));
   }
   rows.waits.push(...waits.values());
   rows.states.push(...states.values());

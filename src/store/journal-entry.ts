@@ -1,4 +1,5 @@
 import { emitProcessWarning } from '../core/process-warning.js';
+import type { StepRecord } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
 
 /**
@@ -38,7 +39,7 @@ export function sizeOf(transition: Transition): number {
     case 'start':
       return FIXED_BYTES + transition.run.input.length;
     case 'step':
-      return FIXED_BYTES + (transition.step.output?.length ?? 0) + (transition.step.error?.length ?? 0);
+      return bytesOfStep(transition.step);
     case 'wait':
       return FIXED_BYTES + (transition.event?.data?.length ?? 0) + (transition.child?.input.length ?? 0);
     case 'closeWait':
@@ -55,6 +56,10 @@ export function sizeOf(transition: Transition): number {
       return FIXED_BYTES + ('output' in change ? (change.output?.length ?? 0) + (change.error?.length ?? 0) : 0);
     }
   }
+}
+
+function bytesOfStep({ output, error, compensateArgs }: StepRecord): number {
+  return FIXED_BYTES + (output?.length ?? 0) + (error?.length ?? 0) + (compensateArgs?.length ?? 0);
 }
 
 /** Calls `done` or `failed` of the entry, depending on the outcome. */

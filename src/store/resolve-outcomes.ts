@@ -30,7 +30,7 @@ export async function resolveOutcomes(
   const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
   if (
     result.starts === rows.starts.length + rows.checkedStarts.length &&
-    result.steps === rows.steps.length &&
+    result.steps === rows.steps.length + rows.undoableSteps.length &&
     result.changes === rows.changes.length &&
     result.startsByRuns === rows.startsByRuns.length + rows.checkedStartsByRuns.length &&
     result.streamChunks === rows.streamChunks.length

@@ -181,5 +181,5 @@ export class HistoryCache {
 }
 
 function bytesOf(step: StepRecord): number {
-  return FIXED_BYTES + (step.output?.length ?? 0) + (step.error?.length ?? 0);
+  return FIXED_BYTES + (step.output?.length ?? 0) + (step.error?.length ?? 0) + (step.compensateArgs?.length ?? 0);
 }

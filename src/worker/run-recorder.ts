@@ -155,10 +155,10 @@ export class RunRecorder implements PassJournal {
     this.services.journal.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, () => this.known?.closed(stepKey), ignore);
   }
 
-  cancelChild(stepKey: string, childId: string): void {
+  cancelChild(stepKey: string | null, childId: string): void {
     const { id, epoch } = this.run;
     const sent = (): void => {
-      this.known?.closed(stepKey);
+      if (stepKey !== null) this.known?.closed(stepKey);
       this.services.effects.cancelSent(childId, id);
     };
     this.services.journal.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, sent, ignore);
@@ -195,15 +195,15 @@ export class RunRecorder implements PassJournal {
     this.refusedSteps?.close();
   }
 
-  private noteBytes({ output, error }: StepResult['step']): void {
-    this.bytes += (output?.length ?? 0) + (error?.length ?? 0) + STEP_BYTES;
+  private noteBytes({ output, error, compensateArgs }: StepResult['step']): void {
+    this.bytes += (output?.length ?? 0) + (error?.length ?? 0) + (compensateArgs?.length ?? 0) + STEP_BYTES;
   }
 
   private recorded(result: StepResult, durable: () => void): void {
     const { step, takes } = result;
     this.known?.recorded(result);
     if (takes !== null) this.inbox.noteGone(takes);
-    if (step.kind === 'step')
+    if (step.kind === 'step' || step.kind === 'compensation')
       this.services.options.metrics.stepEnded(this.run.name, step.stepKey, step.status, (step.finishedAt - step.startedAt) / 1_000);
     durable();
     this.delegate.resultDurable();

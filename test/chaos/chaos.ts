@@ -7,6 +7,7 @@ import { Driver } from './driver.js';
 import { Faults } from './faults.js';
 import { Fleet } from './fleet.js';
 import { checkLeftovers, checkMemory } from './leftovers.js';
+import { checkLedger, LEDGER } from './ledger.js';
 import { checkStreams } from './stream-checks.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
@@ -24,7 +25,8 @@ export interface ChaosReport {
 }
 
 /** The tables of the test. */
-export const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp())`;
+export const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp());
+${LEDGER}`;
 
 /** Plans, does, and looks at what has come of it. Leaves no process behind. */
 export async function runChaos(settings: ChaosSettings, database: ChaosDatabase, workerFile: string): Promise<ChaosReport> {
@@ -56,6 +58,7 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const checks: Check[] = [
       { name: `all ended within ${DRAIN_MS / 1_000} s after the last fault`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
+      ...(await checkLedger(database, outcome)),
       ...leftovers,
       { name: 'every result was told of', problems: isDrained ? results : [] },
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },

@@ -179,7 +179,7 @@ function givenOf(outcome: Outcome, { id }: PlannedRun): string | undefined {
  * before, one body or one per branch.
  */
 function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoch }: RunRow): string | undefined {
-  const most = Math.max(0, epoch - 1) * (shape === 'fan' ? input.size : 1);
+  const most = Math.max(0, epoch - 1) * (shape === 'fan' || shape === 'booking' ? input.size + 1 : 1);
   const repeated: string[] = [];
   let surplus = 0;
   for (const [key, executions] of grouped(outcome.bodies.get(id) ?? [], (body) => body.step_key)) {

@@ -15,7 +15,7 @@ import { DataSource } from 'typeorm';
 
 import { StreamFollower } from '../support/faults/stream-follower.js';
 import type { PlannedRun } from './plan.js';
-import { poke } from './shapes.js';
+import { EXPECTED, poke } from './shapes.js';
 import type { StartRequest } from './worker-messages.js';
 
 /** Processes that can be asked to start runs. */
@@ -166,13 +166,14 @@ export class Driver {
     }
   }
 
-  private async awaitResult({ id, shape }: PlannedRun): Promise<void> {
+  private async awaitResult({ id, shape, input }: PlannedRun): Promise<void> {
     try {
       await this.client.getHandle(id).result({ timeout: RESULT_MS });
-      if (shape === 'doomed' || shape === 'endless') this.problems.push(`${id}: result() resolved`);
+      if (EXPECTED[shape](input).status !== 'completed') this.problems.push(`${id}: result() resolved`);
     } catch (error) {
       const { name } = error as Error;
-      const isRight = (shape === 'doomed' && name === 'WorkflowFailedError') || (shape === 'endless' && name === 'WorkflowCancelledError');
+      const errors = { completed: undefined, failed: 'WorkflowFailedError', cancelled: 'WorkflowCancelledError' };
+      const isRight = name === errors[EXPECTED[shape](input).status];
       if (!isRight) this.problems.push(`${id}: result() rejected with ${String(error)}`);
     }
   }

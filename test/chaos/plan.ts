@@ -69,6 +69,8 @@ const SHAPE_WEIGHTS = {
   told: 14,
   parent: 6,
   endless: 10,
+  booking: 14,
+  undone: 6,
 } satisfies Partial<Record<Shape, number>>;
 const FAULTS_PER_SECOND = 1.2;
 /** Milliseconds until workers have booted and runs are under way. */
@@ -134,7 +136,7 @@ export function planRuns<S extends Shape>(
       holdMs: random.below(100) < 70 ? between(0, 100) : between(100, 3_000),
       delayMs,
       atMs,
-      cancelAtMs: shape === 'endless' ? atMs + between(0, 4_000) : undefined,
+      cancelAtMs: shape === 'endless' || shape === 'undone' ? atMs + between(0, 4_000) : undefined,
       signalsAtMs: Array.from({ length: signals }, () => atMs + between(0, 5_000)).sort((a, b) => a - b),
       isChild: false,
       isAwaited: start !== 'rollback' && random.below(100) < 10,

@@ -38,6 +38,28 @@ const completed = (steps: readonly string[], waits: readonly string[] = []): Exp
   isPartial: false,
 });
 
+/** True for a booking that fails after its charges, which are then refunded. */
+export const isDoomedBooking = (size: number): boolean => size % 2 === 1;
+
+/**
+ * Books the first thing for good, and one that a saga undoes. Then makes several charges at once,
+ * beside a step that fails: charges that had not begun by then record a failure, and no refund.
+ */
+function bookingOf(size: number): Expectation {
+  const parallel = Array.from({ length: size }, (_, n) => `charge:${n}`);
+  const inSaga = ['charge#2', 'full', '$compensate:charge#2'];
+  if (!isDoomedBooking(size)) {
+    return { status: 'completed', steps: ['charge', ...parallel], waits: [...inSaga, 'saga', 'sleep'], isPartial: false };
+  }
+  return {
+    status: 'failed',
+    steps: ['charge', ...inSaga, ...parallel, 'doomed', '$compensate:charge'],
+    waits: ['saga', 'sleep', '$compensating', '$compensated'],
+    perhaps: parallel.map((key) => `$compensate:${key}`),
+    isPartial: false,
+  };
+}
+
 /** The workflows of the chaos, by name, and what becomes of their runs. */
 export const EXPECTED = {
   chain: ({ size }: ShapeInput) => completed(numbered('link', size)),
@@ -57,6 +79,13 @@ export const EXPECTED = {
       Array.from({ length: size }, (_, n) => `invoke:chain:${n}`),
     ),
   endless: () => ({ status: 'cancelled', steps: ['begin', 'cleanup'], waits: ['sleep', '$cancel'], isPartial: true }),
+  booking: ({ size }: ShapeInput) => bookingOf(size),
+  undone: () => ({
+    status: 'cancelled',
+    steps: ['charge', 'charge#2', 'cleanup', '$compensate:charge', '$compensate:charge#2'],
+    waits: ['sleep', '$cancel', '$compensating', '$compensated'],
+    isPartial: true,
+  }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
 
 /** Chunks of the stream of a run of `told`, when nothing has replaced them. */

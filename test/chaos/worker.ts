@@ -6,6 +6,7 @@ import pg from 'pg';
 
 import { logger, reportTroubles, say, send } from './process-log.js';
 import { SETTINGS_VARIABLE, type ChaosWorkerSettings, type WorkerMessage, type WorkerRequest } from './worker-messages.js';
+import { BOOKINGS } from './bookings.js';
 import { countIn, WORKFLOWS } from './workflows.js';
 
 const settings = JSON.parse(process.env[SETTINGS_VARIABLE]!) as ChaosWorkerSettings;
@@ -20,7 +21,7 @@ reportTroubles();
       worker: { concurrency: 20, sessionTtl: '2s', suspendAfter: '300ms', shutdownTimeout: '700ms' },
     }),
   ],
-  providers: WORKFLOWS,
+  providers: [...WORKFLOWS, ...BOOKINGS],
 })
 class ChaosModule {}
 

@@ -23,6 +23,11 @@ export function countIn(pool: pg.Pool): void {
   counter = pool;
 }
 
+/** Executes a statement on the connections that no fault cuts. */
+export async function outside(sql: string, values: readonly unknown[]): Promise<void> {
+  await counter.query(sql, [...values]);
+}
+
 /** Sets the mishap that threatens bodies. */
 export function sufferFrom(danger: Mishap): void {
   mishap = danger;
@@ -33,7 +38,7 @@ export function sufferFrom(danger: Mishap): void {
  * its own. The rows show which execution was recorded, and whether a body ever began with a result
  * that was not.
  */
-async function body(ms: number, given?: Given): Promise<string> {
+export async function body(ms: number, given?: Given): Promise<string> {
   const { runId, stepKey, attempt } = currentStep();
   const nonce = randomUUID();
   await mishap('before');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import type { NewRun } from '../../src/core/run.js';
-import type { RunStarter } from '../../src/engine/ports.js';
+import type { RunStarter } from '../../src/engine/run-starter.js';
 import { TestRun, type WorkflowFunction } from './harness.js';
 import { until, useVirtualTime } from './virtual-time.js';
 

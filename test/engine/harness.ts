@@ -161,7 +161,7 @@ export class TestRun {
     };
     const { id = 'run-1' } = this.options;
     this.pass = new Pass(
-      { id, input: this.input, startedAt: this.startedAt, deadlineAt: null, generation: 0, seedId: id },
+      { id, input: this.input, startedAt: this.startedAt, deadlineAt: null, generation: 0, seedId: id, epoch: life },
       this.definition(),
       this.stored.history,
       this.port(life),
@@ -278,8 +278,10 @@ export class TestRun {
           this.stored.inbox.delete(messageId);
           this.dropped.push(event?.stepKey ?? '');
         },
-        cancelChild: (stepKey, childId) =>
-          submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
+        cancelChild: (stepKey, childId) => {
+          if (stepKey === null) return void this.cancelledChildren.push(childId);
+          submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done });
+        },
         startDetached: () => Promise.resolve('started'),
         transact: () => Promise.reject(new Error('no transactions')),
         chunksStored: () => Promise.resolve(),

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from '@upstash/qstash';
 
@@ -40,6 +42,22 @@ describe('the samples', () => {
       `SELECT status, count(*)::int FROM durable_fan_out.workflow_runs WHERE parent_run_id IS NOT NULL GROUP BY 1`,
     );
     expect(runs).toEqual([{ status: 'completed', count: 200 }]);
+  });
+
+  it('04-payment-saga undoes what failed, and docs/sagas.md shows its workflow', async () => {
+    const printed = await play('sample/04-payment-saga/main.ts');
+    expect(printed).toMatch(
+      /booked snail\n {2}booking snail-1: cancelled\n {2}order 1: booked rider\n {2}=> order 1 went with rider; the bank holds 500/,
+    );
+    expect(printed).toMatch(/bank: refunded 700 .*\n {2}order 2: released\n {2}=> .*no carrier takes the parcel; the bank holds 500/);
+    expect(printed).toContain('has undone its steps, so it cannot be retried');
+    expect(printed).toMatch(/1 compensation has failed: .*the bank is closed; the bank holds 1400/);
+    expect(printed).toMatch(/an operator retries the run:\n {2}bank: refunded 900 .*\n {2}order 3: released\n.*the bank holds 500\n/);
+    expect(printed).toContain(
+      'recorded: Warehouse.reserve, charge, $compensating, $compensate:charge, $compensate:Warehouse.reserve, $compensated',
+    );
+    const [, code] = /(@Injectable\(\)[^]*)$/.exec(readFileSync('sample/04-payment-saga/order.workflow.ts', 'utf8'))!;
+    expect(readFileSync('docs/sagas.md', 'utf8')).toContain(code);
   });
 
   it('05-qstash executes runs with the QStash emulator in two messages each', async () => {

@@ -62,6 +62,7 @@ async function printHead(printer: Printer, run: RunDescription, now: number): Pr
   await moment('started', run.startedAt);
   await field('ended', run.finishedAt && `${exactTime(run.finishedAt)} after ${sinceOf(run.createdAt, run.finishedAt.getTime())}`);
   await moment('asked to stop', run.cancelRequestedAt);
+  await moment('compensating', run.compensatingSince);
   await moment('deadline', run.deadline);
   const tags = Object.entries(run.tags).map(([key, value]) => `${key}=${value}`);
   await field('tags', tags.length === 0 ? undefined : tags.join(', '));

@@ -132,9 +132,8 @@ export class Control {
     const { database, payloads } = this.dependencies;
     const id = await currentRunId(database, named, {});
     const retried = await database.rowLockQueues.inTurn(id, async (whileLocked) => {
-      const { generation, failedStep } = await readRetryable(database, payloads, id);
-      const key = wanted === undefined ? failedStep : await recordedStepKey(database, id, wanted, 'options.fromStep');
-      return retryOnce(database, whileLocked, { runId: id, generation, fromStep: key ?? null, note });
+      const retryable = await readRetryable(database, payloads, id, wanted);
+      return retryOnce(database, whileLocked, { ...retryable, note });
     });
     await this.dependencies.due([retried]);
   }
@@ -172,6 +171,11 @@ export class Control {
     if (key === 'noStep') {
       key = await forkRun(database, { ...fork, fromStep: await recordedStepKey(database, runId, fromStep!, 'options.fromStep') });
     }
+    if (typeof key === 'object' && 'undone' in key)
+      throw new InvalidInputError(
+        'options.fromStep',
+        `comes after step "${key.undone}", which was undone: fork from that step, or an earlier one`,
+      );
     if (key === 'noRun') throw new RunNotFoundError(runId);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
     this.dependencies.metrics.runStarted(key.name);
@@ -182,7 +186,8 @@ export class Control {
   async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const key = checkStepKey(stepKey, 'stepKey');
-    if (/^\$(cancel|timeout|patch:)/.test(key)) throw new InvalidInputError('stepKey', `is no step of the workflow: "${key}"`);
+    if (/^\$(cancel$|timeout$|patch:|compensating$|compensated$)/.test(key))
+      throw new InvalidInputError('stepKey', `is no step of the workflow: "${key}"`);
     const note = noteOf(checkOptions(options, 'options', AUDIT_KEYS));
     const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
     if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
@@ -217,12 +222,13 @@ export class Control {
     whileLocked: WhileLocked,
   ): Promise<DueRun> {
     const { database, payloads } = this.dependencies;
-    const { generation } = await readRetryable(database, payloads, id);
     const step = await readStep(database, id, await recordedStepKey(database, id, key, 'stepKey'));
     if (!step) throw new InvalidInputError('stepKey', `names no recorded step of the run: "${key}"`);
-    if (await wasCancelledBefore(database, id, step))
+    const { generation } = await readRetryable(database, payloads, id, key);
+    if (step.kind !== 'compensation' && (await wasCancelledBefore(database, id, step)))
       throw new InvalidInputError('stepKey', `names a step that was recorded after the run was asked to stop: "${key}"; use retry`);
-    const error = step.kind === 'step' ? new StepFailedError(key, step.attempts, result.error) : result.error;
+    const error =
+      step.kind === 'step' || step.kind === 'compensation' ? new StepFailedError(key, step.attempts, result.error) : result.error;
     const replacement: StepRecord =
       'error' in result
         ? { ...step, status: 'failed', output: null, error: payloads.encodeError(error, id) }

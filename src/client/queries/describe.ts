@@ -4,7 +4,15 @@ import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../../core/run.js';
 import { isHookKey } from '../../core/step-key-format.js';
 import type { StepKind, StepRecord } from '../../core/step.js';
-import { blockedOf, bodiesOf, waitingForOf, type BlockedDescription, type BodyDescription, type WaitingFor } from './waiting-for.js';
+import {
+  blockedOf,
+  bodiesOf,
+  effectiveWaitsOf,
+  waitingForOf,
+  type BlockedDescription,
+  type BodyDescription,
+  type WaitingFor,
+} from './waiting-for.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** An open wait of a run. */
@@ -74,6 +82,11 @@ export interface RunDescription<O = unknown> {
   wakeAt: Date | undefined;
   /** Moment at which a cancellation was requested. Undefined without a request. */
   cancelRequestedAt: Date | undefined;
+  /**
+   * Moment at which the run began to undo its steps, because it has failed, was cancelled or has
+   * timed out. Undefined before.
+   */
+  compensatingSince: Date | undefined;
   /** Tags of the run. */
   tags: Record<string, string>;
   /** Open waits of the run's code. */
@@ -126,6 +139,11 @@ export interface StepDescription {
   output: unknown;
   /** Error of a failed step. */
   error: Error | undefined;
+  /**
+   * Arguments with which the compensation of the step is called, after its output. Undefined for a
+   * step without a compensation.
+   */
+  compensateArgs: unknown[] | undefined;
   /** Number of attempts of the step's body. */
   attempts: number;
   /** Moment at which the step started. */
@@ -153,16 +171,19 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     finishedAt: toDate(row.finishedAt),
     wakeAt: toDate(row.wakeAt),
     cancelRequestedAt: toDate(row.cancelRequestedAt),
+    compensatingSince: toDate(row.compensatingSince),
     tags: { ...row.tags },
     // A failed run keeps its waits for child runs, because a retry needs these waits. They are left
     // out here, because an ended run waits for nothing.
-    waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
-      stepKey,
-      kind,
-      name: shownName(kind, name),
-      wakeAt: toDate(wakeAt),
-      attempts,
-    })),
+    waits: (row.status === 'continued' || isTerminal(row.status) ? [] : effectiveWaitsOf(row)).map(
+      ({ stepKey, kind, name, wakeAt, attempts }) => ({
+        stepKey,
+        kind,
+        name: shownName(kind, name),
+        wakeAt: toDate(wakeAt),
+        attempts,
+      }),
+    ),
     waitingFor: waitingForOf(row),
     blocked: blockedOf(row, payloads),
     underWay: bodiesOf(row),
@@ -207,6 +228,10 @@ export function toStepDescription(step: StepRecord, payloads: Payloads): StepDes
     status: step.status,
     output: step.output === null ? undefined : shownOutput(step, payloads.decode(step.output, `output of step "${step.stepKey}"`)),
     error: step.error === null ? undefined : payloads.showError(step.error),
+    compensateArgs:
+      step.compensateArgs === undefined
+        ? undefined
+        : (payloads.decode(step.compensateArgs, `arguments of step "${step.stepKey}"`) as unknown[]),
     attempts: step.attempts,
     startedAt: new Date(step.startedAt),
     finishedAt: new Date(step.finishedAt),

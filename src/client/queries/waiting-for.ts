@@ -12,10 +12,24 @@ export interface WaitingFor {
    * process. `start`: the run was started with a delay. `deployment`: a deployment whose code
    * matches the run's history is needed. `resume`: an operator must resume the run. The run is then
    * paused, or blocked by something other than its code. `step`: the body of a step has been
-   * executing for a second or two. `code`: the run is executing, and no step or wait of it is
+   * executing for a second or two. `compensation`: the run is compensating, that is, it undoes its
+   * steps before it ends. `code`: the run is executing, and no step or wait of it is
    * known. It executes short steps, or awaits something that is not a step.
    */
-  kind: 'worker' | 'start' | 'deployment' | 'resume' | 'step' | 'code' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  kind:
+    | 'worker'
+    | 'start'
+    | 'deployment'
+    | 'resume'
+    | 'step'
+    | 'compensation'
+    | 'code'
+    | 'sleep'
+    | 'retry'
+    | 'signal'
+    | 'hook'
+    | 'child'
+    | 'grace';
   /**
    * Name of what the run waits for: a signal's name, a child's run id, the first characters of a
    * hook's token, a step key, a workflow, a deployment, or the operator who has paused the run.
@@ -72,6 +86,7 @@ type Row = Pick<
   | 'version'
   | 'queue'
   | 'waits'
+  | 'compensatingSince'
   | 'isServed'
   | 'served'
   | 'readyAt'
@@ -98,12 +113,13 @@ export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | un
 /** @internal */
 export function waitingForOf(row: Row): WaitingFor[] {
   const { status, worker } = row;
-  if (status === 'pending') return [workerOf(row)];
+  const undoing = row.compensatingSince === null ? [] : [compensationOf(row)];
+  if (status === 'pending') return [workerOf(row), ...undoing];
   if (status !== 'waiting' && status !== 'running' && status !== 'paused') return [];
   const bodies = bodiesOf(row);
   // A wait for the next attempt stays open while the attempt is executing. In this time the body is
   // listed instead of the wait.
-  const open = row.waits.filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
+  const open = effectiveWaitsOf(row).filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
   const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
   const first = [
     ...(status === 'paused' ? [resumeOf(row)] : []),
@@ -112,7 +128,7 @@ export function waitingForOf(row: Row): WaitingFor[] {
     ...(status === 'running' && (!worker || worker.isExpired) ? [takeoverOf(row)] : []),
     ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked ? [startOf(row)] : []),
   ];
-  const all = [...first, ...waits];
+  const all = [...first, ...undoing, ...waits];
   return all.length === 0 && status === 'running' && worker ? [codeOf(row, worker)] : all;
 }
 
@@ -127,6 +143,22 @@ export function bodiesOf({ id, worker }: Pick<RunDescriptionRow, 'id' | 'worker'
 function bodyWaitOf({ stepKey, attempt, since, host, pid }: BodyDescription): WaitingFor {
   const text = `for step "${stepKey}", which has been running since ${since.toISOString()} (attempt ${attempt}, host "${host}", process ${pid})`;
   return { kind: 'step', name: stepKey, queue: undefined, since, until: undefined, text };
+}
+
+/**
+ * Returns the open waits of a run. Once the run is compensating, waits of its code have no effect
+ * any more, and only retries matter.
+ *
+ * @internal
+ */
+export function effectiveWaitsOf({ waits, compensatingSince }: Pick<Row, 'waits' | 'compensatingSince'>): Row['waits'] {
+  return compensatingSince === null ? waits : waits.filter(({ kind }) => kind === 'retry');
+}
+
+function compensationOf({ compensatingSince }: Row): WaitingFor {
+  const since = toDate(compensatingSince);
+  const text = 'for its compensations to end: it is compensating, that is, undoing its steps';
+  return { kind: 'compensation', name: undefined, queue: undefined, since, until: undefined, text };
 }
 
 function workerOf(row: Row): WaitingFor {

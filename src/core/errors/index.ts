@@ -1,9 +1,11 @@
 export { WorkflowError } from './workflow-error.js';
 export {
   ArgumentChangedError,
+  CompensationFailedError,
   NestedStepError,
   NonRetryableError,
   RetryableError,
+  SagaEndedError,
   StepFailedError,
   StepResolvedError,
   StepTimeoutError,

@@ -133,9 +133,16 @@ export class RunAlreadyExistsError extends WorkflowError {
   }
 }
 
+/** Sentences about runs that cannot be retried although they have failed. */
+const NOT_RETRYABLE = {
+  compensated: 'has undone its steps, so it cannot be retried',
+  compensating: 'undoes its steps, so a retry can only continue its compensations, without fromStep',
+  undone: 'has undone a step that comes before the step from which it would continue',
+} as const;
+
 /**
- * The run cannot be retried: only a run that has `failed` can. `client.fork` starts a copy of a run
- * in any status.
+ * The run cannot be retried: it has not failed, or its steps were undone. `client.fork` starts a
+ * copy of a run in any status.
  *
  * @example
  * if (error instanceof RunNotRetryableError) await client.fork(error.runId, { fromStep: 'pay' });
@@ -149,8 +156,15 @@ export class RunNotRetryableError extends WorkflowError {
     readonly runId: string,
     /** Status of the run. */
     readonly status: RunStatus,
+    /**
+     * Why a failed run cannot be retried. `compensated`: its steps were undone. `compensating`: its
+     * compensations have begun, and the retry named another step. `undone`: an earlier step was
+     * undone by a failed `ctx.saga`. Undefined for a run that has not failed.
+     */
+    readonly reason?: keyof typeof NOT_RETRYABLE,
   ) {
-    super(`Run "${runId}" is ${status}, and only a failed run can be retried. client.fork() starts a copy of any run`);
+    const why = reason === undefined ? `is ${status}, and only a failed run can be retried` : NOT_RETRYABLE[reason];
+    super(`Run "${runId}" ${why}. client.fork() starts a copy of any run`);
   }
 }
 

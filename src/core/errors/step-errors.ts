@@ -188,3 +188,54 @@ export class NestedStepError extends WorkflowError {
     );
   }
 }
+
+/**
+ * A compensation has failed for good, so the run is `failed` and not everything was undone. `cause`
+ * is the error that made the run or the saga fail. Once the problem is fixed, `client.retry`
+ * continues with the failed compensations and repeats none that is done.
+ *
+ * @example
+ * const page = await client.list({ errorCode: 'COMPENSATION_FAILED' });
+ */
+export class CompensationFailedError extends WorkflowError {
+  static override readonly errorName: string = 'CompensationFailedError';
+  readonly code = 'COMPENSATION_FAILED';
+  /** Errors of the failed compensations, each a StepFailedError. */
+  readonly errors!: readonly unknown[];
+
+  /** @param runId id of the run */
+  constructor(
+    readonly runId: string,
+    cause: unknown,
+    errors: readonly unknown[],
+  ) {
+    const count = errors.length === 1 ? '1 compensation has' : `${errors.length} compensations have`;
+    const message = (thrown: unknown): string => textOfThrown(() => (thrown instanceof Error ? thrown.message : thrown));
+    super(`${message(cause)}; ${count} failed: ${errors.map(message).join('; ')}`, { cause });
+    // Hidden, as in an AggregateError. The stored form keeps hidden errors as a list of their own.
+    Object.defineProperty(this, 'errors', { value: errors, enumerable: false, writable: true, configurable: true });
+  }
+}
+
+/**
+ * A step or a wait was called in a `ctx.saga` that has failed. The steps of the saga are being
+ * undone, so nothing more may begin in it. The error needs no handling.
+ *
+ * @example
+ * await ctx.saga(async () => {
+ *   // When one branch fails, calls that the other makes later reject with SagaEndedError.
+ *   await Promise.all([this.bookFlight(trip), this.bookHotelAndTaxi(trip)]);
+ * });
+ */
+export class SagaEndedError extends WorkflowError {
+  static override readonly errorName: string = 'SagaEndedError';
+  readonly code = 'SAGA_ENDED';
+
+  constructor(
+    /** Name of the step or wait. */
+    readonly step: string,
+    cause: unknown,
+  ) {
+    super(`"${step}" was called in a saga that has failed, and does not begin`, { cause });
+  }
+}

@@ -1,5 +1,6 @@
 import { Injectable, Scope } from '@nestjs/common';
 
+import type { CompensateOn } from '../../core/compensation.js';
 import { checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
@@ -9,6 +10,8 @@ import type { StandardSchema } from '../../core/standard-schema.js';
 import { toIsolation } from '../../core/transactional.js';
 import type { WorkflowClass } from '../../core/workflow-types.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../../core/workflow-metadata.js';
+import { checkCompensation } from '../../engine/undo-options.js';
+import { checkCompensationMethod, type CompensationFits } from './step-compensation.js';
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
 import { makeStep } from './step-method.js';
 import { GENERATORS, putStepOnTop } from './step-overrides.js';
@@ -132,14 +135,17 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = (
  *   return this.payments.charge(order, currentStep().idempotencyKey);
  * }
  */
-export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key> = {}) {
-  return <M extends (...args: never[]) => Promise<unknown>>(
-    target: object,
+export function Step<Key extends unknown[] = [], const Compensation extends string = never, On extends CompensateOn = 'completed'>(
+  options: StepMethodOptions<Key, Compensation, On> = {},
+) {
+  return <T extends object, M extends (...args: never[]) => Promise<unknown>>(
+    target: T,
     property: string | symbol,
-    descriptor: TypedPropertyDescriptor<M> & KeyFits<M, Key>,
+    descriptor: TypedPropertyDescriptor<M> & KeyFits<M, Key> & CompensationFits<T, M, Compensation, On>,
   ): void => {
     const original: unknown = descriptor?.value;
-    const owner = typeof target === 'function' ? target.name : target.constructor.name;
+    const place: object = target;
+    const owner = typeof place === 'function' ? place.name : place.constructor.name;
     const method = String(property);
     const where = `@Step() on ${owner}.${method}`;
     if (typeof original !== 'function' || typeof target === 'function')
@@ -147,6 +153,7 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
     if (GENERATORS.has(original.constructor.name))
       throw new WorkflowConfigurationError(`${where}: a generator cannot be a step; return a promise`);
     const checked = checkStep(options, where) as StepMethodOptions<unknown[]>;
+    if (checked.compensate !== undefined) checkCompensationMethod(target, checked.compensate, where);
     descriptor.value = makeStep(target, method, original as never, checked) as unknown as M;
     // Decorators above this one are applied after it. Put the step around them once the class is
     // defined.
@@ -159,7 +166,11 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
  * is called.
  */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
-  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout', 'transactional']);
+  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout', 'transactional', 'compensate', 'compensateOn']);
+  const { compensate } = options;
+  if (compensate !== undefined && typeof compensate !== 'string')
+    throw new InvalidInputError(`${where}.compensate`, 'must be the name of a method of the class');
+  checkCompensation(options, where);
   if (options.name !== undefined) escapeStepText(options.name, `${where}.name`);
   if (options.key !== undefined && typeof options.key !== 'function') throw new InvalidInputError(`${where}.key`, 'must be a function');
   toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);

@@ -1,7 +1,12 @@
+import type { CompensateOn } from '../../core/compensation.js';
 import type { StepOptions } from '../../engine/context-options.js';
 
 /** Options of `@Step`: its name and key, and how failed attempts are retried. */
-export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {
+export interface StepMethodOptions<
+  Key extends unknown[],
+  Compensation extends string = string,
+  On extends CompensateOn = CompensateOn,
+> extends Omit<StepOptions, 'key'> {
   /**
    * Name of the step. (default: the name of the method; if the method belongs to another class than
    * the workflow, the class name comes first, as in `PaymentService.charge`)
@@ -12,6 +17,21 @@ export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptio
    * (default: calls are numbered, as in `charge#2`)
    */
   key?: (...args: Key) => string;
+  /**
+   * Name of a public method of the same class that undoes the step. Called with the output of the
+   * step and then its arguments, when the run fails, is cancelled or times out, or when the
+   * `ctx.saga` around the step fails. The call is a recorded step of its own, with the retry policy
+   * and the timeout of the method's `@Step`, or else those of this step. The arguments of the step
+   * are recorded. (default: nothing undoes the step)
+   */
+  compensate?: Compensation;
+  /**
+   * Steps that are undone. `'completed'`: only a step that has an output. `'attempted'`: also a
+   * step that failed, timed out or was interrupted; its output is undefined, and
+   * `currentStep().compensates` has its idempotency key. Needed beside `timeout`. (default:
+   * `'completed'`)
+   */
+  compensateOn?: On;
 }
 
 /** Function that is the body of a step. */
@@ -25,6 +45,8 @@ export interface StepDeclaration {
   /** Name in the options of `@Step`; undefined when they contain none. */
   readonly name: string | undefined;
   readonly isTransactional: boolean;
+  /** Options of `@Step`; undefined for a step that an earlier version of the package declared. */
+  readonly options?: StepMethodOptions<unknown[]>;
   /** Function with which `@Step()` has replaced the method. */
   readonly step: StepFunction;
   /**

@@ -4,6 +4,7 @@ import { isPromise } from '../../core/async.js';
 import { toRejection, callStep } from '../../engine/call-step.js';
 import { executionScope } from '../../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
+import { compensationOfCall } from './step-compensation.js';
 import { stepsNameOf } from './steps-of.js';
 
 /** Declaration of a step on a prototype, with its options. */
@@ -73,13 +74,15 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(timeout === undefined ? {} : { timeout }),
         ...(transactional === undefined ? {} : { transactional }),
       };
-      return callStep(pass, stepName, stepOptions, args, (given) => {
+      const undo = compensationOfCall(pass, this, options, stepName);
+      const body = (given: readonly unknown[]): unknown => {
         const interceptor = pass.code?.interceptor;
         // Nest's guards and interceptors read the metadata of the decorated method (`step`), so
         // they run around that method and not around the original one. A decorated method that is
         // called inside a step executes only its body, so no second step begins.
         return interceptor ? interceptor.execute(this, step, method, given) : original.apply(this, given as unknown[]);
-      });
+      };
+      return callStep(pass, stepName, stepOptions, args, body, undo);
     });
   };
   Object.defineProperty(step, 'name', { value: original.name });

@@ -66,4 +66,11 @@ export class WorkflowStep {
   /** Hash of the step's arguments. Null when the arguments cannot be compared. */
   @Column({ name: 'args_hash', type: 'integer', nullable: true })
   argsHash!: number | null;
+
+  /**
+   * Serialized arguments with which the step's compensation is called. Null for a step without a
+   * compensation.
+   */
+  @Column({ name: 'compensate_args', type: 'json', nullable: true })
+  compensateArgs!: unknown;
 }

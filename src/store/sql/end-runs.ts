@@ -38,7 +38,8 @@ export interface RunEnding {
  * - A due run that no living worker claims must be 30 seconds past its deadline, because a
  * deployment may be in progress.
  *
- * The code of any other run sees the deadline at its next execution, and cleans up.
+ * The code of any other run sees the deadline at its next execution, and cleans up. So does the
+ * code of a run with steps that have compensations: without its code, nobody would undo them.
  */
 const isOverdue = (
   schema: string,
@@ -46,7 +47,8 @@ const isOverdue = (
 ): string => `o.deadline_at < now() - interval '10 seconds' AND o.status IN ('pending', 'waiting')
   AND (o.started_at IS NULL OR (o.status = 'waiting' AND o.is_blocked) OR (o.status = 'pending' AND o.deadline_at < now() - interval '30 seconds'
     AND NOT o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (${served})
-    AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))`;
+    AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))
+  AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_steps u WHERE u.run_id = o.id AND u.compensate_args IS NOT NULL)`;
 
 /**
  * Ends runs without executing their workflow code, and sends their parents a message. Raises the

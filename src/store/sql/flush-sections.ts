@@ -23,6 +23,21 @@ const isDropShown = (schema: string): string =>
     SELECT 1 FROM ${schema}.workflow_run_log d WHERE d.run_id = x.run_id AND d.kind = 'payload_dropped' LIMIT ${DROPS_SHOWN}) AS shown) < ${DROPS_SHOWN})`;
 
 /**
+ * Inserts results of steps. A flush with a step that has a compensation contains the form with the
+ * arguments of compensations, and any other flush the form without.
+ */
+const steps = (key: 'steps' | 'undoableSteps'): Section => ({
+  key,
+  as: 'steps',
+  sql: (schema, rows, has) => `
+  INSERT INTO ${schema}.workflow_steps (${columnList(COLUMNS[key])})
+  SELECT ${valueList(COLUMNS[key], { started_at: fromMs('x.started_at'), finished_at: fromMs('x.finished_at') })}
+  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, step_key) DO NOTHING
+  RETURNING ${has('stepEvents') ? 'run_id, step_key, kind, status, error, attempts' : '1'}`,
+});
+
+/**
  * Omits a wait for a child that this call has not started, because such a wait would never end. The
  * child's id may belong to a run that does not report to this call.
  */
@@ -69,15 +84,8 @@ export const SECTIONS: readonly Section[] = [
     AND (x.wake_count IS NULL OR r.wake_count = x.wake_count)
   RETURNING ${has('runEvents') ? `${eventColumns('r')}, r.is_blocked, r.continued_as, r.error, r.error_code, r.failed_step` : 'r.id'}`,
   },
-  {
-    key: 'steps',
-    sql: (schema, rows, has) => `
-  INSERT INTO ${schema}.workflow_steps (${columnList(COLUMNS.steps)})
-  SELECT ${valueList(COLUMNS.steps, { started_at: fromMs('x.started_at'), finished_at: fromMs('x.finished_at') })}
-  FROM session CROSS JOIN ${rows} ${owned(schema)}
-  ON CONFLICT (run_id, step_key) DO NOTHING
-  RETURNING ${has('stepEvents') ? 'run_id, step_key, kind, status, error, attempts' : '1'}`,
-  },
+  steps('steps'),
+  steps('undoableSteps'),
   {
     key: 'waits',
     sql: (schema, rows, has) => `

@@ -1,4 +1,5 @@
 import type { DispatchKey } from '../../core/run.js';
+import { COMPENSATION_PREFIX } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 import { stepBytesSql } from './step-bytes.js';
 
@@ -7,6 +8,9 @@ import { stepBytesSql } from './step-bytes.js';
  * before a given step. Does not copy the cancellation, the deadline or later steps. If steps are
  * copied, also copies the time of the first execution, the seed of the random numbers and the
  * published state: the code before the given step has used or set these values.
+ *
+ * The arguments of compensations are not copied. The source run undoes its steps, and the new run
+ * only those that it executes itself.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',
@@ -15,14 +19,21 @@ const FORK: Statement = {
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq, bool_or(s.step_key = $3) AS found FROM source CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0
-  ) AS s WHERE s.step_key = $3 OR s.kind = 'cancel'
+  ) AS s WHERE s.step_key = $3 OR s.kind IN ('cancel', 'compensating')
+), undone AS MATERIALIZED (
+  SELECT o.step_key FROM cut CROSS JOIN LATERAL (
+    SELECT step_key FROM ${schema}.workflow_steps WHERE run_id = $1 AND kind = 'compensation' AND seq >= cut.seq OFFSET 0
+  ) AS c CROSS JOIN LATERAL (
+    SELECT step_key FROM ${schema}.workflow_steps
+    WHERE run_id = $1 AND step_key = substr(c.step_key, ${COMPENSATION_PREFIX.length + 1}) AND seq < cut.seq LIMIT 1
+  ) AS o WHERE $3::text IS NOT NULL AND cut.found LIMIT 1
 ), copied AS (
   INSERT INTO ${schema}.workflow_steps
     (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
   SELECT $2, s.step_key, 0, s.kind, s.seq, s.status, s.output, s.error, s.attempts,
     s.called_after, s.called_after_io, s.args_hash, s.started_at, s.finished_at
   FROM source CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0) AS s, cut
-  WHERE $3::text IS NOT NULL AND cut.found AND s.seq < cut.seq
+  WHERE $3::text IS NOT NULL AND cut.found AND s.seq < cut.seq AND NOT EXISTS (SELECT 1 FROM undone)
   RETURNING ${stepBytesSql()} AS bytes
 ), history AS MATERIALIZED (
   SELECT count(*) AS steps, coalesce(sum(bytes), 0) AS bytes FROM copied
@@ -33,7 +44,7 @@ const FORK: Statement = {
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
     CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
     CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text
-  FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE
+  FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE AND NOT EXISTS (SELECT 1 FROM undone)
   RETURNING id, queue, name, version
 ), tags AS (
   INSERT INTO ${schema}.workflow_tags (run_id, key, value)
@@ -47,7 +58,7 @@ const FORK: Statement = {
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data)
   SELECT x.id, 'forked', $3, x.data FROM run CROSS JOIN LATERAL (VALUES ($1, $6::json), (run.id, $7::json)) AS x(id, data)
 )
-SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${lockTimeout}`,
+SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version, (SELECT step_key FROM undone) FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${lockTimeout}`,
 };
 
 /** Parameters of a fork. */
@@ -71,13 +82,15 @@ export interface RunFork {
 
 /**
  * Creates the new run, and returns its dispatch key. Returns `noRun` when the source run does not
- * exist, and `noStep` when it has not recorded the step. Nothing is written in these two cases.
+ * exist, `noStep` when it has not recorded the step, and `undone` when a step that would be copied
+ * was undone later. Nothing is written in these cases.
  */
-export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep'> {
+export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep' | { readonly undone: string }> {
   const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew, traceContext = null } = fork;
   const values = [runId, newId, fromStep, nonce, deploymentId, note, noteOfNew, traceContext];
-  const [row] = await database.query<[number, string | null, string | null, number | null]>(FORK, values);
-  const [sources, queue, name, version] = row!;
+  const [row] = await database.query<[number, string | null, string | null, number | null, string | null]>(FORK, values);
+  const [sources, queue, name, version, undone] = row!;
   if (sources === 0) return 'noRun';
+  if (undone !== null) return { undone };
   return queue === null || name === null || version === null ? 'noStep' : { queue, name, version };
 }

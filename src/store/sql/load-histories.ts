@@ -3,7 +3,8 @@ import type { Database, Statement } from '../database.js';
 
 /** Columns of a step (alias `s`), in the order in which `toStepRecord` reads them. */
 export const STEP_COLUMNS = `s.run_id, s.step_key, s.kind, s.seq, s.status, s.output::text, s.error::text, s.attempts, s.called_after, s.called_after_io, s.args_hash,
-  extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000`;
+  extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000,
+  s.compensate_args::text`;
 
 /**
  * Looks up the steps of each run separately. With `= ANY` and 500 runs, PostgreSQL would read the
@@ -40,6 +41,7 @@ export type StepRow = [
   number | null,
   number,
   number,
+  string | null,
 ];
 type WaitRow = [string, string, OpenWait['kind'], number | null, number, number, string | null];
 
@@ -67,7 +69,22 @@ export async function loadHistories(
 }
 
 export function toStepRecord(row: StepRow): StepRecord {
-  const [, stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt, finishedAt] = row;
+  const [
+    ,
+    stepKey,
+    kind,
+    seq,
+    status,
+    output,
+    error,
+    attempts,
+    calledAfter,
+    calledAfterIo,
+    argsHash,
+    startedAt,
+    finishedAt,
+    compensateArgs,
+  ] = row;
   return {
     stepKey,
     kind,
@@ -81,5 +98,6 @@ export function toStepRecord(row: StepRow): StepRecord {
     argsHash,
     startedAt: Math.round(startedAt),
     finishedAt: Math.round(finishedAt),
+    ...(compensateArgs === null ? {} : { compensateArgs }),
   };
 }

@@ -1,4 +1,5 @@
 import type { RunStatus, ShownStatus } from '../../core/run.js';
+import { COMPENSATING_KEY } from '../../core/step-key-format.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
@@ -84,6 +85,8 @@ export interface RunDescriptionRow {
   readonly pausedAt: number | null;
   /** JSON text with the actor and the reason of that request. */
   readonly pausedBy: string | null;
+  /** Time at which the compensations of the run began; null before. */
+  readonly compensatingSince: number | null;
   /** Published values as JSON texts, by key. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
@@ -136,6 +139,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
     WHERE ${DUE} AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
   'isOverdue', ${OVERDUE}, 'pausedAt', ${milliseconds('p.at')}, 'pausedBy', p.data::text,
   'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
+  'compensatingSince', (SELECT ${milliseconds('u.finished_at')} FROM ${schema}.workflow_steps u WHERE u.run_id = r.id AND u.step_key = '${COMPENSATING_KEY}'),
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
     SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs
     WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),

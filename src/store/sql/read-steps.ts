@@ -52,7 +52,7 @@ const FAILED_SEEN = 1_000;
 const FAILED: Statement = {
   name: 'durable_read_failed_steps',
   text: (schema) => `SELECT s.step_key, s.error::text FROM ${schema}.workflow_steps s
-WHERE s.run_id = $1 AND s.error IS NOT NULL ORDER BY s.seq DESC LIMIT ${FAILED_SEEN}`,
+WHERE s.run_id = $1 AND s.error IS NOT NULL AND s.kind NOT IN ('saga', 'compensating') ORDER BY s.seq DESC LIMIT ${FAILED_SEEN}`,
 };
 
 /**

@@ -4,7 +4,7 @@ import type { ClientBase } from 'pg';
 
 import type { OwnedRun } from '../../core/run.js';
 import type { StepResult } from '../../core/transition.js';
-import { COLUMNS, stepRow } from '../flush-columns.js';
+import { COLUMNS, undoableStepRow } from '../flush-columns.js';
 import type { SessionFence } from '../session-fence.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { columnList, fromMs, valueList } from './flush-section.js';
@@ -48,7 +48,7 @@ export interface RecordedInTransaction {
  * this transaction, or this statement fails.
  */
 function recordSql(schema: string, { snapshot, closesWait }: RecordForm): string {
-  const columns = COLUMNS.steps;
+  const columns = COLUMNS.undoableSteps;
   const parameters = Object.fromEntries(columns.map(([name, type], index) => [name, `$${index + 3}::${type}`]));
   const values = { ...parameters, started_at: fromMs(parameters['started_at']!), finished_at: fromMs(parameters['finished_at']!) };
   const closed = `,
@@ -119,7 +119,7 @@ export async function recordInTransaction(
   naming: 'named' | 'unnamed',
 ): Promise<RecordedInTransaction> {
   const { name, text } = statementFor(schema, { snapshot, closesWait });
-  const values = [fence.id, fence.server, ...stepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
+  const values = [fence.id, fence.server, ...undoableStepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
   const named = naming === 'named' ? { name } : {};
   const { rows } = await client.query<[string, string, string]>({ ...named, text, values, rowMode: 'array' });
   const [sessions, recorded, server] = rows[0]!;

@@ -1,14 +1,22 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
-import { isHookKeySql, signalNameSql } from '../../core/step-key-format.js';
+import { COMPENSATION_PREFIX, isHookKeySql, signalNameSql } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './message-kinds.js';
 import { stepBytesSql } from './step-bytes.js';
 import type { PoolClient } from 'pg';
 
+const FAILED_COMPENSATION = `(s.kind = 'compensation' AND s.status = 'failed')`;
+
+/** Condition for a step of a run whose compensations have begun, or one of which has failed. */
+const isUndoing = (alias: string): string =>
+  `(${alias}.kind = 'compensating' OR (${alias}.kind = 'compensation' AND ${alias}.status = 'failed'))`;
+
 /**
  * Makes a failed run due again, in its next generation.
  *
+ * - Of a run whose compensations have begun, only failed compensations move to the run log. So the
+ * run continues there and repeats no compensation that is done.
  * - The given step and all later steps move to the run log. If a deadline or a cancellation was
  * recorded before that step, the steps from the deadline or cancellation on move too. A replay of
  * the deadline or cancellation would end the run at once.
@@ -22,16 +30,21 @@ import type { PoolClient } from 'pg';
 const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs
   WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
+), undoing AS MATERIALIZED (
+  SELECT count(*) > 0 AS yes FROM run CROSS JOIN LATERAL (
+    SELECT kind, status FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
+  ) AS s WHERE ${isUndoing('s')}
 ), cut AS MATERIALIZED (
-  SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
+  SELECT coalesce(min(s.seq), 2147483647) AS seq FROM undoing, run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
-  ) AS s WHERE s.step_key = $3 OR s.kind = 'cancel'
+  ) AS s WHERE NOT undoing.yes AND (s.step_key = $3 OR s.kind = 'cancel')
 ), kept AS MATERIALIZED (
   SELECT coalesce(sum(${stepBytesSql('s.')}), 0) AS bytes FROM run CROSS JOIN LATERAL (
-    SELECT seq, output, error FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
-  ) AS s, cut WHERE s.seq < cut.seq
+    SELECT seq, kind, status, output, error, compensate_args FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
+  ) AS s, cut WHERE s.seq < cut.seq AND NOT ${FAILED_COMPENSATION}
 ), removed AS (
-  DELETE FROM ${schema}.workflow_steps s USING run, cut WHERE s.run_id = ANY (ARRAY[run.id]) AND s.seq >= cut.seq RETURNING s.*
+  DELETE FROM ${schema}.workflow_steps s USING run, cut WHERE s.run_id = ANY (ARRAY[run.id])
+    AND (s.seq >= cut.seq OR ${FAILED_COMPENSATION}) RETURNING s.*
 ), archived AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT s.run_id, s.epoch, 'step_archived', s.step_key, s.attempts, json_build_object('generation', run.generation, 'kind', s.kind, 'seq', s.seq,
@@ -62,11 +75,12 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 UPDATE ${schema}.workflow_runs r SET
   status = 'pending', ready_at = now(), wake_at = NULL, finished_at = NULL,
   generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
-  output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
+  output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL,
+  cancel_requested_at = CASE WHEN undoing.yes THEN r.cancel_requested_at END,
   worker_losses = 0, exclusive_losses = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
   deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
-FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
+FROM run, kept, undoing WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.queue, r.name, r.version, r.epoch`;
 
 /**
@@ -132,8 +146,30 @@ async function retryIn(database: Database, retry: RunRetry, statement: Statement
 
 const RETRYABLE: Statement = {
   name: 'durable_read_failed_run',
-  text: (schema) => `SELECT status, generation, error::text FROM ${schema}.workflow_runs WHERE id = $1`,
+  text: (schema) => `SELECT r.status, r.generation, r.error::text, u.compensated, u.undoing, u.undone FROM ${schema}.workflow_runs r
+CROSS JOIN LATERAL (
+  SELECT coalesce(bool_or(s.kind = 'compensated'), false) AS compensated, coalesce(bool_or(${isUndoing('s')}), false) AS undoing,
+    coalesce(bool_or(s.kind = 'compensation'), false) AS undone
+  FROM ${schema}.workflow_steps s WHERE r.status = 'failed' AND s.run_id = r.id
+) AS u WHERE r.id = $1`,
 };
+
+const UNDONE: Statement = {
+  name: 'durable_find_undone_step',
+  text: (schema) => `SELECT o.step_key FROM ${schema}.workflow_steps cut
+JOIN ${schema}.workflow_steps c ON c.run_id = cut.run_id AND c.kind = 'compensation' AND c.seq >= cut.seq
+JOIN ${schema}.workflow_steps o ON o.run_id = cut.run_id AND o.step_key = substr(c.step_key, ${COMPENSATION_PREFIX.length + 1}) AND o.seq < cut.seq
+WHERE cut.run_id = $1 AND cut.step_key = $2 ORDER BY o.seq LIMIT 1`,
+};
+
+/**
+ * Finds a step before `fromStep` that was undone at or after `fromStep`. A run that continued from
+ * `fromStep` would rely on a step that no longer has its effect.
+ */
+export async function findUndoneStep(database: Database, runId: string, fromStep: string): Promise<string | undefined> {
+  const [row] = await database.query<[string]>(UNDONE, [runId, fromStep]);
+  return row?.[0];
+}
 
 /** Columns that decide whether a run is retried, and from which step. */
 export interface FailedRun {
@@ -141,9 +177,17 @@ export interface FailedRun {
   readonly generation: number;
   /** JSON text. */
   readonly error: string | null;
+  /** True when all compensations of the run have succeeded. */
+  readonly isCompensated: boolean;
+  /** True when the run's compensations have begun and not ended, or one of a saga has failed. */
+  readonly isUndoing: boolean;
+  /** True when the run has recorded a compensation. */
+  readonly hasUndone: boolean;
 }
 
 export async function readFailedRun(database: Database, runId: string): Promise<FailedRun | undefined> {
-  const [row] = await database.query<[RunStatus, number, string | null]>(RETRYABLE, [runId]);
-  return row && { status: row[0], generation: row[1], error: row[2] };
+  const [row] = await database.query<[RunStatus, number, string | null, boolean, boolean, boolean]>(RETRYABLE, [runId]);
+  if (!row) return undefined;
+  const [status, generation, error, isCompensated, isUndoing, hasUndone] = row;
+  return { status, generation, error, isCompensated, isUndoing, hasUndone };
 }

@@ -7,5 +7,5 @@ import { STEP_BYTES } from '../../core/step.js';
  */
 export function stepBytesSql(prefix: '' | 's.' = ''): string {
   const bytes = (column: string): string => `coalesce(octet_length(${prefix}${column}::text), 0)`;
-  return `${STEP_BYTES} + ${bytes('output')} + ${bytes('error')}`;
+  return `${STEP_BYTES} + ${bytes('output')} + ${bytes('error')} + ${bytes('compensate_args')}`;
 }

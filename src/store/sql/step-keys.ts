@@ -28,7 +28,7 @@ export async function listEscapedKeys(database: Database, runId: string): Promis
 const NEAR: Statement = {
   name: 'durable_near_step_keys',
   text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s
-WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch') ORDER BY NOT starts_with(s.step_key, $2), s.seq LIMIT $3::int`,
+WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch', 'compensating', 'compensated') ORDER BY NOT starts_with(s.step_key, $2), s.seq LIMIT $3::int`,
 };
 
 /**

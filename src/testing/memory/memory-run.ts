@@ -162,7 +162,7 @@ export class MemoryRun {
       closeWait: (stepKey) => stored.close(stepKey),
       dropMessage: (messageId) => void stored.inbox.delete(messageId),
       cancelChild: (stepKey, childId) => {
-        stored.close(stepKey);
+        if (stepKey !== null) stored.close(stepKey);
         later(() => others.cancel(childId));
       },
       startDetached: (run) => Promise.resolve(others.start(run)),

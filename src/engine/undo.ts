@@ -1,0 +1,28 @@
+import type { CompensateOn } from '../core/compensation.js';
+import type { RetryPolicy } from '../core/retry-policy.js';
+
+/** Compensation of one call. */
+export interface Undo {
+  readonly on: CompensateOn;
+  /** Retry policy of the compensation. */
+  readonly retry: RetryPolicy;
+  /** Milliseconds that one attempt at the compensation may take; null for no limit. */
+  readonly timeoutMs: number | null;
+  /** Arguments of the call, as JSON text. */
+  readonly args: string;
+  /**
+   * Undoes the call.
+   *
+   * @param output output of the call; undefined when it has none
+   */
+  readonly body: (output: unknown, args: readonly unknown[]) => unknown;
+}
+
+/** Compensation of a step as its author gave it. */
+export interface UndoSource {
+  /** (default: `'completed'`) */
+  readonly on?: CompensateOn | undefined;
+  readonly body: Undo['body'];
+  /** Retry policy and time limit; absent to take those of the step. */
+  readonly policy?: { readonly retry: RetryPolicy; readonly timeoutMs: number | null } | undefined;
+}
