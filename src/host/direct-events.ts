@@ -1,6 +1,7 @@
 import type { DirectConnectionEvents } from '../store/direct-connection-events.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { PollingHost } from './polling-host.js';
+import type { ModuleSettings } from './settings.js';
 
 /**
  * Creates the handlers for events of the direct connection. They notify the worker and the callers
@@ -51,3 +52,6 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       ),
   };
 }
+
+/** Returns the address of the direct connection when it is not that of the pool. */
+export const directUrl = (listen: ModuleSettings['listen']): string | undefined => (typeof listen === 'object' ? listen.url : undefined);

@@ -34,7 +34,7 @@ import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
 import { createResultHub } from './create-result-hub.js';
 import { createStreamHub } from './create-stream-hub.js';
-import { directEvents } from './direct-events.js';
+import { directEvents, directUrl } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
 import type { HostLogger } from './host-logger.js';
 import { HostRetention } from './host-retention.js';
@@ -137,7 +137,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = createResultHub(this);
     const events = directEvents(this, () => this.workers.polling);
-    this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
+    this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings.listen));
     this.replica = createReadReplica(this);
     this.streams = createStreamHub(this, this.replica);
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
@@ -297,5 +297,3 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.warnings.close();
   }
 }
-
-const directUrl = ({ listen }: ModuleSettings): string | undefined => (typeof listen === 'object' ? listen.url : undefined);

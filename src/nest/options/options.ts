@@ -1,27 +1,18 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
-
 import { checkNamedOptions, checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { PayloadCodec } from '../../core/payloads.js';
 import { checkText } from '../../core/ids.js';
 import { LISTENER_TIMEOUT_MS } from '../../core/run-events.js';
-import type { Pooler } from '../../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
 import { checkRetention } from '../../core/retention.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
-import { MAX_TIMER_MS } from '../../core/timers.js';
-import { readDatabaseUrl } from '../../host/database-url.js';
+import { checkBoolean } from './check-boolean.js';
+import { checkConnection, checkListen, checkReadReplica } from './connection-options.js';
 import { DEFAULT_PATH } from './http-options.js';
 import { toQStashSettings } from './qstash-options.js';
-import type {
-  ConnectionOptions,
-  ModuleSettings,
-  StepEnhancer,
-  WorkerOptions,
-  WorkerSettings,
-  WorkflowModuleOptions,
-} from './module-options.js';
+import { toWorkerSettings, workerStart } from './worker-options.js';
+import type { ModuleSettings, StepEnhancer, WorkflowModuleOptions } from './module-options.js';
 
 export type * from './module-options.js';
 
@@ -45,18 +36,6 @@ const KNOWN_OPTIONS = [
   'defaults',
   'payloads',
   'logFailures',
-];
-const KNOWN_WORKER_OPTIONS = [
-  'queues',
-  'concurrency',
-  'pollInterval',
-  'maxPollInterval',
-  'sessionTtl',
-  'suspendAfter',
-  'shutdownTimeout',
-  'eagerStart',
-  'verifyReplay',
-  'onMismatch',
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
@@ -137,126 +116,12 @@ export function toSettings(
   };
 }
 
-function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJS.ProcessEnv): ModuleSettings['workerStart'] {
-  const override = environment['DURABLE_WORKER'];
-  if (override !== undefined && override !== '' && override !== 'on' && override !== 'off') {
-    throw new InvalidInputError('DURABLE_WORKER', `must be 'on' or 'off', not ${JSON.stringify(override)}`);
-  }
-  if (override === 'off' || worker === false) return 'never';
-  return worker === undefined ? 'listening' : 'boot';
-}
-
-function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['transport']): WorkerSettings {
-  if ((worker as unknown) === true)
-    throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the default settings');
-  const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
-  const { concurrency = 50, eagerStart, verifyReplay = 'auto', onMismatch = 'auto' } = given;
-  const queues = checkQueues(given.queues);
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
-    throw new InvalidInputError('worker.concurrency', 'must be a whole number from 1 to 10,000');
-  }
-  checkBoolean(eagerStart, 'worker.eagerStart');
-  if (!['auto', 'always', 'never'].includes(verifyReplay)) {
-    throw new InvalidInputError('worker.verifyReplay', "must be 'auto', 'always' or 'never'");
-  }
-  if (!['auto', 'block', 'fail'].includes(onMismatch))
-    throw new InvalidInputError('worker.onMismatch', "must be 'auto', 'block' or 'fail'");
-  const durationOption = (
-    option: Exclude<keyof WorkerOptions, 'queues' | 'concurrency' | 'eagerStart' | 'verifyReplay' | 'onMismatch'>,
-    defaultMs: number,
-    minMs: number,
-  ): number => {
-    const value = given[option];
-    const ms = value === undefined ? defaultMs : toMilliseconds(value, `worker.${option}`);
-    if (ms < minMs || ms > MAX_TIMER_MS)
-      throw new InvalidInputError(`worker.${option}`, `must be from ${minMs} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
-    return ms;
-  };
-  const pollIntervalMs = durationOption('pollInterval', 100, 1);
-  return {
-    queues,
-    concurrency,
-    pollIntervalMs,
-    maxPollIntervalMs: Math.max(pollIntervalMs, durationOption('maxPollInterval', 1_000, 1)),
-    sessionTtlMs: durationOption('sessionTtl', 30_000, 2_000),
-    suspendAfterMs: durationOption('suspendAfter', transport === 'qstash' ? QSTASH_SUSPEND_AFTER_MS : 1_000, 0),
-    shutdownTimeoutMs: durationOption('shutdownTimeout', 20_000, 0),
-    eagerStart: eagerStart ?? true,
-    verifyReplay,
-    onMismatch,
-  };
-}
-
-/**
- * Default of `worker.suspendAfter` with `transport: 'qstash'`, in milliseconds. The time is short,
- * because a platform also bills the time in which a request only waits.
- */
-const QSTASH_SUSPEND_AFTER_MS = 100;
-
 function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['transport'] {
   if (transport !== undefined && transport !== 'poll' && transport !== 'qstash' && transport !== 'both')
     throw new InvalidInputError('transport', "must be 'poll', 'qstash' or 'both'");
   if (qstash !== undefined && (transport === undefined || transport === 'poll'))
     throw new InvalidInputError('qstash', "requires transport 'qstash' or 'both'");
   return transport ?? 'poll';
-}
-
-function checkConnection(connection: ConnectionOptions | undefined): ConnectionOptions | undefined {
-  if (connection === undefined) return undefined;
-  const given = checkOptions<Partial<Record<string, unknown>>>(connection, 'connection', ['url', 'ssl', 'poolSize', 'embedded']);
-  if (given['embedded'] !== undefined) return { embedded: checkEmbedded(checkOptions(given, 'connection', ['embedded'])['embedded']) };
-  const { url, ssl, poolSize } = given as { url: string; ssl?: boolean | TlsOptions; poolSize?: number };
-  if (ssl !== undefined && typeof ssl !== 'boolean' && (typeof ssl !== 'object' || ssl === null || Array.isArray(ssl))) {
-    throw new InvalidInputError('connection.ssl', 'must be a boolean or an object with options of node:tls');
-  }
-  readDatabaseUrl(url, 'connection.url', ssl);
-  if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
-    throw new InvalidInputError('connection.poolSize', 'must be a whole number from 3 to 1,000');
-  }
-  return { url, ...(ssl === undefined ? {} : { ssl }), ...(poolSize === undefined ? {} : { poolSize }) };
-}
-
-type EmbeddedOptions = Extract<ConnectionOptions, { embedded: unknown }>['embedded'];
-
-function checkEmbedded(embedded: unknown): EmbeddedOptions {
-  if (embedded === true) return true;
-  const given = checkOptions(embedded as Exclude<EmbeddedOptions, true>, 'connection.embedded', ['dataDir', 'allowInProduction']);
-  if (typeof given.dataDir !== 'string' || given.dataDir === '' || given.dataDir.includes('\0')) {
-    throw new InvalidInputError('connection.embedded.dataDir', 'must be the name of a directory');
-  }
-  if (![true, undefined].includes(given.allowInProduction)) {
-    throw new InvalidInputError('connection.embedded.allowInProduction', 'must be true or absent');
-  }
-  return given;
-}
-
-function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Pooler | undefined): ModuleSettings['listen'] {
-  if (pooler && listen === true) {
-    throw new InvalidInputError('listen', `cannot be true with pooler: name the server's own address, { url }, or leave it out`);
-  }
-  if (listen === undefined || typeof listen === 'boolean') return listen ?? pooler === undefined;
-  const { url } = checkOptions(listen, 'listen', ['url']);
-  readDatabaseUrl(url, 'listen.url');
-  return { url };
-}
-
-function checkReadReplica(replica: WorkflowModuleOptions['readReplica']): ModuleSettings['readReplica'] {
-  if (replica === undefined) return undefined;
-  const { url } = checkOptions(replica, 'readReplica', ['url']);
-  readDatabaseUrl(url, 'readReplica.url');
-  return { url };
-}
-
-function checkQueues(queues: unknown): readonly string[] | undefined {
-  if (queues === undefined) return undefined;
-  let names: unknown[];
-  try {
-    names = Array.isArray(queues) ? [...(queues as unknown[])] : [];
-  } catch (cause) {
-    throw new InvalidInputError('worker.queues', 'cannot be read', { cause });
-  }
-  if (names.length === 0) throw new InvalidInputError('worker.queues', 'must be an array of at least one name');
-  return names.map((queue, index) => checkText(queue, `worker.queues[${index}]`));
 }
 
 /**
@@ -295,10 +160,6 @@ function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {
     throw new InvalidInputError('enhancers', "must be an array of 'guards' and 'interceptors'");
   }
   return given as StepEnhancer[];
-}
-
-function checkBoolean(value: unknown, argument: string): void {
-  if (value !== undefined && typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be a boolean');
 }
 
 function checkRunInTransaction({ runInTransaction, currentTransaction }: WorkflowModuleOptions): void {
