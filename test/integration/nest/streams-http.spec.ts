@@ -156,7 +156,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       await handle.result();
       const before = (await get(`${path}?startIndex=2`)).headers.get('etag')!;
       const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
-      const mark = await markStreamExpired(connected, handle.runId, 'answer');
+      const mark = await markStreamExpired(connected, { runId: handle.runId, stream: 'answer' }, { completed: 0 });
       // Clients learn of the removal from its begin on.
       expect((await get(path, events)).status).toBe(410);
       await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
