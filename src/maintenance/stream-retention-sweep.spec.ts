@@ -72,6 +72,25 @@ describe('the retention of streams', () => {
     expect(await left()).toContain('failed a 2');
   });
 
+  it('keeps the chunks of a run that an operator retries after the scan', async () => {
+    await insert('old', 'completed', 5, { a: 2 });
+    class Retrying extends Database {
+      override async query<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
+        const rows = await super.query<Row>(statement, values);
+        if (statement.name === 'durable_scan_streams') {
+          await fixture.admin.query(
+            `UPDATE durable.workflow_runs SET status = 'waiting', finished_at = NULL, wake_at = now() + interval '1 year'`,
+          );
+        }
+        return rows;
+      }
+    }
+    const retrying = new Retrying({ connectionString: fixture.admin.url }, { poolSize: 3 });
+    await new StreamRetentionSweep(retrying, { completed: DAY_MS }).run(active);
+    await retrying.close();
+    expect(await left()).toEqual(['old a 2']);
+  });
+
   it('leaves a gapless begin and the mark, whenever it stops', async () => {
     await insert('old', 'completed', 5, { a: 2_500 });
     const stopping = new AbortController();

@@ -70,8 +70,8 @@ export class StreamRetentionSweep implements Sweep {
 
   /** Removes the chunks of a stream. Returns false when time ran out before all were removed. */
   private async remove(runId: string, stream: string, signal: AbortSignal, until: number): Promise<boolean> {
-    const { database } = this;
-    const mark = await this.paced(signal, () => markStreamExpired(database, runId, stream));
+    const { database, rule } = this;
+    const mark = await this.paced(signal, () => markStreamExpired(database, { runId, stream }, rule));
     if (mark === undefined) return true;
     for (let count = DELETED_CHUNKS; count === DELETED_CHUNKS;) {
       if (signal.aborted || performance.now() > until) return false;

@@ -97,7 +97,7 @@ export class StreamBuffer {
    * Notes what is already stored. Drops the writes of `run` that are stored, that follow the end of
    * the stream, or that exceed a limit. @returns dropped bytes
    */
-  know({ length, bytes, runPosition, closedBy }: Omit<StreamEnd, 'isExpired'>): number {
+  know({ length, bytes, runPosition, closedBy }: Omit<StreamEnd, 'expiredTo'>): number {
     const before = this.size;
     this.storedPosition = runPosition;
     const isOver = closedBy !== undefined && this.knowEnd(closedBy, runPosition) === 'counts';

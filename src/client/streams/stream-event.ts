@@ -26,7 +26,7 @@ export type StreamEvent<T = unknown> =
   | {
       /** The stream has ended. No event follows. */
       readonly type: 'end';
-      /** Number of chunks and markers in the stream. */
+      /** Number of chunks and markers in the stream, or the start of the reader if greater. */
       readonly index: number;
       readonly state: StreamEndState;
     };

@@ -123,9 +123,14 @@ export class StreamHub {
     return { page, cancel: () => this.remove(waiter!) };
   }
 
-  /** Repeats a query of a reader while the database is away. @throws ClosedError */
-  async untilRead<T>(query: () => Promise<T>): Promise<T> {
-    for (;;) {
+  /**
+   * Repeats a query of a reader while the database is away. Returns undefined when the reader was
+   * given up before the query had an answer.
+   *
+   * @throws ClosedError
+   */
+  async untilRead<T>(query: () => Promise<T>, isGivenUp: () => boolean): Promise<T | undefined> {
+    while (!isGivenUp()) {
       if (this.closedWith) throw this.closedWith;
       try {
         return await query();
@@ -134,6 +139,7 @@ export class StreamHub {
         await sleep(MAX_POLL_MS);
       }
     }
+    return undefined;
   }
 
   /** Reads the streams of runs that have written to them, or have ended. */

@@ -13,8 +13,8 @@ export interface StreamSummary {
   /** Number of chunks and markers. */
   readonly length: number;
   readonly state: 'open' | StreamEndState;
-  /** True when retention has removed the chunks. */
-  readonly isExpired: boolean;
+  /** Place from which on a reader misses no chunk that retention has removed. */
+  readonly expiredTo: number;
   /** Text that changes whenever the stream does. */
   readonly version: string;
 }
@@ -40,8 +40,8 @@ export async function readSummary(database: Database, runId: string, stream: str
 function summaryOf({ status, end }: StoredStream): StreamSummary {
   const state = endState(status, end?.closedBy === undefined ? undefined : 'end');
   const length = end?.length ?? 0;
-  const isExpired = end?.isExpired ?? false;
-  return { length, state, isExpired, version: `${length}-${end?.bytes ?? 0}-${isExpired ? 'expired' : state}` };
+  const expiredTo = end?.expiredTo ?? 0;
+  return { length, state, expiredTo, version: `${length}-${end?.bytes ?? 0}-${expiredTo > 0 ? 'expired' : state}` };
 }
 
 /**

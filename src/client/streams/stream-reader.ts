@@ -1,6 +1,6 @@
 import { RunNotFoundError } from '../../core/errors/index.js';
 import type { Payloads } from '../../core/payloads.js';
-import { readStreamEnd, type ChunkPage, type StoredChunk } from '../../store/sql/streams.js';
+import { readStreamEnd, type ChunkPage, type StoredChunk, type StoredStream } from '../../store/sql/streams.js';
 import type { StreamEvent } from './stream-event.js';
 import { endState, StreamEvents } from './stream-events.js';
 import type { ChunkSource, PageWait, StreamHub } from './stream-hub.js';
@@ -78,12 +78,21 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
         if (this.isOver) return { done: true, value: undefined };
         const event = this.nextOfPage();
         if (event) return { done: false, value: event };
-        await this.load();
+        await this.untilStopped(this.load());
       }
     } catch (error) {
       this.isOver = true;
       throw error;
     }
+  }
+
+  /** Waits for work of the reader, or until the reader is given up. */
+  private async untilStopped(work: Promise<void>): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.stop = resolve;
+    });
+    await Promise.race([work, stopped]);
+    this.stop = undefined;
   }
 
   private nextOfPage(): StreamEvent<T> | undefined {
@@ -107,20 +116,18 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   private async load(): Promise<void> {
     const { hub, runId, stream } = this.source;
     if (this.place === undefined) {
-      this.place = await this.findStart();
-      this.events = new StreamEvents<T>(this.source, this.place);
+      const start = await this.findStart();
+      if (this.isOver) return;
+      this.place = start;
+      this.events = new StreamEvents<T>(this.source, start);
     }
-    if (this.isOver) return;
     this.page = this.lastKind === 'end' ? await this.findClosed() : undefined;
     this.position = 0;
     if (this.page || this.isOver) return;
     this.wait = hub.wait({ runId, stream, from: this.place }, this.chunkSource);
-    const stopped = new Promise<undefined>((resolve) => {
-      this.stop = () => resolve(undefined);
-    });
-    this.page = await Promise.race([this.wait.page, stopped]);
-    this.wait = this.stop = undefined;
-    if (this.page?.rest === 'none') this.chunkSource = 'primary';
+    this.page = await this.wait.page;
+    this.wait = undefined;
+    if (this.page.rest === 'none') this.chunkSource = 'primary';
   }
 
   /**
@@ -128,22 +135,29 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
    * wait for a chunk, because the run may still be executed.
    */
   private async findClosed(): Promise<ChunkPage | undefined> {
-    const { hub, runId, stream } = this.source;
-    const found = await hub.untilRead(() => readStreamEnd(hub.database, runId, stream));
-    if (!found) throw new RunNotFoundError(runId);
-    const isLast = found.end?.closedBy !== undefined && found.end.length <= this.place!;
+    const found = await this.readEnd();
+    const isLast = found?.end?.closedBy !== undefined && found.end.length <= this.place!;
     return isLast ? { status: found.status, chunks: [], rest: 'none' } : undefined;
   }
 
   /** Converts a place that counts from the end. */
   private async findStart(): Promise<number> {
-    const { hub, runId, stream, from } = this.source;
+    const { from } = this.source;
     // A reader that continues at a place may have to see how the stream was closed before it.
     if (from === 0) return 0;
-    const found = await hub.untilRead(() => readStreamEnd(hub.database, runId, stream));
-    if (!found) throw new RunNotFoundError(runId);
-    const length = found.end?.length ?? 0;
-    if (found.end?.closedBy !== undefined) this.lastKind = 'end';
-    return from < 0 ? Math.max(0, length + from) : from;
+    const end = (await this.readEnd())?.end;
+    if (end?.closedBy !== undefined) this.lastKind = 'end';
+    return from < 0 ? Math.max(0, (end?.length ?? 0) + from) : from;
+  }
+
+  /** Reads the end of the stream; undefined when the reader was given up. */
+  private async readEnd(): Promise<StoredStream | undefined> {
+    const { hub, runId, stream } = this.source;
+    const found = await hub.untilRead(
+      () => readStreamEnd(hub.database, runId, stream),
+      () => this.isOver,
+    );
+    if (!found && !this.isOver) throw new RunNotFoundError(runId);
+    return found;
   }
 }

@@ -25,6 +25,7 @@ import {
   StreamExpiredError,
   WorkflowConfigurationError,
 } from '../../core/errors/index.js';
+import { readMark } from '../../store/sql/streams.js';
 import type { WarningCode } from '../../core/warning-codes.js';
 import { checkText } from '../../core/ids.js';
 import type { Payloads } from '../../core/payloads.js';
@@ -129,13 +130,14 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     const summary = await readSummary(database, target.runId, target.stream);
     const { length, state, version } = summary;
     const etag = `"${version}"`;
-    response.header('ETag', etag).header('Cache-Control', 'private, no-cache').header('Vary', 'Accept');
-    if (headers['if-none-match'] === etag) return void response.status(HttpStatus.NOT_MODIFIED).send();
     const from = start < 0 ? Math.max(0, length + start) : start;
-    if (summary.isExpired && from < length) throw new StreamExpiredError(target.stream, length);
+    if (from < summary.expiredTo) throw new StreamExpiredError(target.stream, length);
+    const cached = (): StreamHttpResponse =>
+      response.header('ETag', etag).header('Cache-Control', 'private, no-cache').header('Vary', 'Accept');
+    if (headers['if-none-match'] === etag) return void cached().status(HttpStatus.NOT_MODIFIED).send();
     const { events, next } = await readPage(database, this.module.payloads, { ...target, from }, { limit, summary });
     const body = toPlainJson({ events, next, length, state });
-    response.status(HttpStatus.OK).header('Content-Type', 'application/json; charset=utf-8').send(body);
+    cached().status(HttpStatus.OK).header('Content-Type', 'application/json; charset=utf-8').send(body);
   }
 
   private async sendEvents(
@@ -155,7 +157,11 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
     if (!summary) return this.endAtOnce(response);
     // A browser connects again after the end, for ever, until it gets this status.
     if (seen === 'end' && summary.state !== 'open' && summary.length <= from) return void response.status(HttpStatus.NO_CONTENT).send();
-    if (summary.isExpired && from < summary.length) throw new StreamExpiredError(target.stream, summary.length);
+    if (from < summary.expiredTo) throw new StreamExpiredError(target.stream, summary.length);
+    // Chunks of a retried run follow the removed ones. After an `error` event the browser would
+    // connect again, for ever.
+    const mark = await readMark(streams.database, { ...target, from }).catch(() => undefined);
+    if (mark !== undefined) throw new StreamExpiredError(target.stream, mark);
     if (this.isClosing) return this.endAtOnce(response);
     if (method === 'HEAD') return void response.status(HttpStatus.OK).header('Content-Type', 'text/event-stream').send();
     const reader = new StreamReader({ hub: streams, payloads, ...target, from });
@@ -185,7 +191,10 @@ export class StreamHttpHandler implements OnModuleInit, BeforeApplicationShutdow
   private answerTo(error: unknown): HttpException {
     if (error instanceof HttpException) return error;
     if (error instanceof RunNotFoundError) return new NotFoundException();
-    if (error instanceof StreamExpiredError) return new GoneException();
+    if (error instanceof StreamExpiredError) {
+      const { message, next } = error;
+      return new GoneException({ statusCode: HttpStatus.GONE, message, next });
+    }
     if (error instanceof InvalidInputError) return new BadRequestException(error.message);
     this.module.warnOfRequest('streams-not-read', 'streams: could not read a stream', error);
     return error instanceof PayloadUnreadableError ? new InternalServerErrorException() : new ServiceUnavailableException();

@@ -39,6 +39,14 @@ export async function endStreamTurn(database: Database, after: string, pauseMs: 
 }
 
 /**
+ * Builds a condition that is true for a run `r` whose chunks may go.
+ *
+ * @param rule place of the rule among the parameters of the statement
+ */
+const isOverSql = (schema: string, rule: string): string => `r.status IN ${TERMINAL}
+      AND r.finished_at < now() - (${rule}::jsonb ->> r.status)::float8 * interval '1 millisecond' AND NOT ${isKeptSql(schema, 'r')}`;
+
+/**
  * Finds the runs with streams in the order of their ids, one lookup in the primary key for each.
  * Also finds one stream of each ended run whose chunks may go.
  */
@@ -54,8 +62,7 @@ const SCAN: Statement = {
 )
 SELECT runs.run_id, (
   SELECT k.stream FROM (
-    SELECT r.id FROM ${schema}.workflow_runs r WHERE r.id = runs.run_id AND r.status IN ${TERMINAL}
-      AND r.finished_at < now() - ($2::jsonb ->> r.status)::float8 * interval '1 millisecond' AND NOT ${isKeptSql(schema, 'r')} LIMIT 1
+    SELECT r.id FROM ${schema}.workflow_runs r WHERE r.id = runs.run_id AND ${isOverSql(schema, '$2')} LIMIT 1
   ) AS over CROSS JOIN LATERAL (
     SELECT c.stream FROM ${schema}.workflow_stream_chunks c WHERE c.run_id = over.id AND c.expired_at IS NULL ORDER BY c.stream, c.seq LIMIT 1
   ) AS k
@@ -90,11 +97,16 @@ export async function scanStreams(database: Database, after: string, rule: Reten
 /**
  * Marks the last row of a stream, and removes the value from it. The mark comes before the
  * deletions, so that no reader takes what is left of the stream for the whole stream.
+ *
+ * The statement looks at the run again, because an operator may have retried the run since the
+ * scan. Chunks that the retried run writes come after the marked row of this snapshot.
  */
 const MARK: Statement = {
   name: 'durable_expire_stream',
   text: (schema, lockTimeout) => `WITH last AS MATERIALIZED (
-  SELECT seq FROM ${schema}.workflow_stream_chunks WHERE run_id = $1 AND stream = $2 ORDER BY seq DESC LIMIT 1 FOR UPDATE SKIP LOCKED
+  SELECT seq FROM ${schema}.workflow_stream_chunks WHERE run_id = $1 AND stream = $2
+    AND (SELECT true FROM ${schema}.workflow_runs r WHERE r.id = $1 AND ${isOverSql(schema, '$3')} LIMIT 1) IS NOT NULL
+  ORDER BY seq DESC LIMIT 1 FOR UPDATE SKIP LOCKED
 ), marked AS (
   UPDATE ${schema}.workflow_stream_chunks t SET data = NULL, expired_at = coalesce(t.expired_at, now()) FROM last
   WHERE t.run_id = $1 AND t.stream = $2 AND t.seq = last.seq RETURNING 1
@@ -121,10 +133,14 @@ SELECT count(*)::int FROM deleted${lockTimeout && ` WHERE true${lockTimeout}`}`,
 
 /**
  * Marks a stream as removed. Returns the place of the mark, as text; undefined when the run is
- * being deleted.
+ * being deleted, or its chunks may not go.
  */
-export async function markStreamExpired(database: Database, runId: string, stream: string): Promise<string | undefined> {
-  const [row] = await database.query<[string]>(MARK, [runId, stream]);
+export async function markStreamExpired(
+  database: Database,
+  { runId, stream }: { readonly runId: string; readonly stream: string },
+  rule: RetentionRule,
+): Promise<string | undefined> {
+  const [row] = await database.query<[string]>(MARK, [runId, stream, JSON.stringify(rule)]);
   return row?.[0];
 }
 

@@ -14,8 +14,11 @@ export interface StreamEnd {
    * stream is open.
    */
   readonly closedBy: string | null | undefined;
-  /** True when retention has removed the chunks. */
-  readonly isExpired: boolean;
+  /**
+   * Place from which on a reader misses no chunk that retention has removed. 0 when retention has
+   * removed none, or when chunks follow the removed ones.
+   */
+  readonly expiredTo: number;
 }
 
 /** State of a stream and of its run. */
@@ -27,9 +30,8 @@ export interface StoredStream {
 
 const END: Statement = {
   name: 'durable_read_stream_end',
-  text: (
-    schema,
-  ) => `SELECT r.status, c.seq::float8, c.stream_bytes::float8, c.run_position::float8, c.kind, c.step_key, c.expired_at IS NOT NULL
+  text: (schema) => `SELECT r.status, c.seq::float8, c.stream_bytes::float8, c.run_position::float8, c.kind, c.step_key,
+  CASE WHEN c.expired_at IS NULL THEN 0 WHEN c.kind = 'data' THEN c.seq ELSE c.seq - 1 END::float8
 FROM ${schema}.workflow_runs r
 LEFT JOIN LATERAL (
   SELECT seq, stream_bytes, run_position, kind, step_key, expired_at FROM ${schema}.workflow_stream_chunks
@@ -47,13 +49,30 @@ export async function readStreamEnd(database: Database, runId: string, stream: s
     runPosition: number,
     kind: ChunkKind,
     stepKey: string | null,
-    isExpired: boolean,
+    expiredTo: number,
   ];
   const [row] = await database.query<Row>(END, [runId, stream]);
   if (!row) return undefined;
-  const [status, length, bytes, runPosition, kind, stepKey, isExpired] = row;
+  const [status, length, bytes, runPosition, kind, stepKey, expiredTo] = row;
   if (length === null) return { status, end: undefined };
-  return { status, end: { length, bytes, runPosition, closedBy: kind === 'end' ? stepKey : undefined, isExpired } };
+  return { status, end: { length, bytes, runPosition, closedBy: kind === 'end' ? stepKey : undefined, expiredTo } };
+}
+
+const MARK: Statement = {
+  name: 'durable_read_stream_mark',
+  text: (schema) => `SELECT c.seq::float8 FROM (
+  SELECT seq, kind, expired_at FROM ${schema}.workflow_stream_chunks
+  WHERE run_id = $1 AND stream = $2 AND seq > $3::bigint ORDER BY seq LIMIT 1
+) AS c WHERE c.expired_at IS NOT NULL AND (c.kind = 'data' OR c.seq > $3::bigint + 1)`,
+};
+
+/**
+ * Reads whether retention has removed the next chunk of a reader. Returns the place after the
+ * removed chunks; undefined when the next chunk is there, or none follows.
+ */
+export async function readMark(database: Database, { runId, stream, from }: ChunkRequest): Promise<number | undefined> {
+  const [row] = await database.query<[number]>(MARK, [runId, stream, from]);
+  return row?.[0];
 }
 
 /** A stored chunk or marker. */

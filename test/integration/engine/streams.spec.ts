@@ -469,6 +469,27 @@ describe('streams', () => {
     await handle.result();
   });
 
+  it('free a reader that is given up while the database does not answer', async () => {
+    const { client, module } = await start();
+    const handle = await client.start(Hurries, 3);
+    await handle.result();
+    await database.query('ALTER TABLE durable.workflow_stream_chunks RENAME TO away');
+    const { database: connected } = module.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+    const query = connected.query.bind(connected);
+    let failures = 0;
+    connected.query = async (...args) =>
+      query<never>(...args).catch((error: unknown) => {
+        if (args[0].name === 'durable_read_stream_end') failures++;
+        throw error;
+      });
+    const reader = handle.stream('body', { from: 1 })[Symbol.asyncIterator]();
+    const pending = reader.next();
+    await waitFor(() => failures > 0);
+    await reader.return!();
+    expect(await pending).toMatchObject({ done: true });
+    await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+  });
+
   it('reject the readers that wait when the application closes', async () => {
     const { client, close } = await start();
     const handle = await client.start(Numbers);

@@ -15,6 +15,8 @@ import { waitFor } from '../../support/wait.js';
 
 const more = defineSignal<string>('more');
 
+let isRepaired = false;
+
 /** Writes what it is sent until it is sent `stop`. */
 @Workflow({ name: 'repeats' })
 class Repeats {
@@ -23,6 +25,14 @@ class Repeats {
     for (let word = ''; ;) {
       word = await ctx.waitForSignal(more);
       if (word === 'stop') return;
+      if (word === 'fail') {
+        if (!isRepaired) throw new Error('not repaired');
+        continue;
+      }
+      if (word === 'close') {
+        await out.close();
+        continue;
+      }
       await ctx.step('say', () => currentStep().stream('answer').write({ word }));
       await out.write(word);
     }
@@ -156,7 +166,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       await handle.result();
       const before = (await get(`${path}?startIndex=2`)).headers.get('etag')!;
       const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
-      const mark = await markStreamExpired(connected, handle.runId, 'answer');
+      const mark = await markStreamExpired(connected, { runId: handle.runId, stream: 'answer' }, { completed: 0 });
       // Clients learn of the removal from its begin on.
       expect((await get(path, events)).status).toBe(410);
       await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
@@ -166,6 +176,42 @@ for (const [platform, describePlatform] of httpPlatforms) {
       expect(await rest.json()).toEqual({ events: [], next: 2, length: 2, state: 'completed' });
       const end = (await get(path, { ...events, 'last-event-id': '1' })).body!.getReader();
       expect(await until(end)).toBe('retry: 1000\n\nevent: end\nid: 2-end\ndata: {"state":"completed"}\n\n');
+    });
+
+    it('sends the end of a removed stream to a client that lacks nothing else', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Repeats);
+      const path = `${handle.runId}/streams/answer`;
+      for (const word of ['one', 'close', 'stop']) await handle.signal(more, word);
+      await handle.result();
+      const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+      const mark = await markStreamExpired(connected, { runId: handle.runId, stream: 'answer' }, { completed: 0 });
+      await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
+      const end = (await get(path, { ...events, 'last-event-id': '1' })).body!.getReader();
+      expect(await until(end)).toBe('retry: 1000\n\nevent: end\nid: 3-end\ndata: {"state":"closed"}\n\n');
+      expect(await (await get(`${path}?startIndex=2`)).json()).toEqual({ events: [], next: 3, length: 3, state: 'closed' });
+      expect((await get(path, { ...events, 'last-event-id': '0' })).status).toBe(410);
+    });
+
+    it('answers 410 also when the chunks of a retried run follow the removed ones', async () => {
+      await boot({ guards: [UserGuard] });
+      const handle = await client.start(Repeats);
+      const path = `${handle.runId}/streams/answer`;
+      isRepaired = false;
+      for (const word of ['one', 'fail']) await handle.signal(more, word);
+      await expect(handle.result()).rejects.toThrow();
+      const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
+      const mark = await markStreamExpired(connected, { runId: handle.runId, stream: 'answer' }, { failed: 0 });
+      await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
+      isRepaired = true;
+      await client.retry(handle.runId);
+      await waitFor(async () => (await client.streams(handle.runId))[0]!.length > 2);
+      const gone = await get(path, events);
+      expect([gone.status, await gone.json()]).toMatchObject([410, { next: 2 }]);
+      const rest = (await get(path, { ...events, 'last-event-id': '1' })).body!.getReader();
+      expect(await until(rest, '"one"\n')).toContain('data: "one"\n\n');
+      await handle.signal(more, 'stop');
+      expect(await until(rest)).toContain('event: end');
     });
 
     it('ends open responses when the application closes, and frees what a client leaves', async () => {
