@@ -77,7 +77,7 @@ export function parseGiven(argv: readonly string[], options: Readonly<Record<str
     return new Given(positionals, values);
   } catch (error) {
     // parseArgs adds hints in further sentences. The first one says which option is wrong.
-    const [reason = ''] = (error as Error).message.split(/\. /);
+    const [reason = ''] = (error as Error).message.split(/\.\s/);
     throw usageError(reason.replace(/\.$/, ''));
   }
 }

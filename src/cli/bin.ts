@@ -62,7 +62,7 @@ const io: Io = {
   readInput: async () => {
     const parts: Buffer[] = [];
     for await (const part of stdin) parts.push(part as Buffer);
-    return Buffer.concat(parts).toString('utf8');
+    return Buffer.concat(parts);
   },
   get interrupted() {
     endsByItself = true;

@@ -75,6 +75,8 @@ function inWordsOfOptions(error: InvalidInputError, options: ReadonlySet<string>
   const name = first.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const detail = error.message.slice(error.argument.length);
   if (name === 'run-id') return `RUN${detail}`;
-  const option = [name, name.replace(/s$/, ''), `workflow-${name}`].find((each) => options.has(each));
-  return option === undefined ? error.message : `--${option}${detail}`;
+  const option = [name, name.replace(/s$/, ''), `workflow-${name}`, name.replace(/^group-/, '')].find((each) => options.has(each));
+  if (option === undefined) return error.message;
+  // The end of a period is compared with its beginning, which the client calls `createdAfter`.
+  return `--${option}${detail.replace(/\b(created|finished)After\b/g, '--$1-after')}`;
 }

@@ -15,8 +15,8 @@ export interface Io {
   writeError(text: string): void;
   /** Shows a question on stderr, and returns the answer. */
   ask(question: string): Promise<string>;
-  /** Reads all of stdin. */
-  readInput(): Promise<string>;
+  /** Reads all bytes of stdin. */
+  readInput(): Promise<Uint8Array>;
   /** Aborts when the user presses Ctrl-C, or the process gets SIGTERM. */
   readonly interrupted: AbortSignal;
 }

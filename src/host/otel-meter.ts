@@ -102,8 +102,13 @@ function exportTo(
   const observed: Observable[] = [...counters.map(({ instrument }) => instrument), ...gauges.values()];
   meter.addBatchObservableCallback(observe, observed);
   return () => {
-    meter.removeBatchObservableCallback(observe, observed);
     for (const family of metrics.histograms) family.mirror = undefined;
+    try {
+      meter.removeBatchObservableCallback(observe, observed);
+    } catch (error) {
+      // A provider that throws must not keep the module from closing its worker.
+      warn('metrics-not-exported', 'opentelemetry: the provider threw when the export ended', error);
+    }
   };
 }
 

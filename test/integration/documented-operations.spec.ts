@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
 
-import type { WorkflowClient } from '../../src/index.js';
+import { RunEndedError, type WorkflowClient } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -18,7 +18,7 @@ interface Block {
 
 async function blocksOf(document: string, language: 'sql' | 'ts'): Promise<Block[]> {
   const text = await readFile(join('docs', document), 'utf8');
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm'))].map(({ index, 1: code }) => ({
+  return [...text.matchAll(new RegExp(`^ *\`\`\`${language}\n([^]*?)^ *\`\`\``, 'gm'))].map(({ index, 1: code }) => ({
     where: `${document}:${text.slice(0, index).split('\n').length + 1}`,
     code: code!,
   }));
@@ -67,6 +67,7 @@ describe('the documents for operators', () => {
       client,
       id,
       OrderWorkflow,
+      RunEndedError,
       order: { card: 'good' },
       yesterday: new Date(Date.now() - 86_400_000),
       console: { log() {} },

@@ -11,7 +11,7 @@ export interface Outcome {
 export interface CommandOptions {
   /** Answer of the person at the terminal. Without it, nobody can be asked. */
   readonly answer?: string;
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   readonly hasColors?: boolean;
   /** Presses Ctrl-C when this returns true for the output so far. */
   readonly interruptWhen?: (out: string, err: string) => boolean;
@@ -45,7 +45,7 @@ export async function command(argv: readonly string[], options: CommandOptions =
       err += question;
       return answer ?? '';
     },
-    readInput: async () => input,
+    readInput: async () => Buffer.from(input as Uint8Array),
     interrupted: interruption.signal,
   };
   const code = await main(argv, io);

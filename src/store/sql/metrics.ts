@@ -3,14 +3,19 @@ import type { Database, Statement } from '../database.js';
 /** Maximum number of rows that one part of the query counts. */
 const COUNTED = 10_000;
 
+/** Maximum number of listeners whose events are counted, and of events counted for each. */
+const LISTENERS = 200;
+const EVENTS_COUNTED = 1_000;
+
 /** Maximum number of wake-ups whose runs are looked up. */
 const OUTBOX_COUNTED = 1_000;
 
 /**
- * Counts rows that no other query of the health report counts. Each part reads at most `COUNTED`
- * rows in the order of a partial index, or of a primary key of a table without ended runs. So the
- * cost depends neither on the number of ended runs nor on statistics of the tables. For the same
- * reason, conditions that no index serves apply to the rows that were read.
+ * Counts rows that no other query of the health report counts. Each part, or each listener, has a
+ * maximum number of rows. The rows are read in the order of a partial index, or of a primary key of
+ * a table without ended runs. So the cost depends neither on the number of ended runs nor on
+ * statistics of the tables. For the same reason, conditions that no index serves apply to the rows
+ * that were read.
  */
 const COUNTS: Statement = {
   name: 'durable_metric_counts',
@@ -29,8 +34,9 @@ UNION ALL SELECT 'wait', w.kind, count(*)::float8, NULL FROM (
 UNION ALL SELECT 'inbox', '', count(*)::float8, extract(epoch FROM now() - min(i.created_at))::float8 FROM (
   SELECT kind, created_at FROM ${schema}.workflow_inbox ORDER BY run_id, id LIMIT ${COUNTED}
 ) AS i WHERE i.kind <> 'pause'
-UNION ALL SELECT 'event', split_part(e.listener, ' ' || e.event, 1), count(*)::float8, extract(epoch FROM now() - min(e.occurred_at))::float8 FROM (
-  SELECT listener, event, occurred_at FROM ${schema}.workflow_run_events ORDER BY listener, available_at LIMIT ${COUNTED}
+UNION ALL SELECT 'event', split_part(e.listener, ' ' || e.event, 1), count(*)::float8, extract(epoch FROM now() - min(e.occurred_at))::float8
+FROM (${listeners(schema)}) AS l CROSS JOIN LATERAL (
+  SELECT listener, event, occurred_at FROM ${schema}.workflow_run_events WHERE listener = l.listener ORDER BY available_at LIMIT ${EVENTS_COUNTED}
 ) AS e GROUP BY 2
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
@@ -39,6 +45,18 @@ UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now
 ) AS r ON true`;
   },
 };
+
+/**
+ * SQL that lists the listeners whose events wait. Reads one entry of the index per listener, so a
+ * listener with many events does not hide the others.
+ */
+function listeners(schema: string): string {
+  const first = (condition: string): string =>
+    `(SELECT listener FROM ${schema}.workflow_run_events ${condition} ORDER BY listener LIMIT 1)`;
+  return `WITH RECURSIVE x AS (
+  ${first('')} UNION ALL SELECT ${first('WHERE listener > x.listener')} FROM x WHERE x.listener IS NOT NULL
+) SELECT listener FROM x LIMIT ${LISTENERS}`;
+}
 
 /** Subject that `countForMetrics` counts. `failed` counts runs that failed within the last hour. */
 export type CountedPart = 'running' | 'sleeping' | 'paused' | 'failed' | 'wait' | 'inbox' | 'event' | 'outbox';

@@ -207,7 +207,9 @@ describe('the command line', () => {
       [['runs', '--status', 'done'], 2, /INVALID_INPUT: --status must be/],
       [['runs', '--limit', '0'], 2, /INVALID_INPUT: --limit must be/],
       [['runs', '--created-after', 'yesterday'], 2, /USAGE: --created-after must be a time/],
-      [['failures', '--by', 'colour'], 2, /must be one or more of/],
+      [['runs', '--limit', '-1'], 2, /USAGE: Option '--limit' argument is ambiguous$/m],
+      [['runs', '--created-after', '1d', '--created-before', '2d'], 2, /: --created-before must be later than --created-after: /],
+      [['failures', '--by', 'colour'], 2, /INVALID_INPUT: --by must be one or more of/],
       [['show'], 2, /USAGE: RUN is missing/],
       [['show', 'a', 'b'], 2, /USAGE: the argument "b" is not expected/],
       [['cancel'], 2, /USAGE: name a RUN, or give a filter/],
@@ -223,6 +225,10 @@ describe('the command line', () => {
       expect({ argv, ...outcome }).toMatchObject({ argv, code, out: '', err: expect.stringMatching(pattern) });
       expect(outcome.err.trim().split('\n')).toHaveLength(1);
     }
+    expect(await run(['signal', 'fork-1', 'approved', '-'], { input: Buffer.from([0x22, 0xff, 0x22]) })).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('USAGE: PAYLOAD on stdin must be UTF-8'),
+    });
     expect(JSON.parse((await run(['show', 'nobody', '--json'])).err)).toMatchObject({ error: { code: 'RUN_NOT_FOUND' } });
     expect((await run(['show', 'nobody', '--verbose'])).err).toMatch(/\n +at /);
     expect(await command(['runs'])).toMatchObject({ code: 2, err: expect.stringContaining('no database is named') });

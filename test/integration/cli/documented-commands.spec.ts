@@ -15,10 +15,10 @@ import { OrderWorkflow } from './workflows.js';
 
 const PROGRAM = 'npx nestjs-durable ';
 
-/** Commands in the code blocks of a document, without the name of the program. */
+/** Commands in the code blocks of a document and of its lists, without the name of the program. */
 async function documented(path: string): Promise<string[]> {
-  const blocks = [...(await readFile(path, 'utf8')).matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block]) => block!);
-  const lines = blocks.flatMap((block) => block.split('\n')).filter((line) => line.startsWith(PROGRAM));
+  const blocks = [...(await readFile(path, 'utf8')).matchAll(/^ *```sh\n([^]*?)^ *```/gm)].map(([, block]) => block!);
+  const lines = blocks.flatMap((block) => block.split('\n').map((line) => line.trim())).filter((line) => line.startsWith(PROGRAM));
   return lines.map((line) => line.slice(PROGRAM.length).replace(/\s+#.*$/, ''));
 }
 
@@ -59,7 +59,7 @@ describe('the documented commands', () => {
       const argv = words(line).map((word) =>
         /^order-\d$/.test(word) ? `${word}${suffix}` : word === 'order-8.json' ? join(folder, word) : word,
       );
-      const outcome = await command(argv, { url: database.url, interruptWhen: (_, err) => err.includes('Ctrl-C ends') });
+      const outcome = await command(argv, { url: database.url, answer: 'y', interruptWhen: (_, err) => err.includes('Ctrl-C ends') });
       if (outcome.code !== 0) failed.push({ line, ...outcome });
     }
     expect(failed).toEqual([]);

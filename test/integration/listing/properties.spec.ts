@@ -2,12 +2,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import fc from 'fast-check';
 import pg from 'pg';
 
-import type { ListOptions, RunFilter, RunStatus, WorkflowClient } from '../../../src/index.js';
+import type { ListOptions, RunFilter, ShownStatus, WorkflowClient } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 
-const STATUSES: RunStatus[] = ['pending', 'waiting', 'paused', 'completed', 'failed', 'cancelled'];
-const TERMINAL: RunStatus[] = ['completed', 'failed', 'cancelled'];
+const STATUSES: ShownStatus[] = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled', 'continued'];
+const TERMINAL: ShownStatus[] = ['completed', 'failed', 'cancelled', 'continued'];
 const START = Date.UTC(2026, 0, 1);
 
 /**
@@ -17,7 +17,10 @@ interface Row {
   name: string;
   queue: string;
   version: number;
-  status: RunStatus;
+  status: ShownStatus;
+  isBlocked: boolean;
+  losses: number;
+  parent: string | null;
   created: number;
   finished: number;
   code: string;
@@ -35,6 +38,9 @@ const anyRow: fc.Arbitrary<Row> = fc.record({
   queue: few('queue'),
   version: fc.integer({ min: 0, max: 2 }),
   status: fc.constantFrom(...STATUSES),
+  isBlocked: fc.boolean(),
+  losses: fc.integer({ min: 0, max: 3 }),
+  parent: fc.option(few('parent')),
   created: moment,
   finished: moment,
   code: few('code'),
@@ -53,16 +59,20 @@ const fields = fc.record({
   queue: oneOrMore(few('queue')),
   version: oneOrMore(fc.integer({ min: 0, max: 2 })),
   status: oneOrMore(fc.constantFrom(...STATUSES)),
+  blocked: fc.boolean(),
+  parentRunId: fc.option(few('parent')),
   errorCode: oneOrMore(few('code')),
   failedStep: oneOrMore(few('step')),
   tags: tags.filter((each) => Object.keys(each).length > 0),
 });
 
-/** A filter on at most two fields, so that it matches some runs. */
+const FIELDS = ['name', 'queue', 'version', 'status', 'blocked', 'parentRunId', 'errorCode', 'failedStep', 'tags'] as const;
+
+/** A filter on at most three fields, so that it matches some runs. */
 const anyFilter: fc.Arbitrary<RunFilter> = fc
   .tuple(
     fields,
-    fc.uniqueArray(fc.constantFrom('name', 'queue', 'version', 'status', 'errorCode', 'failedStep', 'tags'), { maxLength: 2 }),
+    fc.uniqueArray(fc.constantFrom(...FIELDS), { maxLength: 3 }),
     range('createdAfter', 'createdBefore'),
     range('finishedAfter', 'finishedBefore'),
   )
@@ -80,11 +90,14 @@ function meets(row: Row, filter: RunFilter): boolean {
     (after === undefined || ms >= after.getTime() - START) && (before === undefined || ms < before.getTime() - START);
   const ended = TERMINAL.includes(row.status);
   const failed = row.status === 'failed';
+  const blocked = row.isBlocked && ['waiting', 'paused'].includes(row.status);
   return (
     among(filter.name, row.name) &&
     among(filter.queue, row.queue) &&
     among(filter.version, row.version) &&
     among(filter.status, row.status) &&
+    among(filter.blocked, blocked) &&
+    among(filter.parentRunId, row.parent) &&
     (filter.errorCode === undefined || (failed && among(filter.errorCode, row.code))) &&
     (filter.failedStep === undefined || (failed && among(filter.failedStep, row.step))) &&
     Object.entries(filter.tags ?? {}).every(([key, value]) => Object.hasOwn(row.tags, key) && row.tags[key] === value) &&
@@ -94,9 +107,13 @@ function meets(row: Row, filter: RunFilter): boolean {
   );
 }
 
-const INSERT = `INSERT INTO durable.workflow_runs (id, name, queue, version, status, created_at, finished_at, ready_at, error_code, failed_step, start_nonce, input)
-SELECT $1, $2, $3, $4, $5, to_timestamp($6), CASE WHEN $5 IN ('completed', 'failed', 'cancelled') THEN to_timestamp($7) END,
-  CASE WHEN $5 = 'pending' THEN now() END, CASE WHEN $5 = 'failed' THEN $8 END, CASE WHEN $5 = 'failed' THEN $9 END, 1, '1'`;
+const INSERT = `INSERT INTO durable.workflow_runs
+  (id, name, queue, version, status, created_at, finished_at, ready_at, error_code, failed_step, is_blocked, worker_losses, parent_run_id,
+   session_id, continued_as, start_nonce, input)
+SELECT $1, $2, $3, $4, CASE $5 WHEN 'continued' THEN 'completed' ELSE $5 END, to_timestamp($6),
+  CASE WHEN $5 IN ('completed', 'failed', 'cancelled', 'continued') THEN to_timestamp($7) END, CASE WHEN $5 = 'pending' THEN now() END,
+  CASE WHEN $5 = 'failed' THEN $8 END, CASE WHEN $5 = 'failed' THEN $9 END, $10, $11, $12,
+  CASE WHEN $5 = 'running' THEN 1 END, CASE WHEN $5 = 'continued' THEN 'next' END, 1, '1'`;
 
 describe('listings', () => {
   let database: TestDatabase;
@@ -112,9 +129,10 @@ describe('listings', () => {
   });
 
   const insert = async (id: string, row: Row): Promise<void> => {
-    const { name, queue, version, status, created, finished, code, step } = row;
+    const { name, queue, version, status, created, finished, code, step, isBlocked, losses, parent } = row;
     const seconds = (ms: number): number => (START + ms) / 1_000;
-    await database.query(INSERT, [id, name, queue, version, status, seconds(created), seconds(finished), code, step]);
+    const times = [seconds(created), seconds(finished)];
+    await database.query(INSERT, [id, name, queue, version, status, ...times, code, step, isBlocked, losses, parent]);
     for (const [key, value] of Object.entries(row.tags))
       await database.query('INSERT INTO durable.workflow_tags VALUES ($1, $2, $3)', [id, key, value]);
   };
@@ -138,7 +156,7 @@ describe('listings', () => {
   };
 
   it('show every run that meets the filter, newest first, for every page size, and count agrees', async () => {
-    const rows = fc.sample(anyRow, { numRuns: 60, seed: 7 });
+    const rows = fc.sample(anyRow, { numRuns: 150, seed: 7 });
     for (const [index, row] of rows.entries()) await insert(`run-${index}`, row);
     let found = 0;
     await fc.assert(
@@ -152,7 +170,7 @@ describe('listings', () => {
         expect(await readAll(filter, limit)).toEqual(expected);
         expect(await client.count(filter)).toBe(expected.length);
       }),
-      { numRuns: 100 },
+      { numRuns: 300 },
     );
     expect(found).toBeGreaterThan(500);
   });

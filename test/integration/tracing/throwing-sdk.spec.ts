@@ -1,5 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
-import { metrics, trace } from '@opentelemetry/api';
+import { createNoopMeter, metrics, trace } from '@opentelemetry/api';
 import type { Sampler, SpanProcessor } from '@opentelemetry/sdk-trace-base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -98,6 +98,22 @@ describe('an SDK that throws', () => {
       ]);
     } finally {
       trace.disable();
+      metrics.disable();
+    }
+  });
+
+  it('when the export of metrics ends does not keep the worker from closing', async () => {
+    const meter = Object.assign(Object.create(createNoopMeter()), { removeBatchObservableCallback: fail });
+    metrics.setGlobalMeterProvider({ getMeter: () => meter });
+    try {
+      const warnings = new Warnings();
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const module = await bootApplication({ imports, providers: [Child] }, warnings);
+      expect(await database.query('SELECT 1 FROM durable.workflow_sessions')).toHaveLength(1);
+      await module.close();
+      expect(await database.query('SELECT 1 FROM durable.workflow_sessions')).toEqual([]);
+      expect(warnings.all).toEqual([expect.stringMatching(/the redaction of attributes failed.*\[metrics-not-exported\]/s)]);
+    } finally {
       metrics.disable();
     }
   });
