@@ -21,7 +21,7 @@ import { TestTime } from './test-time.js';
 export interface TestedApplication {
   init(): Promise<unknown>;
   close(): Promise<void>;
-  get(token: ClassOf<unknown>, options: { strict: false }): unknown;
+  get<T>(token: ClassOf<T> | string | symbol, options?: { strict?: boolean }): T;
 }
 
 /** Members of Nest's TestingModuleBuilder that the kit uses. */
