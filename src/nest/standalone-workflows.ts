@@ -1,6 +1,8 @@
 import { Logger, type Provider, type Type } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, NestFactory } from '@nestjs/core';
 
+import { isPlainObject } from '../core/check-options.js';
+import { InvalidInputError } from '../core/errors/index.js';
 import { workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 import type { ModuleSettings } from '../host/settings.js';
@@ -29,10 +31,12 @@ class StandaloneModule {}
  * workflows among them.
  *
  * @throws the error of Nest when a provider is missing
+ * @throws InvalidInputError when the providers are no array of classes and objects
  * @throws WorkflowConfigurationError when a workflow cannot be executed
  */
 export async function loadWorkflows(workflow: Type, providers: StandaloneProviders): Promise<StandaloneWorkflows> {
   const { module } = workflowIdentityOf(workflow);
+  checkProviders(providers);
   const settings = toSettings({}, {});
   const hasOwn = providers.some((provider) => provider === workflow || (provider as { provide?: unknown }).provide === workflow);
   const dynamicModule = {
@@ -52,6 +56,14 @@ export async function loadWorkflows(workflow: Type, providers: StandaloneProvide
     get: (token, options) => context.get(token, options),
     close: () => silently(() => context.close()),
   };
+}
+
+function checkProviders(providers: unknown): void {
+  if (!Array.isArray(providers)) throw new InvalidInputError('options.providers', 'must be an array');
+  for (const [index, provider] of providers.entries()) {
+    const isProvider = typeof provider === 'function' || (isPlainObject(provider) && 'provide' in provider);
+    if (!isProvider) throw new InvalidInputError(`options.providers[${index}]`, 'must be a class, or an object with provide');
+  }
 }
 
 /**

@@ -29,8 +29,10 @@ const activityOf = (schema: string): string => `SELECT
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now()),
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
   least(
-    (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r WHERE r.status = 'waiting' AND NOT r.is_blocked),
-    (SELECT extract(epoch FROM min(e.available_at))::float8 * 1000 FROM ${schema}.workflow_run_events e))`;
+    (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r
+      WHERE r.status = 'waiting' AND NOT r.is_blocked AND r.wake_at > now()),
+    (SELECT extract(epoch FROM min(e.available_at))::float8 * 1000 FROM ${schema}.workflow_run_events e
+      WHERE e.available_at > now()))`;
 
 type Row = [isDue: boolean, isRunning: boolean, nextWake: number | null];
 
@@ -45,7 +47,9 @@ export async function readActivity(runtimes: readonly ScopedRuntime[], database:
     const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers)]);
     const [isDue, isRunning, next] = row!;
     // The row of a run is 'running' exactly while the run executes a body, unless it is changing.
-    if (isDue || isRunning !== (before[index]!.state === 'bodies')) return BUSY;
+    const hasBodies = before[index]!.state === 'bodies';
+    // While bodies are executed, a due run may have to wait for its turn (`worker.concurrency`).
+    if (isRunning !== hasBodies || (isDue && !hasBodies)) return BUSY;
     nextWake = Math.min(nextWake, next === null ? Number.POSITIVE_INFINITY : Math.ceil(next));
   }
   const after = runtimes.map(processActivity);

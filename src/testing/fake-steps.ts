@@ -27,21 +27,36 @@ interface Instances {
   get(token: ClassOf<unknown>, options: { strict: false }): unknown;
 }
 
+/** Body that a test has put in place of that of a step. */
+interface Replacement {
+  readonly target: object;
+  readonly method: string;
+  readonly step: unknown;
+}
+
 /** Steps that the tests of one application have replaced. */
 export class FakeSteps {
-  private readonly restores = new Set<() => void>();
+  /** Replacements that are not undone, the last one last. */
+  private replacements: Replacement[] = [];
+  /** Methods that the targets themselves had before the first replacement. */
+  private readonly originals = new Map<object, Map<string, PropertyDescriptor | undefined>>();
 
   constructor(private readonly instances: Instances) {}
 
   /**
    * Replaces the body of a step. The step keeps its name, key, retries and timeout.
    *
-   * @throws InvalidInputError when the method is no step, or the application has no such provider
+   * @param argument name of the step in errors, when it is an option (default: the arguments of
+   *   `fakeStep`)
+   * @throws InvalidInputError when the method is no step, the fake no function, or the application
+   *   has no such provider
    */
-  replace<A extends unknown[]>(type: ClassOf<unknown>, method: string, fake: (...args: A) => unknown): FakedStep<A> {
-    const prototype = type.prototype as object;
+  replace<A extends unknown[]>(type: ClassOf<unknown>, method: string, fake: (...args: A) => unknown, argument?: string): FakedStep<A> {
+    const prototype: unknown = typeof type === 'function' ? type.prototype : undefined;
+    if (typeof prototype !== 'object' || prototype === null) throw new InvalidInputError('type', 'must be a class');
     const declaration = declarationsOf(prototype).get(method);
-    if (!declaration) throw new InvalidInputError('method', `must be a step: ${type.name}.${method} has no @Step()`);
+    if (!declaration) throw new InvalidInputError(argument ?? 'method', `must be a step: ${type.name}.${String(method)} has no @Step()`);
+    if (typeof fake !== 'function') throw new InvalidInputError(argument ?? 'fake', 'must be a function');
     const target = this.targetOf(type);
     const calls: A[] = [];
     const body = function (this: unknown, ...args: A): unknown {
@@ -51,20 +66,38 @@ export class FakeSteps {
     const isLiteral = Object.getPrototypeOf(target) === Object.prototype;
     const step = declaration.wrap(body as never, isLiteral ? type : undefined);
     copyMetadata(declaration.step, step);
-    const before = Object.getOwnPropertyDescriptor(target, method);
-    Object.defineProperty(target, method, { configurable: true, writable: true, enumerable: false, value: step });
-    const restore = (): void => {
-      if (!this.restores.delete(restore)) return;
-      if (before) Object.defineProperty(target, method, before);
-      else Reflect.deleteProperty(target, method);
-    };
-    this.restores.add(restore);
-    return { calls, restore };
+    this.keepOriginal(target, method);
+    const replacement: Replacement = { target, method, step };
+    this.replacements.push(replacement);
+    this.show(replacement);
+    return { calls, restore: () => this.undo(replacement) };
   }
 
   /** Gives all steps their own bodies back, the last replacement first. */
   restoreAll(): void {
-    for (const restore of [...this.restores].reverse()) restore();
+    for (const replacement of [...this.replacements].reverse()) this.undo(replacement);
+  }
+
+  /** Undoes a replacement. The latest other one of the same step has effect then. */
+  private undo(undone: Replacement): void {
+    if (!this.replacements.includes(undone)) return;
+    this.replacements = this.replacements.filter((each) => each !== undone);
+    const { target, method } = undone;
+    const latest = this.replacements.findLast((each) => each.target === target && each.method === method);
+    const original = this.originals.get(target)!.get(method);
+    if (latest) this.show(latest);
+    else if (original) Object.defineProperty(target, method, original);
+    else Reflect.deleteProperty(target, method);
+  }
+
+  private show({ target, method, step }: Replacement): void {
+    Object.defineProperty(target, method, { configurable: true, writable: true, enumerable: false, value: step });
+  }
+
+  private keepOriginal(target: object, method: string): void {
+    if (this.replacements.some((each) => each.target === target && each.method === method)) return;
+    const known = this.originals.get(target) ?? new Map<string, PropertyDescriptor | undefined>();
+    this.originals.set(target, known.set(method, Object.getOwnPropertyDescriptor(target, method)));
   }
 
   /**

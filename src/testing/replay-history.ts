@@ -1,5 +1,4 @@
 import type { ExportedHistory } from '../client/queries/exported-history.js';
-import { HISTORY_FORMAT, HISTORY_FORMAT_VERSION } from '../client/queries/exported-history.js';
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { ManualClock } from '../core/manual-clock.js';
@@ -10,6 +9,7 @@ import type { PassOutcome, Recording } from '../engine/ports.js';
 import { verifyReplay } from '../engine/verify-replay.js';
 import { loadWorkflows, type StandaloneProviders } from '../nest/standalone-workflows.js';
 import { standaloneEngine } from './memory/engine-settings.js';
+import { checkPayloads, readHistory } from './read-history.js';
 
 /** Options of `replayHistory`. */
 export interface ReplayHistoryOptions {
@@ -31,7 +31,8 @@ const NOT_BY_CODE = ['NON_DETERMINISM', 'REPLAY_DIFFERENCE', 'WORKER_LOST'];
  * @param history result of `client.exportHistory` or of the command `export`: the object, or its
  *   JSON text
  * @throws ReplayDifferenceError that names the first difference
- * @throws InvalidInputError when the history is no export, or belongs to another workflow
+ * @throws InvalidInputError when the history is no export, is damaged, or belongs to another
+ *   workflow
  * @example
  * const history = readFileSync('histories/order-7.json', 'utf8');
  * await replayHistory(OrderWorkflow, history, { providers: [PaymentService] });
@@ -42,6 +43,8 @@ export async function replayHistory(
   options: ReplayHistoryOptions = {},
 ): Promise<void> {
   const { providers = [], codec } = checkOptions(options, 'options', ['providers', 'codec']);
+  if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function'))
+    throw new InvalidInputError('options.codec', 'must be an object with the functions encode and decode');
   const exported = readHistory(history);
   const { name, version } = workflowIdentityOf(workflow);
   const recorded = exported.workflow;
@@ -53,6 +56,7 @@ export async function replayHistory(
   try {
     const definition = loaded.definitions.find((each) => each.name === name && each.version === version)!;
     const payloads = new Payloads(loaded.settings.maxPayloadBytes, codec);
+    checkPayloads(exported, payloads);
     const engine = standaloneEngine(new ManualClock(exported.run.startedAt), payloads, loaded.module, 'verifies');
     const difference = await verifyReplay({ definition, ...recordingOf(exported) }, engine);
     if (difference) throw difference;
@@ -76,24 +80,4 @@ function recordingOf({ run, outcome, history }: ExportedHistory): Omit<Recording
 
 function isTimeout({ failure }: { readonly failure: { readonly code: string } }): boolean {
   return failure.code === 'WORKFLOW_TIMEOUT';
-}
-
-function readHistory(given: ExportedHistory | string): ExportedHistory {
-  let history: unknown = given;
-  try {
-    if (typeof given === 'string') history = JSON.parse(given);
-  } catch (cause) {
-    throw new InvalidInputError('history', 'must be JSON text', { cause });
-  }
-  const { format, formatVersion, workflow, run, history: records } = (history ?? {}) as Partial<ExportedHistory>;
-  if (format !== HISTORY_FORMAT || !workflow || !run || !Array.isArray(records?.steps) || !Array.isArray(records.waits)) {
-    throw new InvalidInputError('history', 'must be the result of client.exportHistory() or of npx nestjs-durable export');
-  }
-  if ((formatVersion as number) !== HISTORY_FORMAT_VERSION) {
-    throw new InvalidInputError(
-      'history',
-      `has format version ${formatVersion}, and this version of nestjs-durable reads ${HISTORY_FORMAT_VERSION}`,
-    );
-  }
-  return history as ExportedHistory;
 }

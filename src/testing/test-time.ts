@@ -7,6 +7,7 @@ import { readActivity, type Activity } from './application-activity.js';
 import { moveClock } from './database/sql-clock.js';
 import type { TestDatabase } from './database/test-database.js';
 import { WorkflowTestError } from './errors.js';
+import { StallWatch } from './stall-watch.js';
 
 /** Milliseconds between two looks at what the application is doing. */
 const LOOK_MS = 1;
@@ -64,16 +65,21 @@ export class TestTime {
   /**
    * Resolves when every run has ended or waits, or when only the same step bodies have been
    * executed for `patienceMs` of real time.
+   *
+   * @throws WorkflowTestError when the application stands still, or never becomes idle
    */
   private async settled(patienceMs: number): Promise<Activity> {
     let same = '';
     let since = 0;
+    const watch = new StallWatch(this.runtimes, this.database);
     for (;;) {
       const activity = await readActivity(this.runtimes, this.database, this.clock);
       if (activity.state === 'idle') return activity;
       const shown = activity.state === 'bodies' ? JSON.stringify(activity.bodies) : '';
       if (shown !== same) [same, since] = [shown, performance.now()];
       if (shown !== '' && performance.now() - since >= patienceMs) return activity;
+      if (activity.state === 'bodies') watch.noteBodies();
+      await watch.look();
       await sleep(LOOK_MS);
     }
   }

@@ -21,7 +21,7 @@ import { TestTime } from './test-time.js';
 export interface TestedApplication {
   init(): Promise<unknown>;
   close(): Promise<void>;
-  get(token: ClassOf<unknown>, options: { strict: false }): unknown;
+  get<T>(token: ClassOf<T> | string | symbol, options?: { strict?: boolean }): T;
 }
 
 /** Members of Nest's TestingModuleBuilder that the kit uses. */
@@ -37,7 +37,7 @@ export interface WorkflowTestOptions<M, A> {
    *
    * @example application: (module) => module.createNestApplication()
    */
-  application?: (module: M) => A;
+  application?: (module: M) => A | Promise<A>;
   /** Time at which the test's clock stands at first. (default: the current time) */
   startAt?: Date;
   /**
@@ -102,6 +102,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
     const given = checkOptions(options, 'options', ['application', 'startAt', 'verifyReplay']);
     const { application, startAt = new Date(), verifyReplay = true } = given;
     if (typeof verifyReplay !== 'boolean') throw new InvalidInputError('options.verifyReplay', 'must be a boolean');
+    checkFunctions(builder, application);
     const clock = new ManualClock(toTimestamp(startAt, 'options.startAt'));
     refuseFakeTicks();
     const database = await TestDatabase.create();
@@ -112,7 +113,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
       const boot = async (): Promise<WorkflowTest<M, A>> => {
         const module = await builder.compile();
         opened = module;
-        const app = application ? application(module) : (module as TestedApplication as A);
+        const app = application ? checkApplication(await application(module)) : (module as TestedApplication as A);
         opened = app;
         await app.init();
         const runtime = scope.runtimes.find(({ name }) => name === undefined) ?? scope.runtimes[0];
@@ -142,12 +143,15 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * @param fake function with the same arguments and result
    * @returns the arguments of all calls, and a function that undoes the replacement. `close` undoes
    *   it too
-   * @throws InvalidInputError when the method is no step, or the class no provider
+   * @throws InvalidInputError when the method is no step, the class no provider, or the fake no
+   *   function
+   * @throws WorkflowTestError when the test is closed
    * @example
    * const charge = test.fakeStep(PaymentService, 'charge', async () => 'ch_1');
    * expect(charge.calls).toEqual([[order]]);
    */
   fakeStep<T, K extends StepName<T>>(type: ClassOf<T>, method: K, fake: StepFake<T, K>): FakedStep<StepArguments<T, K>> {
+    this.checkOpen();
     return this.fakes.replace<StepArguments<T, K>>(type, method, fake);
   }
 
@@ -157,8 +161,11 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    *
    * @param duration milliseconds, or a duration such as `'3 days'`
    * @throws InvalidInputError when the duration is invalid
+   * @throws WorkflowTestError when the application makes no progress for four seconds, is not idle
+   *   after a minute, or is closed
    */
   async advance(duration: Duration): Promise<void> {
+    this.checkOpen();
     refuseFakeTicks();
     await this.time.advanceBy(toMilliseconds(duration, 'duration'));
   }
@@ -167,9 +174,11 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * Resolves when every run has ended or waits: for a time, a message, or an operator. Does not
    * move the clock.
    *
-   * @throws WorkflowTestError when a step body is executed for more than four seconds
+   * @throws WorkflowTestError when a step body is executed for more than four seconds, or the
+   *   application makes no progress for four seconds, is not idle after a minute, or is closed
    */
   async runUntilIdle(): Promise<void> {
+    this.checkOpen();
     refuseFakeTicks();
     await this.time.untilIdle();
   }
@@ -186,15 +195,16 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
     ...args: SignalArguments<Sent, SendOptions>
   ): Promise<void> {
     const { name } = checkSignal(signal, 'signal');
+    const id = idOf(run);
     await this.runUntilIdle();
-    const { status, waitingFor } = await this.client.describe(idOf(run));
+    const { status, waitingFor } = await this.client.describe(id);
     if (!waitingFor.some((wait) => wait.kind === 'signal' && wait.name === name)) {
       const waits = waitingFor.map(({ text }) => text).join('; ');
       throw new WorkflowTestError(
-        `run "${idOf(run)}" does not wait for signal "${name}": ${waits === '' ? `it is ${status}` : `it is ${status}, and waits: ${waits}`}`,
+        `run "${id}" does not wait for signal "${name}": ${waits === '' ? `it is ${status}` : `it is ${status}, and waits: ${waits}`}`,
       );
     }
-    await this.client.signal(idOf(run), signal, ...args);
+    await this.client.signal(id, signal, ...args);
   }
 
   /**
@@ -203,6 +213,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * @throws InvalidInputError, RunNotFoundError
    */
   async stepsOf(run: TestedRun): Promise<StepDescription[]> {
+    this.checkOpen();
     const found: StepDescription[] = [];
     for (;;) {
       const page = await this.client.steps(idOf(run), { limit: PAGE, after: found.at(-1)?.seq ?? 0 });
@@ -214,6 +225,10 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
   /** Closes the application, undoes all fakes and drops the database. */
   close(): Promise<void> {
     return (this.closing ??= this.closeAll());
+  }
+
+  private checkOpen(): void {
+    if (this.closing) throw new WorkflowTestError('the test is closed: call close() once, after the last test of the file');
   }
 
   private async closeAll(): Promise<void> {
@@ -228,4 +243,17 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
 
 function idOf(run: TestedRun): string {
   return checkText(typeof run === 'string' ? run : run?.runId, 'run');
+}
+
+function checkFunctions(builder: unknown, application: unknown): void {
+  if (typeof (builder as Partial<TestedModuleBuilder<unknown>> | undefined | null)?.compile !== 'function')
+    throw new InvalidInputError('builder', 'must be the result of Test.createTestingModule(), before compile()');
+  if (application !== undefined && typeof application !== 'function')
+    throw new InvalidInputError('options.application', 'must be a function');
+}
+
+function checkApplication<A extends TestedApplication>(made: A): A {
+  const { init, close } = (made ?? {}) as Partial<TestedApplication>;
+  if (typeof init === 'function' && typeof close === 'function') return made;
+  throw new InvalidInputError('options.application', 'must return an application of Nest');
 }

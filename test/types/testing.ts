@@ -1,6 +1,9 @@
 // The compiler checks this file (npm run lint:types): it must report each marked line and no other.
+import type { INestApplication } from '@nestjs/common';
+import { Test, type TestingModule } from '@nestjs/testing';
+
 import { defineSignal, Step, Workflow, type WorkflowContext } from '../../src/index.js';
-import { replayHistory, runInMemory, sent, type WorkflowTest } from '../../src/testing/index.js';
+import { replayHistory, runInMemory, sent, WorkflowTest } from '../../src/testing/index.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const exactly = <A, B>(_same: Equal<A, B>): void => undefined;
@@ -87,4 +90,13 @@ export async function inMemory(): Promise<void> {
   await replayHistory(TypedWorkflow, '{}');
   // @ts-expect-error -- not an exported history
   await replayHistory(TypedWorkflow, { entries: [] });
+}
+
+export async function application(): Promise<void> {
+  const test = await WorkflowTest.create(Test.createTestingModule({}), { application: (module) => module.createNestApplication() });
+  const kept: WorkflowTest = test;
+  const precise: WorkflowTest<TestingModule, INestApplication> = test;
+  exactly<typeof precise.app, INestApplication>(true);
+  const workflow = kept.module.get(TypedWorkflow);
+  exactly<typeof workflow, TypedWorkflow>(true);
 }

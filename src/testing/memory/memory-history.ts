@@ -18,6 +18,11 @@ export class MemoryHistory {
     return [...this.records.values()].sort((a, b) => a.seq - b.seq);
   }
 
+  /** Number of recorded steps. */
+  get size(): number {
+    return this.records.size;
+  }
+
   get openWaits(): Iterable<OpenWait> {
     return this.waits.values();
   }

@@ -12,6 +12,12 @@ import { MemoryRun, type OtherRuns } from './memory-run.js';
 /** Milliseconds of real time after which a step body counts as hanging. Its timeout then passes. */
 const HANGS_AFTER_MS = 1_000;
 
+/** Milliseconds of real time without a recorded step after which a busy run counts as stuck. */
+const STALLED_AFTER_MS = 4_000;
+
+/** Milliseconds of real time that the runs may work without a wait. */
+const ENDLESS_AFTER_MS = 30_000;
+
 /** Rounds of the event loop after which the wait for a body uses a timer. */
 const EAGER_ROUNDS = 50;
 
@@ -114,10 +120,13 @@ export class MemoryRuns implements OtherRuns {
    * second.
    *
    * @returns these bodies, as texts for a message
+   * @throws WorkflowTestError when a run awaits something outside of its steps, or never waits
    */
   private async settle(): Promise<readonly string[]> {
     let same = '';
     let since = performance.now();
+    const beganAt = since;
+    let [recorded, recordedAt] = [-1, since];
     for (let rounds = 0; ; rounds++) {
       await new Promise((resolve) => setImmediate(resolve));
       if (this.failure) throw this.failure;
@@ -127,7 +136,12 @@ export class MemoryRuns implements OtherRuns {
       const isOnlyBodies = busy.every((run) => run.bodies.length > 0);
       const shown = isOnlyBodies ? bodies.join() : '';
       if (shown !== same || shown === '') [same, since] = [shown, performance.now()];
-      if (performance.now() - since >= HANGS_AFTER_MS) return bodies;
+      const now = performance.now();
+      if (now - since >= HANGS_AFTER_MS) return bodies;
+      const records = [...this.runs.values()].reduce((sum, { stored }) => sum + stored.size, this.runs.size);
+      if (isOnlyBodies || records !== recorded) [recorded, recordedAt] = [records, now];
+      if (now - recordedAt >= STALLED_AFTER_MS || now - beganAt >= ENDLESS_AFTER_MS)
+        throw new WorkflowTestError(describeBusy(busy, now - recordedAt >= STALLED_AFTER_MS));
       if (rounds > EAGER_ROUNDS) await sleep(1);
     }
   }
@@ -144,6 +158,13 @@ export class MemoryRuns implements OtherRuns {
     }
     for (const each of this.runs.values()) if (each.wakeAt <= next) each.begin();
   }
+}
+
+function describeBusy(busy: readonly MemoryRun[], isStalled: boolean): string {
+  const names = busy.map(({ id, start }) => `run "${id}" (${start.name})`).join(', ');
+  return isStalled
+    ? `${names} awaits something outside of steps for ${STALLED_AFTER_MS / 1_000} s: use a step, or a wait of the context, for what run() awaits`
+    : `${names} has not waited for ${ENDLESS_AFTER_MS / 1_000} s: run() may call steps or start runs in an endless loop without a sleep`;
 }
 
 function describeStuck(run: MemoryRun, hanging: readonly string[]): string {

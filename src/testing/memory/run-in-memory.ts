@@ -1,5 +1,5 @@
 import { toStepDescription, type StepDescription } from '../../client/queries/describe.js';
-import { checkOptions } from '../../core/check-options.js';
+import { checkOptions, isPlainObject } from '../../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { ManualClock } from '../../core/manual-clock.js';
@@ -61,10 +61,12 @@ export interface InMemoryRun<O> {
  *
  * @param args the payload, and `after`: time from the start of the run, in milliseconds or as a
  *   duration (default: at once; the signal is kept until the run waits for it)
+ * @throws InvalidInputError when the options are no object, or have an unknown key
  * @example sent(approved, { by: 'ann' }, { after: '2 days' })
  */
 export function sent<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, { after?: Duration }>): SentSignal {
-  const [payload, { after = 0 } = {}] = args as [payload?: unknown, options?: { after?: Duration }];
+  const [payload, options = {}] = args as [payload?: unknown, options?: { after?: Duration }];
+  const { after = 0 } = checkOptions(options, 'options', ['after']);
   return { signal, payload, after };
 }
 
@@ -92,11 +94,14 @@ export async function runInMemory<W extends WorkflowClass>(
   const known = ['providers', 'steps', 'signals', 'startAt', 'verifyReplay'];
   const { providers = [], steps = {}, signals = [], startAt = new Date(), verifyReplay = true } = checkOptions(options, 'options', known);
   if (typeof verifyReplay !== 'boolean') throw new InvalidInputError('options.verifyReplay', 'must be a boolean');
+  if (!isPlainObject(steps)) throw new InvalidInputError('options.steps', 'must be an object');
+  if (!Array.isArray(signals)) throw new InvalidInputError('options.signals', 'must be an array');
   const clock = new ManualClock(toTimestamp(startAt, 'options.startAt'));
   const loaded = await loadWorkflows(workflow as never, providers);
   const fakes = new FakeSteps(loaded);
   try {
-    for (const [method, fake] of Object.entries(steps)) if (fake) fakes.replace(workflow, method, fake as never);
+    for (const [method, fake] of Object.entries(steps))
+      if (fake !== undefined) fakes.replace(workflow, method, fake as never, `options.steps.${method}`);
     const payloads = new Payloads(loaded.settings.maxPayloadBytes, undefined);
     const settings = standaloneEngine(clock, payloads, loaded.module, verifyReplay ? 'verifies' : 'trusts');
     const start = await settings.starts.check(workflow, {}).withInput(input);
@@ -122,14 +127,10 @@ function endOf({ outcome, stored }: MemoryRun, payloads: Payloads): Pick<InMemor
   };
 }
 
-async function toMessage(
-  { signal, payload, after }: SentSignal,
-  index: number,
-  now: number,
-  payloads: Payloads,
-  runId: string,
-): Promise<TimedMessage> {
+async function toMessage(given: SentSignal, index: number, now: number, payloads: Payloads, runId: string): Promise<TimedMessage> {
   const argument = `options.signals[${index}]`;
+  if (!isPlainObject(given)) throw new InvalidInputError(argument, 'must be made by sent()');
+  const { signal, payload, after } = given;
   const { name, schema } = checkSignal(signal, argument);
   const value = schema ? await validate(schema, payload, argument) : payload;
   return {
