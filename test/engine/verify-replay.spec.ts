@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
 
 import { ReplayDifferenceError, WorkflowCancelledError } from '../../src/core/errors/index.js';
+import { Payloads } from '../../src/core/payloads.js';
 import { defineSignal } from '../../src/core/signal.js';
 import { verifyReplay } from '../../src/engine/verify-replay.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
@@ -39,6 +40,19 @@ it('a run with too many bytes of results is not kept in memory for the replay ch
   };
   expect((await verified(write(2))).ending).toMatchObject({ status: 'failed', error: { name: 'ReplayDifferenceError' } });
   expect((await verified(write(10))).ending).toEqual({ status: 'completed', output: 10 });
+});
+
+it('a run whose output the codec cannot read back passes the replay check', async () => {
+  const payloads = new Payloads(1_000_000, undefined);
+  const write = counter();
+  payloads.encode = () => `"${write()}"`;
+  const { decode } = payloads;
+  payloads.decode = (stored, subject) => {
+    if (subject === 'output') throw new Error('wrong key');
+    return decode.call(payloads, stored, subject);
+  };
+  const { ending } = await verified(async () => 'done', { settings: { ...settings, payloads } });
+  expect(ending).toEqual({ status: 'completed', output: '1' });
 });
 
 describe('the replay check at the end of a run', () => {
