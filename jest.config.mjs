@@ -6,7 +6,7 @@ import { swcOptions } from './test/support/swc-options.mjs';
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts', '!<rootDir>/test/packages/**'],
+  testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts', '<rootDir>/sample/**/*.spec.ts', '!<rootDir>/test/packages/**'],
   testPathIgnorePatterns: [
     '/node_modules/',
     '<rootDir>/test/bench/',

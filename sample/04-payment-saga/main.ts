@@ -1,32 +1,32 @@
 // npm run sample:saga: orders are charged and shipped, and undone when that fails. See README.md.
 import 'reflect-metadata';
 
-import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { WorkflowClient, WorkflowModule } from 'nestjs-durable';
+import { startEmbeddedPostgres, WorkflowClient } from 'nestjs-durable';
+import { DataSource } from 'typeorm';
 
+import { AppModule } from './app.module.js';
 import { Bank } from './bank.js';
 import { OrderWorkflow, Warehouse, type Order } from './order.workflow.js';
-
-const url = process.env['DATABASE_URL'];
-
-@Module({
-  imports: [
-    WorkflowModule.forRoot({
-      connection: url ? { url } : { embedded: true },
-      schema: 'durable_saga',
-      worker: { suspendAfter: 200 },
-    }),
-  ],
-  providers: [OrderWorkflow, Warehouse, Bank],
-})
-class AppModule {}
+import { Reservation } from './reservation.entity.js';
 
 async function main(): Promise<void> {
+  const server = process.env['DATABASE_URL'] ? undefined : await startEmbeddedPostgres();
+  if (server) process.env['DATABASE_URL'] = server.url;
+  try {
+    await play();
+  } finally {
+    await server?.stop();
+  }
+}
+
+async function play(): Promise<void> {
   const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
   try {
     const client = app.get(WorkflowClient);
     const bank = app.get(Bank);
+    const reservations = app.get(DataSource).getRepository(Reservation);
+    await reservations.clear();
     const { closed } = app.get(Warehouse);
     closed.add('snail').add('pigeon');
 
@@ -54,6 +54,7 @@ async function main(): Promise<void> {
     console.log(`  => ${String(ending)}; the bank holds ${bank.balance}`);
     const steps = await client.steps(stuck);
     console.log(`recorded: ${steps.map(({ stepKey }) => stepKey).join(', ')}`);
+    console.log(`orders with reserved goods: ${(await reservations.find()).map(({ orderNumber }) => orderNumber).join(', ')}`);
   } finally {
     await app.close();
   }

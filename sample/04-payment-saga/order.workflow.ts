@@ -1,7 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { InjectRepository } from '@nestjs/typeorm';
+import { currentManager, currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { Repository } from 'typeorm';
 
 import { Bank, type Charge } from './bank.js';
+import { Reservation } from './reservation.entity.js';
 
 export interface Order {
   number: number;
@@ -14,13 +17,19 @@ export interface Order {
 export class Warehouse {
   readonly closed = new Set<string>();
 
-  @Step({ compensate: 'release' })
+  constructor(@InjectRepository(Reservation) private readonly reservations: Repository<Reservation>) {}
+
+  // Transactional: the row and the record of the step are one commit.
+  @Step({ transactional: true, compensate: 'release' })
   async reserve(order: Order): Promise<void> {
+    await currentManager().insert(Reservation, { orderNumber: order.number });
     console.log(`  order ${order.number}: reserved`);
   }
 
-  // The output of a step without a result is undefined. Its arguments follow.
+  // The output of a step without a result is undefined. Its arguments follow. A compensation may be
+  // executed twice, and a second delete has no effect.
   async release(_: undefined, order: Order): Promise<void> {
+    await this.reservations.delete({ orderNumber: order.number });
     console.log(`  order ${order.number}: released`);
   }
 
@@ -34,7 +43,7 @@ export class Warehouse {
     console.log(`  booking ${booking}: cancelled`);
   }
 
-  @Step({ retry: { maxAttempts: 1 } })
+  @Step({ retry: { maxAttempts: 3, initialInterval: '1 minute' } })
   async handOver(order: Order, carrier: string): Promise<string> {
     if (this.closed.has(carrier)) throw new NonRetryableError(`${carrier} takes no parcels today`);
     return `order ${order.number} went with ${carrier}`;

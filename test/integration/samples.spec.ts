@@ -54,7 +54,8 @@ describe('the samples', () => {
     expect(printed).toMatch(/1 compensation has failed: .*the bank is closed; the bank holds 1400/);
     expect(printed).toMatch(/an operator retries the run:\n {2}bank: refunded 900 .*\n {2}order 3: released\n.*the bank holds 500\n/);
     expect(printed).toContain(
-      'recorded: Warehouse.reserve, charge, $compensating, $compensate:charge, $compensate:Warehouse.reserve, $compensated',
+      'recorded: Warehouse.reserve, charge, $compensating, $compensate:charge, $compensate:Warehouse.reserve, $compensated\n' +
+        'orders with reserved goods: 1',
     );
     const [, code] = /(@Injectable\(\)[^]*)$/.exec(readFileSync('sample/04-payment-saga/order.workflow.ts', 'utf8'))!;
     expect(readFileSync('docs/sagas.md', 'utf8')).toContain(code);
