@@ -1,3 +1,5 @@
+import type { TSESTree } from '@typescript-eslint/utils';
+
 import { isFunction, memberName, staticName, type FunctionNode, type Node } from './ast.js';
 
 /** Returns true for a function that is the value of a variable, or in an object or array of one. */
@@ -22,11 +24,15 @@ export function isHeld(fn: FunctionNode): boolean {
   return false;
 }
 
-/** Returns true for an argument of `step()` that is executed as its body or as its compensation. */
+/**
+ * Returns true for a function that is executed as the body or the compensation of `step()`, or as
+ * the compensation of `invoke()`.
+ */
 export function isStepBody(node: Node): boolean {
   const isFunctionOrName = isFunction(node) || node.type === 'Identifier' || node.type === 'MemberExpression';
   if (!isFunctionOrName) return false;
   let isCalled = false;
+  let property: string | undefined;
   for (let inner: Node = node, outer: Node | undefined = node.parent; outer; inner = outer, outer = outer.parent) {
     switch (outer.type) {
       case 'MemberExpression':
@@ -38,12 +44,11 @@ export function isStepBody(node: Node): boolean {
           isCalled ||= inner.type !== 'MemberExpression' || memberName(inner) !== 'bind';
           break;
         }
-        return (
-          outer.callee.type === 'MemberExpression' && memberName(outer.callee) === 'step' && outer.arguments.indexOf(inner as never) > 0
-        );
+        return isPlaceOfBody(outer, inner, property);
       case 'Property':
+        property = staticName(outer, outer.key);
         // `{ timeout: timeoutFor(order) }` executes the function before the step.
-        if (outer.value !== inner || (isCalled && staticName(outer, outer.key) !== 'compensate')) return false;
+        if (outer.value !== inner || (isCalled && property !== 'compensate')) return false;
         break;
       case 'ConditionalExpression':
         if (outer.test === inner) return false;
@@ -59,4 +64,10 @@ export function isStepBody(node: Node): boolean {
     }
   }
   return false;
+}
+
+function isPlaceOfBody({ callee, arguments: given }: TSESTree.CallExpression, argument: Node, property: string | undefined): boolean {
+  if (callee.type !== 'MemberExpression' || given.indexOf(argument as never) < 1) return false;
+  const name = memberName(callee);
+  return name === 'step' || (name === 'invoke' && property === 'compensate');
 }

@@ -13,6 +13,9 @@ testRule('no-network', {
     'allows requests in steps': workflow("return ctx.step('rates', () => fetch(order.url));", {
       members: '@Step() async load() { return fetch(this.url); }',
     }),
+    'allows requests in the compensation of a child': workflow(
+      'return ctx.invoke(Hotel, order, { compensate: (booking) => fetch(booking.url) });',
+    ),
     'allows a function of the file with the same name': workflow('return fetch(order);', {
       after: 'function fetch(order) { return order.id; }',
     }),
@@ -24,6 +27,10 @@ testRule('no-network', {
   },
   invalid: {
     'finds fetch through a cast': { code: workflow('return (globalThis as any).fetch(order.url);'), errors: [error] },
+    'finds fetch in another option of a child': {
+      code: workflow('return ctx.invoke(Hotel, order, { done: () => fetch(order.url) });'),
+      errors: [error],
+    },
     'finds fetch': { code: workflow('const { body } = await fetch(order.url);'), errors: [error] },
     'finds fetch of the global object': { code: workflow('return globalThis.fetch(order.url);'), errors: [error] },
     'finds fetch that is passed on': { code: workflow('return order.urls.map(fetch);'), errors: [error] },
