@@ -104,14 +104,15 @@ export function beginningOf(stepKey: string): string {
 }
 
 /**
- * Returns the name of a step for metrics: `charge` for `charge`, `charge#2` and `charge:item-7`. A
- * name that contains a colon is cut there. Uses no regular expression, because it is called for
- * each result.
+ * Returns the name of a step for metrics: `charge` for `charge`, `charge#2` and `charge:item-7`,
+ * and `$compensate:charge` for their compensations. A name that contains a colon is cut there. Uses
+ * no regular expression, because it is called for each result.
  */
 export function stepLabelOf(stepKey: string): string {
-  const colon = stepKey.indexOf(':');
-  const end = colon > 0 ? colon : stepKey.lastIndexOf('#');
-  return end > 0 ? stepKey.slice(0, end) : stepKey;
+  const start = stepKey.startsWith(COMPENSATION_PREFIX) ? COMPENSATION_PREFIX.length : 0;
+  const colon = stepKey.indexOf(':', start);
+  const end = colon > start ? colon : stepKey.lastIndexOf('#');
+  return end > start ? stepKey.slice(0, end) : stepKey;
 }
 
 /**

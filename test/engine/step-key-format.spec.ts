@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { InvalidInputError } from '../../src/core/errors/index.js';
-import { escapeStepText, showStepKey } from '../../src/core/step-key-format.js';
+import { compensationOf, escapeStepText, showStepKey, stepLabelOf } from '../../src/core/step-key-format.js';
 import { Step } from '../../src/nest/decorators/decorators.js';
 import { StepKeys } from '../../src/engine/step-keys.js';
 import { execute } from './harness.js';
@@ -100,5 +100,12 @@ describe('names and keys of steps', () => {
 
   it.each([[''], ['x'.repeat(256)], [undefined], [7]])('are refused when they cannot be stored: %p', (text) => {
     expect(() => escapeStepText(text, 'key')).toThrow(InvalidInputError);
+  });
+});
+
+describe('names of steps in metrics', () => {
+  it.each(['charge', 'charge#2', 'charge:item-7', 'charge:item#7'])('leave out what distinguishes the call %s', (stepKey) => {
+    expect(stepLabelOf(stepKey)).toBe('charge');
+    expect(stepLabelOf(compensationOf(stepKey))).toBe('$compensate:charge');
   });
 });
