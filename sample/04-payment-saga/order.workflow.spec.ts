@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { CompensationFailedError, NonRetryableError, type WorkflowHandle } from 'nestjs-durable';
+import { CompensationFailedError, currentManager, NonRetryableError, type WorkflowHandle } from 'nestjs-durable';
 import { runInMemory, WorkflowTest } from 'nestjs-durable/testing';
 import { DataSource, type Repository } from 'typeorm';
 
@@ -55,6 +55,22 @@ describe('in the application', () => {
     expect(await reservedOrders()).toEqual([]);
   });
 
+  it('keeps no row of a reservation that failed', async () => {
+    // The fake of a transactional step is executed in the transaction of the step.
+    const reserve = test.fakeStep(Warehouse, 'reserve', async (order) => {
+      await currentManager().insert(Reservation, { orderNumber: order.number });
+      throw new NonRetryableError('sold out');
+    });
+    const run = await test.client.start(OrderWorkflow, { number: 6, cents: 500, carriers: ['rider'] });
+    await test.runUntilIdle();
+    reserve.restore();
+
+    expect(await run.status()).toBe('failed');
+    expect(reserve.calls).toHaveLength(1);
+    expect(await reservedOrders()).toEqual([]);
+    expect(await compensationsOf(run)).toEqual([]);
+  });
+
   it('tries a carrier again after a minute', async () => {
     let attempts = 0;
     const handOver = test.fakeStep(Warehouse, 'handOver', () => {
@@ -96,7 +112,9 @@ describe('in the application', () => {
     bank.isOpen = false;
     const run = await test.client.start(OrderWorkflow, { number: 5, cents: 900, carriers: [] });
     await test.advance('1 second');
-    await expect(run.result()).rejects.toMatchObject({ cause: expect.any(CompensationFailedError) });
+    const { error } = await test.client.describe(run.runId);
+    expect(error).toBeInstanceOf(CompensationFailedError);
+    expect((error as CompensationFailedError).errors).toMatchObject([{ cause: { message: 'the bank is closed' } }]);
     expect(bank.balance - before).toBe(900);
 
     bank.isOpen = true;
@@ -118,7 +136,7 @@ describe('in the application', () => {
   }
 });
 
-it('books the next carrier in memory, without a database', async () => {
+describe('in memory, without a database', () => {
   const cancelled: string[] = [];
   const warehouse = {
     reserve: async () => undefined,
@@ -130,12 +148,23 @@ it('books the next carrier in memory, without a database', async () => {
       return `went with ${carrier}`;
     },
   };
-  const { output, steps } = await runInMemory(
-    OrderWorkflow,
-    { number: 6, cents: 500, carriers: ['snail', 'rider'] },
-    { providers: [Bank, { provide: Warehouse, useValue: warehouse }], steps: { charge: async () => ({ id: 'ch-6', cents: 500 }) } },
-  );
-  expect(output).toBe('went with rider');
-  expect(cancelled).toEqual(['snail']);
-  expect(steps.map(({ stepKey }) => stepKey)).toContain('$compensate:Warehouse.book');
+  const providers = [Bank, { provide: Warehouse, useValue: warehouse }];
+
+  it('books the next carrier', async () => {
+    const { output } = await runInMemory(OrderWorkflow, { number: 7, cents: 500, carriers: ['snail', 'rider'] }, { providers });
+    expect(output).toBe('went with rider');
+    expect(cancelled).toEqual(['snail']);
+  });
+
+  it('refunds the charge when the only carrier is closed', async () => {
+    const refunded: string[] = [];
+    const { status, steps } = await runInMemory(
+      OrderWorkflow,
+      { number: 8, cents: 500, carriers: ['snail'] },
+      { providers, steps: { charge: () => ({ id: 'ch-8', cents: 500 }), refund: ({ id }) => void refunded.push(id) } },
+    );
+    expect(status).toBe('failed');
+    expect(refunded).toEqual(['ch-8']);
+    expect(steps.at(-1)?.stepKey).toBe('$compensated');
+  });
 });
