@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Test } from '@nestjs/testing';
 import { CompensationFailedError, currentManager, NonRetryableError, type WorkflowHandle } from 'nestjs-durable';
 import { runInMemory, WorkflowTest } from 'nestjs-durable/testing';
 import { DataSource, type Repository } from 'typeorm';
@@ -9,7 +9,7 @@ import { Bank } from './bank.js';
 import { OrderWorkflow, Warehouse } from './order.workflow.js';
 import { Reservation } from './reservation.entity.js';
 
-let test: WorkflowTest<TestingModule>;
+let test: WorkflowTest;
 let bank: Bank;
 let reservations: Repository<Reservation>;
 

@@ -67,6 +67,7 @@ export abstract class WorkflowContext {
    *   try {
    *     return await ctx.saga(() => this.book(airline, trip));
    *   } catch (error) {
+   *     if (ctx.abortSignal.aborted) throw error;
    *     ctx.logger.warn(`${airline} has no seat`);
    *   }
    * }

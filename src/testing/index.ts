@@ -1,5 +1,6 @@
 /**
- * Emulator of QStash, for tests and for local work.
+ * Test kit: applications in virtual time (`WorkflowTest`), runs in memory (`runInMemory`), replays
+ * of recorded runs (`replayHistory`), and an emulator of QStash.
  *
  * @module
  */

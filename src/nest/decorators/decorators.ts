@@ -124,7 +124,8 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = (
  * surrounds the body in each attempt. An override in a subclass is a step with the same options,
  * unless it has a `@Step()` of its own.
  *
- * @param options name, key, retry policy and time limit of the step (default: see each option)
+ * @param options name, key, retry policy, time limit, transaction and compensation of the step
+ *   (default: see each option)
  * @throws StepFailedError (at the call) when all attempts have failed; its `cause` is the last
  *   error
  * @throws WorkflowConfigurationError, InvalidInputError (when the class is loaded) when the method
