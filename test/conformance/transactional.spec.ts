@@ -450,6 +450,19 @@ describe('transactional steps', () => {
     expect(await notes('by hand')).toEqual([]);
   });
 
+  it.each<[string, (manager: EntityManager) => Promise<unknown>]>([
+    ['releases its query runner', (manager) => manager.queryRunner!.release()],
+    ['rolls back on the connection of the driver', async (manager) => (await manager.queryRunner!.connect()).query('ROLLBACK')],
+  ])('fails, writes nothing and keeps the connection clean when the body %s', async (what, end) => {
+    const handle = await call(async (manager) => {
+      await note(manager, `ended ${what}`);
+      await end(manager);
+    });
+    expect((await failure(handle))!.cause).toMatchObject({ code: 'INVALID_INPUT' });
+    await noOpenTransactions();
+    expect(await notes('ended')).toEqual([]);
+  });
+
   it('has no manager outside the body of a transactional step', async () => {
     expect(() => currentManager()).toThrow(NotInTransactionError);
     let later: Promise<unknown> | undefined;

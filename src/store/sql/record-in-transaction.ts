@@ -25,6 +25,8 @@ export type CallerConnection = ClientBase & {
   readonly processID?: number | null;
   /** Closes the connection, also while the server executes a statement. */
   end?(): Promise<void>;
+  /** State of the connection, in newer versions of the driver: `I` outside of a transaction. */
+  getTransactionStatus?(): string | null;
 };
 
 /** Result of a statement that records a step in the transaction of its body. */
