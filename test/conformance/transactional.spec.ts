@@ -338,7 +338,7 @@ describe('transactional steps', () => {
     expect(await notes('par ')).toHaveLength(60);
   });
 
-  it('locks the session and the run for the commit only, and gives no other result a number meanwhile', async () => {
+  it('locks the run, and not the session, for the commit only, and gives no other result a number meanwhile', async () => {
     // A deferred trigger keeps the commit waiting for a lock that the test holds.
     await database.query(`CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
@@ -370,7 +370,7 @@ describe('transactional steps', () => {
     const handle = await client.start(BesideWorkflow, 'slow', { id: 'slow' });
     await waitFor(async () => (await locked()).runs === 1);
     expect(inBody).toEqual({ runs: 0, sessions: 0 });
-    expect(await locked()).toEqual({ runs: 1, sessions: 1 });
+    expect(await locked()).toEqual({ runs: 1, sessions: 0 });
     count('may end');
     await waitFor(() => executions.get('beside'));
     await sleep(50);
@@ -448,6 +448,19 @@ describe('transactional steps', () => {
     });
     expect((await failure(handle))!.cause).toMatchObject({ code: 'INVALID_INPUT' });
     expect(await notes('by hand')).toEqual([]);
+  });
+
+  it.each<[string, (manager: EntityManager) => Promise<unknown>]>([
+    ['releases its query runner', (manager) => manager.queryRunner!.release()],
+    ['rolls back on the connection of the driver', async (manager) => (await manager.queryRunner!.connect()).query('ROLLBACK')],
+  ])('fails, writes nothing and keeps the connection clean when the body %s', async (what, end) => {
+    const handle = await call(async (manager) => {
+      await note(manager, `ended ${what}`);
+      await end(manager);
+    });
+    expect((await failure(handle))!.cause).toMatchObject({ code: 'INVALID_INPUT' });
+    await noOpenTransactions();
+    expect(await notes('ended')).toEqual([]);
   });
 
   it('has no manager outside the body of a transactional step', async () => {

@@ -11,7 +11,7 @@ import { sqlStateOf } from './sql-state.js';
 import { withTransaction } from './open-transaction.js';
 import { TransactionWatch } from './transaction-watch.js';
 
-const NO_DEFAULTS: TransactionDefaults = { statementMs: 0, idleMs: 0, isolation: '' };
+const NO_DEFAULTS: TransactionDefaults = { statementMs: 0, idleMs: 0 };
 
 /** Identity under which nothing can be recorded: no session has the id 0. */
 const NOBODY = { id: '0', server: '' };
@@ -60,7 +60,7 @@ export async function proveOneDatabase(
           throw new TransactionalStepsError('other-database');
         }
         defaults = await readDefaults(manager);
-        await recordInTransaction(watch.connection, database.schema, NOBODY, NO_RUN, NO_RESULT, 'per statement', 'unnamed');
+        await recordInTransaction(watch.connection, database.schema, NOBODY, NO_RUN, NO_RESULT, 'unnamed');
         throw new Proven();
       } catch (error) {
         watch.rollsBack();

@@ -42,8 +42,13 @@ export async function withTransaction(
       const manager = currentTransaction?.();
       if (!manager?.queryRunner?.isTransactionActive) throw new TransactionalStepsError('no-manager');
       await watch.install(manager.queryRunner);
-      if (limits !== undefined) await manager.query(limits);
-      await work(manager);
+      try {
+        if (limits !== undefined) await manager.query(limits);
+        await work(manager);
+      } catch (error) {
+        watch.rollsBack();
+        throw error;
+      }
     }, level);
     if (!isCalled) throw new TransactionalStepsError('no-manager');
     return;

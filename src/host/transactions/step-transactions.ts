@@ -103,7 +103,7 @@ class TransactionalExecution {
           this.hasBegun = true;
           this.result = await this.untilAborted(step.body(manager));
           watch.bodyEnded();
-          await this.record(this.result, isolation === 'default' ? defaults.isolation : isolation);
+          await this.record(this.result);
           step.commits();
         } catch (error) {
           watch.rollsBack();
@@ -144,14 +144,13 @@ class TransactionalExecution {
   }
 
   /** Records the result, with the fence, as the last statement before COMMIT. */
-  private async record(result: StepResult, isolation: string): Promise<void> {
+  private async record(result: StepResult): Promise<void> {
     const { owner, session, watch, run } = this;
     const { fence } = session;
     if (!fence) throw new FencedError('there is no session');
     const naming = owner.settings.pooler || owner.settings.connection ? 'unnamed' : 'named';
     const { schema } = owner.database;
-    const snapshot = isolation === 'REPEATABLE READ' || isolation === 'SERIALIZABLE' ? 'fixed' : 'per statement';
-    const outcome = await watch.own(() => recordInTransaction(watch.connection, schema, fence, run, result, snapshot, naming));
+    const outcome = await watch.own(() => recordInTransaction(watch.connection, schema, fence, run, result, naming));
     if (outcome.server !== fence.server) throw new NotRecorded('moved');
     if (!outcome.hasSession) {
       session.lost(fence.id);

@@ -54,7 +54,18 @@ export class TransactionWatch {
     const send = runner.query.bind(runner) as unknown as Query;
     const watched: Query = (text, ...rest) => this.send(send, text, rest);
     (runner as { query: unknown }).query = watched;
+    const release = runner.release.bind(runner);
+    runner.release = async () => {
+      // The connection would return to the pool with the open transaction.
+      if (this.isOpen) throw new InvalidInputError('the query runner of a transactional step', 'must not be released by the body');
+      await release();
+    };
     this.client = (await runner.connect()) as CallerConnection;
+  }
+
+  /** True from the start of the body until COMMIT or ROLLBACK. */
+  private get isOpen(): boolean {
+    return this.state === 'open' || (this.state === 'committing' && !this.isCommitSent);
   }
 
   /** Connection of the transaction. */
@@ -75,9 +86,13 @@ export class TransactionWatch {
   /**
    * Refuses all further statements of the body.
    *
-   * @throws InvalidInputError when a nested transaction of the body is still open
+   * @throws InvalidInputError when a nested transaction of the body is still open, or when the body
+   *   has ended the transaction on the driver's connection
    */
   bodyEnded(): void {
+    if (this.client?.getTransactionStatus?.() === 'I') {
+      throw new InvalidInputError('the body of the step', 'must not end the transaction: the module commits when the body has ended');
+    }
     if (this.nested.length > 0) {
       throw new InvalidInputError('the body of the step', 'ended before its nested transaction did: await manager.transaction()');
     }

@@ -11,8 +11,8 @@ import { columnList, fromMs, valueList } from './flush-section.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Longest time between this statement and COMMIT. The transaction has locked the session's row and
- * the run's row by then, so the server ends the connection of a process that is frozen there.
+ * Longest time between this statement and COMMIT. The transaction has locked the run's row by
+ * then, so the server ends the connection of a process that is frozen there.
  */
 const MAX_IDLE = '5s';
 
@@ -25,6 +25,8 @@ export type CallerConnection = ClientBase & {
   readonly processID?: number | null;
   /** Closes the connection, also while the server executes a statement. */
   end?(): Promise<void>;
+  /** State of the connection, in newer versions of the driver: `I` outside of a transaction. */
+  getTransactionStatus?(): string | null;
 };
 
 /** Result of a statement that records a step in the transaction of its body. */
@@ -38,16 +40,14 @@ export interface RecordedInTransaction {
 }
 
 /**
- * Builds the statement. It locks the session's row against a takeover, and the run's row against
- * every change of its owner, in the order in which all statements lock. Like every statement on a
- * connection of the application, it returns only text.
+ * Builds the statement. It locks the run's row against every change of its owner. Like every
+ * statement on a connection of the application, it returns only text.
  *
- * Behind a fixed snapshot the session's row cannot be locked: each heartbeat changes that row, and
- * PostgreSQL refuses to lock a row that was changed since the snapshot. The lock on the run's row
- * suffices there. A takeover changes that row after it has deleted the session, so it waits for
- * this transaction, or this statement fails.
+ * It does not lock the session's row. Each change of the owner updates the run's row, also a
+ * takeover, after it has deleted the session. So a takeover waits for this transaction and its next
+ * owner sees the record, or this statement finds that the owner has changed and records nothing.
  */
-function recordSql(schema: string, { snapshot, closesWait }: RecordForm): string {
+function recordSql(schema: string, closesWait: boolean): string {
   const columns = COLUMNS.undoableSteps;
   const parameters = Object.fromEntries(columns.map(([name, type], index) => [name, `$${index + 3}::${type}`]));
   const values = { ...parameters, started_at: fromMs(parameters['started_at']!), finished_at: fromMs(parameters['finished_at']!) };
@@ -56,7 +56,7 @@ closed AS (
   DELETE FROM ${schema}.workflow_waits w USING own WHERE w.run_id = own.id AND w.step_key = $5::text RETURNING 1
 )`;
   return `${CALLER_MARK} WITH session AS MATERIALIZED (
-  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text${snapshot === 'per statement' ? ' FOR KEY SHARE' : ''}
+  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text
 ), own AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs
   WHERE id = $3::text AND (session_id = (SELECT id FROM session) AND epoch = $4::int AND status = 'running') IS TRUE FOR SHARE
@@ -70,31 +70,23 @@ WHERE (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL
   AND (SELECT set_config('idle_in_transaction_session_timeout', '${MAX_IDLE}', true)) IS NOT NULL`;
 }
 
-/** Form of the statement. */
-interface RecordForm {
-  /** `fixed` under REPEATABLE READ and SERIALIZABLE. */
-  readonly snapshot: 'per statement' | 'fixed';
-  /** True when the step has an open wait, from a failed attempt. */
-  readonly closesWait: boolean;
-}
-
 interface Prepared {
   readonly name: string;
   readonly text: string;
 }
 
-/** The statement by schema and form. */
+/** The statement by schema, and by whether it closes an open wait of the step. */
 const prepared = new Map<string, Prepared>();
 
 /**
  * Returns the statement with a name that depends on its text: on one connection, modules with
  * several schemas may prepare it.
  */
-function statementFor(schema: string, form: RecordForm): Prepared {
-  const key = `${form.snapshot} ${form.closesWait} ${schema}`;
+function statementFor(schema: string, closesWait: boolean): Prepared {
+  const key = `${closesWait} ${schema}`;
   let statement = prepared.get(key);
   if (!statement) {
-    const text = recordSql(schema, form);
+    const text = recordSql(schema, closesWait);
     statement = { name: `durable_record_step_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
     prepared.set(key, statement);
   }
@@ -106,7 +98,6 @@ function statementFor(schema: string, form: RecordForm): Prepared {
  * Writes nothing when the session does not own the run under the epoch of the run.
  *
  * @param client connection of the transaction
- * @param snapshot `fixed` under REPEATABLE READ and SERIALIZABLE
  * @param naming `named` prepares the statement once for each connection; a pooler does not allow it
  */
 export async function recordInTransaction(
@@ -115,10 +106,9 @@ export async function recordInTransaction(
   fence: SessionFence,
   { id: runId, epoch }: Pick<OwnedRun, 'id' | 'epoch'>,
   { step, closesWait }: StepResult,
-  snapshot: RecordForm['snapshot'],
   naming: 'named' | 'unnamed',
 ): Promise<RecordedInTransaction> {
-  const { name, text } = statementFor(schema, { snapshot, closesWait });
+  const { name, text } = statementFor(schema, closesWait);
   const values = [fence.id, fence.server, ...undoableStepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
   const named = naming === 'named' ? { name } : {};
   const { rows } = await client.query<[string, string, string]>({ ...named, text, values, rowMode: 'array' });

@@ -30,19 +30,16 @@ export interface TransactionDefaults {
   readonly statementMs: number;
   /** Limit of the time between two statements, in milliseconds; 0 for none. */
   readonly idleMs: number;
-  /** Isolation level, such as `READ COMMITTED`. */
-  readonly isolation: string;
 }
 
 const milliseconds = (setting: string): string => `(extract(epoch FROM current_setting('${setting}')::interval) * 1000)::bigint::text`;
 
 /** Reads the settings of a transaction of the DataSource. */
 export async function readDefaults(manager: EntityManager): Promise<TransactionDefaults> {
-  const [row] = await manager.query<{ statement: string; idle: string; isolation: string }[]>(
-    `SELECT ${milliseconds('statement_timeout')} AS statement, ${milliseconds('idle_in_transaction_session_timeout')} AS idle,
-      upper(current_setting('transaction_isolation')) AS isolation`,
+  const [row] = await manager.query<{ statement: string; idle: string }[]>(
+    `SELECT ${milliseconds('statement_timeout')} AS statement, ${milliseconds('idle_in_transaction_session_timeout')} AS idle`,
   );
-  return { statementMs: Number(row!.statement), idleMs: Number(row!.idle), isolation: row!.isolation };
+  return { statementMs: Number(row!.statement), idleMs: Number(row!.idle) };
 }
 
 /**

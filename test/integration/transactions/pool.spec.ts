@@ -2,7 +2,7 @@ import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
-import { currentStep, Step, Workflow, WorkflowClient, WorkflowModule } from '../../../src/index.js';
+import { currentManager, currentStep, Step, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 
@@ -43,6 +43,19 @@ class ParentWorkflow {
   }
 }
 
+/** A transactional body, and one that also needs a second connection of the pool. */
+@Workflow({ name: 'transactional' })
+class TransactionalWorkflow {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async run({ id, second }: { id: string; second: boolean }, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('place', { transactional: true, timeout: second ? '1s' : '1m', retry: { maxAttempts: 1 } }, async () => {
+      await currentManager().query('INSERT INTO placed VALUES ($1)', [id]);
+      if (second) await this.dataSource.query('SELECT 1');
+    });
+  }
+}
+
 describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
   let database: TestDatabase;
   let client: WorkflowClient;
@@ -56,7 +69,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
         TypeOrmModule.forRoot({ type: 'postgres', url: database.url, poolSize, extra }),
         WorkflowModule.forRoot({ worker: { concurrency: RUNS } }),
       ],
-      providers: [ParentWorkflow, ChildWorkflow],
+      providers: [ParentWorkflow, ChildWorkflow, TransactionalWorkflow],
     });
     client = module.get(WorkflowClient);
     dataSource = module.get<DataSource>(getDataSourceToken());
@@ -98,6 +111,30 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
     await client.getHandle('of all').result({ timeout: '90s' });
     expect([await count('placed'), await count('notes')]).toEqual([RUNS, 3 * RUNS + snapshots.length + 1]);
     expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
+  });
+
+  it('executes transactional bodies in turn', async () => {
+    const ids = Array.from({ length: RUNS }, (_, index) => `turn ${index}`);
+    const handles = await client.startMany(
+      TransactionalWorkflow,
+      ids.map((id) => ({ id, second: false })),
+      ({ id }) => ({ id }),
+    );
+    await Promise.all(handles.map((handle) => handle.result({ timeout: '60s' })));
+    expect(await count("placed WHERE id LIKE 'turn %'")).toBe(RUNS);
+  });
+
+  it('ends bodies that wait for a second connection with the timeout of their step, and works on', async () => {
+    const ids = Array.from({ length: poolSize }, (_, index) => `second ${index}`);
+    const handles = await client.startMany(
+      TransactionalWorkflow,
+      ids.map((id) => ({ id, second: true })),
+      ({ id }) => ({ id }),
+    );
+    const errors = await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' }).catch((error: unknown) => error)));
+    for (const error of errors) expect((error as { cause: { cause: unknown } }).cause.cause).toMatchObject({ code: 'STEP_TIMEOUT' });
+    await client.execute(TransactionalWorkflow, { id: 'afterwards', second: false }, { resultTimeout: '30s' });
+    expect(await count("placed WHERE id LIKE 'second %'")).toBe(0);
   });
 
   it('does not limit starts without a manager while all its connections are in transactions', async () => {

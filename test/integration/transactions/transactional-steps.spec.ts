@@ -4,6 +4,7 @@ import { ClsPluginTransactional, Transactional, TransactionHost } from '@nestjs-
 import { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { ClsModule } from 'nestjs-cls';
+import pg from 'pg';
 import { Column, DataSource, Entity, PrimaryColumn, type DataSourceOptions, type EntityManager, type Repository } from 'typeorm';
 import {
   addTransactionalDataSource,
@@ -28,6 +29,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { waitFor } from '../../support/wait.js';
 
 @Entity('notes')
 class Note {
@@ -159,7 +161,7 @@ describe('transactional steps', () => {
     await database.query(`CREATE ROLE txn_tenant LOGIN PASSWORD 'secret'; CREATE SCHEMA tenant;
       CREATE TABLE tenant.notes (id text PRIMARY KEY, level text NOT NULL);
       GRANT USAGE ON SCHEMA tenant, durable TO txn_tenant; GRANT SELECT, INSERT ON tenant.notes TO txn_tenant;
-      GRANT SELECT, UPDATE ON durable.workflow_sessions, durable.workflow_runs TO txn_tenant;
+      GRANT SELECT ON durable.workflow_sessions TO txn_tenant; GRANT SELECT, UPDATE ON durable.workflow_runs TO txn_tenant;
       GRANT SELECT, INSERT ON durable.workflow_steps TO txn_tenant; GRANT SELECT, DELETE ON durable.workflow_waits TO txn_tenant`);
     const module = await boot([orm(asRole('tenant'), { extra: { options: '-c search_path=tenant' } })], {
       connection: { url: database.url },
@@ -248,6 +250,43 @@ describe('a worker that loses its runs while a transactional body is executed', 
     // Under REPEATABLE READ the loss looks like a conflict, and the body is repeated once in vain.
     expect(last).toBeGreaterThan(1);
     expect(await noteIds(prefix)).toEqual([`${prefix} ${last}`]);
+  });
+
+  it('waits for a takeover that has not committed, and then writes nothing of that body', async () => {
+    let bodies = 0;
+    let takeover: Promise<unknown> | undefined;
+    @Workflow({ name: 'taken' })
+    class TakenWorkflow {
+      async run(_input: void, ctx: WorkflowContext): Promise<number> {
+        return ctx.step('write', { transactional: { isolation: 'READ COMMITTED' } }, async () => {
+          const body = ++bodies;
+          await currentManager().insert(Note, { id: `taken ${body}`, level: '' });
+          if (body > 1) return body;
+          const robber = new pg.Client({ connectionString: database.url });
+          await robber.connect();
+          await robber.query('BEGIN');
+          // As the second statement of a takeover does. The session is still visible to the record.
+          await robber.query(
+            `UPDATE durable.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now() WHERE status = 'running'`,
+          );
+          const recordWaits = async () =>
+            (await database.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR SHARE%'`)).length > 0;
+          takeover = (async () => {
+            try {
+              await waitFor(recordWaits, { timeoutMs: 4_000, message: 'the record to wait for the run' });
+            } finally {
+              await robber.query('COMMIT');
+              await robber.end();
+            }
+          })();
+          return body;
+        });
+      }
+    }
+    const module = await boot([orm()], {}, [TakenWorkflow as never]);
+    await expect(module.get(WorkflowClient).execute(TakenWorkflow, undefined)).resolves.toBe(2);
+    await takeover;
+    expect(await noteIds('taken')).toEqual(['taken 2']);
   });
 });
 
