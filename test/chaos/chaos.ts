@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ChaosSettings } from './arguments.js';
+import { BANK, checkBank, describeBank } from './bank.js';
 import { checkOutcome, isGivenUp, Outcome, type Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import { Driver } from './driver.js';
@@ -26,7 +27,8 @@ export interface ChaosReport {
 
 /** The tables of the test. */
 export const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp());
-${LEDGER}`;
+${LEDGER};
+${BANK}`;
 
 /** Plans, does, and looks at what has come of it. Leaves no process behind. */
 export async function runChaos(settings: ChaosSettings, database: ChaosDatabase, workerFile: string): Promise<ChaosReport> {
@@ -59,6 +61,7 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
       { name: `all ended within ${DRAIN_MS / 1_000} s after the last fault`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
       ...(await checkLedger(database, outcome)),
+      ...(await checkBank(database, outcome)),
       ...leftovers,
       { name: 'every result was told of', problems: isDrained ? results : [] },
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },
@@ -69,8 +72,9 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     ];
     const facts = [
       `${outcome.runs.size} runs, ${settings.workers} workers, ${seconds(faultsOverAt - beganAt)} of faults, then ${seconds(drainedAt - faultsOverAt)} until all had ended`,
-      `faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
+      `${sum([...faults.done.values()])} faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
       await claimsOf(database, outcome),
+      await describeBank(database),
       `${driver.readers.length} readers of streams`,
       `heap after gc: ${memory.growth.join('; ') || 'not looked at'}`,
       ...[...fleet.log.notes].sort(([, a], [, b]) => b - a).map(([note, count]) => `${count} x ${note}`),
@@ -148,5 +152,7 @@ export async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promi
   const bodies = [...outcome.bodies.values()].reduce((sum, each) => sum + each.length, 0);
   return `${runs.reduce((sum, { epoch }) => sum + epoch, 0)} claims, at most ${Math.max(...runs.map(({ epoch }) => epoch))} of one run; ${lost} losses; ${bodies} bodies, ${outcome.repeated} repeated; ${runs.filter(isGivenUp).length} runs given up`;
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
 export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;

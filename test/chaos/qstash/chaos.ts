@@ -4,12 +4,14 @@ import { QStashEmulator, type QStashFaults } from 'nestjs-durable/testing';
 
 import type { ChaosSettings } from '../arguments.js';
 import { claimsOf, drained, drive, fromNowOn, seconds, TABLES, type ChaosReport } from '../chaos.js';
+import { checkBank, describeBank } from '../bank.js';
 import { checkOutcome, grouped, Outcome, type Check } from '../checks.js';
 import type { ChaosDatabase } from '../database.js';
 import { Driver } from '../driver.js';
+import { checkLedger } from '../ledger.js';
 import { checkRows } from '../leftovers.js';
 import { ApplicationFleet } from './application-fleet.js';
-import { checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
+import { BOTH_LEFTOVERS, checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
 import { CRASHES_TABLE } from './crashes.js';
 import { FrontDoor } from './front-door.js';
 import { planPushed } from './plan.js';
@@ -35,7 +37,8 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
   const qstash = await QStashEmulator.start({ faults: { seed: settings.seed, ...FAULTS } });
   const fleet = (): ApplicationFleet => applications;
   const door = await FrontDoor.open(() => fleet().ports);
-  const environment = { seed: settings.seed, url: database.url, qstash: qstash.env(), targetUrl: door.url };
+  const transport: 'qstash' | 'both' = settings.transport === 'both' ? 'both' : 'qstash';
+  const environment = { seed: settings.seed, transport, url: database.url, qstash: qstash.env(), targetUrl: door.url };
   const applications = new ApplicationFleet(settings.workers, environment, file);
   const { url, token } = qstash;
   const options = { transport: 'qstash' as const, qstash: { url, token, targetUrl: door.url } };
@@ -55,7 +58,7 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     const isDrained = await drained(database, runs, DRAIN_MS);
     const drainedAt = performance.now();
     const messages = messagesOf(qstash, sweepUrl);
-    const leftovers = await settled(database, QSTASH_LEFTOVERS);
+    const leftovers = await settled(database, transport === 'both' ? BOTH_LEFTOVERS : QSTASH_LEFTOVERS);
     const results = await Promise.race([
       Promise.all(driver.results).then(() => []),
       sleep(SWEPT_MS, ['result() of a run that has ended'], { ref: false }),
@@ -73,6 +76,8 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     const checks: Check[] = [
       { name: `all ended within ${DRAIN_MS / 1_000} s after the last start`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
+      ...(await checkLedger(database, outcome)),
+      ...(await checkBank(database, outcome)),
       ...checkDeliveries(outcome, log),
       await checkStreams(driver, outcome),
       ...leftovers,
@@ -91,6 +96,7 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
       `answers: ${answersOf(qstash)}`,
       `${log.crashed.size} crashes, ${log.fenced.size} sessions lost by living processes; ${log.boots} boots`,
       await claimsOf(database, outcome),
+      await describeBank(database),
       ...[...log.notes].sort(([, a], [, b]) => b - a).map(([note, times]) => `${times} x ${note}`),
     ];
     return { seed: settings.seed, checks, facts };
