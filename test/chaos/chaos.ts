@@ -12,8 +12,9 @@ import { checkLedger, LEDGER } from './ledger.js';
 import { checkStreams } from './stream-checks.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
-/** Milliseconds that all runs may take to end after the last fault. */
+/** Milliseconds that all runs may take to end after the last fault, and those for each run. */
 const DRAIN_MS = 120_000;
+const DRAIN_MS_PER_RUN = 60;
 /** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 15_000;
 const WEIGH_EVERY_MS = 5_000;
@@ -43,7 +44,8 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const beganAt = performance.now();
     await happen(plan, { driver, faults, fleet });
     const faultsOverAt = performance.now();
-    const isDrained = await drained(database, plan.runs);
+    const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
+    const isDrained = await drained(database, plan.runs, drainMs);
     const drainedAt = performance.now();
     await fleet.allUp();
     const leftovers = await settled(database, fleet);
@@ -58,7 +60,7 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const sessions = await database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions');
     const outcome = await Outcome.read(database, plan.runs);
     const checks: Check[] = [
-      { name: `all ended within ${DRAIN_MS / 1_000} s after the last fault`, problems: isDrained ? [] : ['not all'] },
+      { name: `all ended within ${seconds(drainMs)} after the last fault`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
       ...(await checkLedger(database, outcome)),
       ...(await checkBank(database, outcome)),
@@ -123,7 +125,7 @@ export async function drive(planned: readonly PlannedRun[], driver: Driver, at: 
 }
 
 /** Waits until all runs have ended; false when they take too long. */
-export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs = DRAIN_MS): Promise<boolean> {
+export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs: number): Promise<boolean> {
   // Children end before those who wait for them.
   const ids = runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
   for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(200)) {

@@ -24,6 +24,7 @@ const FAULTS: QStashFaults = { failPublish: 0.05, lose: 0.05, duplicate: 0.2, re
  * process away for seconds, and QStash pauses for 12 s between its tries.
  */
 const DRAIN_MS = 300_000;
+const DRAIN_MS_PER_RUN = 600;
 /** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 20_000;
 
@@ -55,7 +56,8 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     ticker = new Ticker(database, callSweep);
     await drive(runs, driver, fromNowOn());
     const startedAt = performance.now();
-    const isDrained = await drained(database, runs, DRAIN_MS);
+    const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
+    const isDrained = await drained(database, runs, drainMs);
     const drainedAt = performance.now();
     const messages = messagesOf(qstash, sweepUrl);
     const leftovers = await settled(database, transport === 'both' ? BOTH_LEFTOVERS : QSTASH_LEFTOVERS);
@@ -74,7 +76,7 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     const outcome = await Outcome.read(database, runs);
     const { log } = applications;
     const checks: Check[] = [
-      { name: `all ended within ${DRAIN_MS / 1_000} s after the last start`, problems: isDrained ? [] : ['not all'] },
+      { name: `all ended within ${seconds(drainMs)} after the last start`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
       ...(await checkLedger(database, outcome)),
       ...(await checkBank(database, outcome)),

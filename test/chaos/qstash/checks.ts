@@ -9,7 +9,7 @@ export const BOTH_LEFTOVERS: Readonly<Record<string, string>> = {
   'no run is owned': `SELECT id || ' by ' || session_id AS text FROM durable.workflow_runs WHERE session_id IS NOT NULL`,
 };
 
-/** A process that also polls keeps its session. Without polling, a session ends with the deliveries. */
+/** A process that also polls keeps its session. Otherwise a session ends with the deliveries. */
 export const QSTASH_LEFTOVERS: Readonly<Record<string, string>> = {
   ...BOTH_LEFTOVERS,
   'no session is left between deliveries': `SELECT 'of process ' || pid || ', expires ' || expires_at AS text FROM durable.workflow_sessions`,
