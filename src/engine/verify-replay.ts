@@ -146,8 +146,8 @@ function isSame(was: string, is: string, payloads: Payloads): boolean {
   try {
     return fingerprintOf(was) === fingerprintOf(is);
   } catch {
-    // The codec cannot read what it wrote. Whoever reads the output gets its error; the replay may
-    // have given the same value.
+    // The codec cannot read what it wrote, so the outputs cannot be compared. Every reader of the
+    // output gets the codec's error.
     return true;
   }
 }

@@ -1,6 +1,6 @@
 import { currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
-import { isDoomedBooking, type ShapeInput } from './shapes.js';
+import { isDoomed, type ShapeInput } from './shapes.js';
 import { body, outside } from './workflows.js';
 
 /**
@@ -54,7 +54,7 @@ class Booking extends Charges {
         return body(ms * (n % 3));
       }),
     );
-    const results = await Promise.all([...parallel, ...(isDoomedBooking(size) ? [ctx.step('doomed', doomed)] : [])]);
+    const results = await Promise.all([...parallel, ...(isDoomed(size) ? [ctx.step('doomed', doomed)] : [])]);
     return [first, ...results];
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ChaosSettings } from './arguments.js';
+import { BANK, checkBank, describeBank } from './bank.js';
 import { checkOutcome, isGivenUp, Outcome, type Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import { Driver } from './driver.js';
@@ -11,8 +12,9 @@ import { checkLedger, LEDGER } from './ledger.js';
 import { checkStreams } from './stream-checks.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
-/** Milliseconds that all runs may take to end after the last fault. */
+/** Milliseconds that all runs may take to end after the last fault, and those for each run. */
 const DRAIN_MS = 120_000;
+const DRAIN_MS_PER_RUN = 60;
 /** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 15_000;
 const WEIGH_EVERY_MS = 5_000;
@@ -26,7 +28,8 @@ export interface ChaosReport {
 
 /** The tables of the test. */
 export const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp());
-${LEDGER}`;
+${LEDGER};
+${BANK}`;
 
 /** Plans, does, and looks at what has come of it. Leaves no process behind. */
 export async function runChaos(settings: ChaosSettings, database: ChaosDatabase, workerFile: string): Promise<ChaosReport> {
@@ -41,7 +44,8 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const beganAt = performance.now();
     await happen(plan, { driver, faults, fleet });
     const faultsOverAt = performance.now();
-    const isDrained = await drained(database, plan.runs);
+    const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
+    const isDrained = await drained(database, plan.runs, drainMs);
     const drainedAt = performance.now();
     await fleet.allUp();
     const leftovers = await settled(database, fleet);
@@ -56,9 +60,10 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const sessions = await database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions');
     const outcome = await Outcome.read(database, plan.runs);
     const checks: Check[] = [
-      { name: `all ended within ${DRAIN_MS / 1_000} s after the last fault`, problems: isDrained ? [] : ['not all'] },
+      { name: `all ended within ${seconds(drainMs)} after the last fault`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
       ...(await checkLedger(database, outcome)),
+      ...(await checkBank(database, outcome)),
       ...leftovers,
       { name: 'every result was told of', problems: isDrained ? results : [] },
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },
@@ -69,8 +74,9 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     ];
     const facts = [
       `${outcome.runs.size} runs, ${settings.workers} workers, ${seconds(faultsOverAt - beganAt)} of faults, then ${seconds(drainedAt - faultsOverAt)} until all had ended`,
-      `faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
+      `${sum([...faults.done.values()])} faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
       await claimsOf(database, outcome),
+      await describeBank(database),
       `${driver.readers.length} readers of streams`,
       `heap after gc: ${memory.growth.join('; ') || 'not looked at'}`,
       ...[...fleet.log.notes].sort(([, a], [, b]) => b - a).map(([note, count]) => `${count} x ${note}`),
@@ -119,7 +125,7 @@ export async function drive(planned: readonly PlannedRun[], driver: Driver, at: 
 }
 
 /** Waits until all runs have ended; false when they take too long. */
-export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs = DRAIN_MS): Promise<boolean> {
+export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs: number): Promise<boolean> {
   // Children end before those who wait for them.
   const ids = runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
   for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(200)) {
@@ -148,5 +154,7 @@ export async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promi
   const bodies = [...outcome.bodies.values()].reduce((sum, each) => sum + each.length, 0);
   return `${runs.reduce((sum, { epoch }) => sum + epoch, 0)} claims, at most ${Math.max(...runs.map(({ epoch }) => epoch))} of one run; ${lost} losses; ${bodies} bodies, ${outcome.repeated} repeated; ${runs.filter(isGivenUp).length} runs given up`;
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
 export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;

@@ -1,6 +1,6 @@
 import type { ChaosDatabase } from './database.js';
 import type { PlannedRun } from './plan.js';
-import { EXPECTED, type Expectation } from './shapes.js';
+import { EXPECTED, isTransactional, type Expectation } from './shapes.js';
 
 /** A property that was checked, and its violations. */
 export interface Check {
@@ -179,12 +179,13 @@ function givenOf(outcome: Outcome, { id }: PlannedRun): string | undefined {
  * before, one body or one per branch.
  */
 function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoch }: RunRow): string | undefined {
-  const most = Math.max(0, epoch - 1) * (shape === 'fan' || shape === 'booking' ? input.size + 1 : 1);
+  const isParallel = shape === 'fan' || shape === 'booking' || shape === 'transfer';
+  const most = Math.max(0, epoch - 1) * (isParallel ? input.size + 1 : 1);
   const repeated: string[] = [];
   let surplus = 0;
   for (const [key, executions] of grouped(outcome.bodies.get(id) ?? [], (body) => body.step_key)) {
     const attempts = outcome.stepOf(id, key)?.attempts ?? 1;
-    if (executions.length <= attempts) continue;
+    if (executions.length <= attempts || isTransactional(key)) continue;
     surplus += executions.length - attempts;
     repeated.push(`${key} with ${attempts} attempts: ${executions.map(({ attempt, pid }) => `${attempt} in ${pid}`).join(', ')}`);
   }

@@ -29,7 +29,7 @@ export interface Starters {
 class DriverModule {}
 
 /** Long enough for what waits behind a fault. */
-const RESULT_MS = 300_000;
+const RESULT_MS = 1_800_000;
 const AGAIN_MS = 100;
 
 /** Numbers of events after which readers of streams leave and come back. */

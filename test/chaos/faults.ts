@@ -7,6 +7,9 @@ import type { FaultKind, PlannedFault } from './plan.js';
 /** Milliseconds for which a killed process stays away. */
 const AWAY_MS = 300;
 
+/** Text of messages that commit: claims, flushes, and the transactions of steps. */
+const COMMITS = ['durable_claim\0', 'durable_flush_', 'COMMIT\0', 'durable_flush_'];
+
 /** Does one thing after another to the fleet and its database. */
 export class Faults {
   /** Number of faults of each kind. */
@@ -56,12 +59,12 @@ export class Faults {
       case 'cut after commit':
         return this.to(worker, hasProxy, async ({ proxy }) => {
           // Nothing more may come to pass there: not waited for.
-          void proxy!.cutAfterCommit(count % 3 === 0 ? 'durable_claim\0' : 'durable_flush_', 1 + (count % 3));
+          void proxy!.cutAfterCommit(COMMITS[count % COMMITS.length]!, 1 + (count % 3));
         });
       case 'terminate':
         return this.database.query(
           `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%' ORDER BY random() LIMIT $1) AS victims`,
+           WHERE datname = current_database() AND (application_name LIKE 'nestjs-durable%' OR application_name = 'chaos-bank') ORDER BY random() LIMIT $1) AS victims`,
           [count],
         );
       case 'lock':

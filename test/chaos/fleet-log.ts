@@ -9,7 +9,9 @@ export class FleetLog {
   /** A line that a process has printed. */
   note(who: string, line: string): void {
     // The SDK of QStash prints refusals before it throws. A failed run is an error in the log.
-    if (/^WARN |^BOOT |^\[Upstash QStash\] |^ERROR run "[^"]*" \([^)]*\) failed with /.test(line)) {
+    if (
+      /^WARN |^BOOT |^\[Upstash QStash\] |^ERROR Unable to connect to the database|^ERROR run "[^"]*" \([^)]*\) failed with /.test(line)
+    ) {
       const kind = line
         .replaceAll(/"[^"]*"/g, '"…"')
         .replaceAll(/\d+/g, 'N')

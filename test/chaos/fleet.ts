@@ -12,7 +12,8 @@ import {
   type WorkerRequest,
 } from './worker-messages.js';
 
-const BOOT_MS = 60_000;
+/** With many processes on few cores. */
+const BOOT_MS = 180_000;
 /** With a `shutdownTimeout` of 0.7 s and, at worst, a database that does not answer. */
 const END_MS = 20_000;
 const ANSWER_MS = 5_000;

@@ -21,7 +21,7 @@ export const LEFTOVERS: Record<string, string> = {
   'no message to an ended run is left': `SELECT run_id || ' ' || kind AS text FROM durable.workflow_inbox`,
   'no session says that it executes a run alone': `SELECT id::text AS text FROM durable.workflow_sessions WHERE exclusive_run_id IS NOT NULL`,
   'no transaction of ours is open': `SELECT pid || ' ' || left(query, 80) AS text FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'nestjs-durable%' AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'`,
+    AND (application_name LIKE 'nestjs-durable%' OR application_name = 'chaos-bank') AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'`,
   'no failed attempt is told of twice': `SELECT run_id || ' ' || step_key AS text FROM durable.workflow_run_log
     WHERE kind = 'attempt_failed' GROUP BY run_id, step_key, attempt, epoch HAVING count(*) > 1`,
 };

@@ -1,6 +1,6 @@
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
 import type { ChaosSettings } from './arguments.js';
-import { childOf, type Shape, type ShapeInput } from './shapes.js';
+import { childOf, EXPECTED, type Shape, type ShapeInput } from './shapes.js';
 
 /** Ways to start a run. */
 export type StartKind = 'client' | 'worker' | 'twice' | 'commit' | 'rollback';
@@ -71,8 +71,11 @@ const SHAPE_WEIGHTS = {
   endless: 10,
   booking: 14,
   undone: 6,
+  transfer: 20,
+  recalled: 6,
 } satisfies Partial<Record<Shape, number>>;
-const FAULTS_PER_SECOND = 1.2;
+/** The shapes with sagas and transactional steps. */
+export const MONEY_WEIGHTS = { booking: 14, undone: 6, transfer: 20, recalled: 6 } satisfies Partial<Record<Shape, number>>;
 /** Milliseconds until workers have booted and runs are under way. */
 const FIRST_FAULT_MS = 1_000;
 
@@ -92,11 +95,11 @@ const DURATION: Record<FaultKind, readonly [number, number]> = {
 };
 
 /** Everything that is going to happen, from the seed alone. */
-export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan {
+export function makePlan({ seed, runs, workers, seconds, faults: count, workload }: ChaosSettings): Plan {
   const random = new SeededNumbers(seed);
   const totalMs = seconds * 1_000;
-  const planned = planRuns(random, { runs, workers, totalMs }, SHAPE_WEIGHTS);
-  const faults = Array.from({ length: Math.round(seconds * FAULTS_PER_SECOND) }, (): PlannedFault => {
+  const planned = planRuns(random, { runs, workers, totalMs }, workload === 'money' ? MONEY_WEIGHTS : SHAPE_WEIGHTS);
+  const faults = Array.from({ length: count }, (): PlannedFault => {
     const kind = random.oneOf(FAULT_KINDS);
     return {
       kind,
@@ -136,7 +139,7 @@ export function planRuns<S extends Shape>(
       holdMs: random.below(100) < 70 ? between(0, 100) : between(100, 3_000),
       delayMs,
       atMs,
-      cancelAtMs: shape === 'endless' || shape === 'undone' ? atMs + between(0, 4_000) : undefined,
+      cancelAtMs: isCancelled(shape) ? atMs + between(0, 4_000) : undefined,
       signalsAtMs: Array.from({ length: signals }, () => atMs + between(0, 5_000)).sort((a, b) => a - b),
       isChild: false,
       isAwaited: start !== 'rollback' && random.below(100) < 10,
@@ -154,3 +157,6 @@ export function planRuns<S extends Shape>(
     );
   return [...planned, ...children];
 }
+
+/** True for the shapes that end by being cancelled alone. */
+const isCancelled = (shape: Shape): boolean => EXPECTED[shape]({ size: 0, ms: 0, napMs: 0 }).status === 'cancelled';

@@ -38,8 +38,8 @@ const completed = (steps: readonly string[], waits: readonly string[] = []): Exp
   isPartial: false,
 });
 
-/** True for a booking that fails after its charges, which are then refunded. */
-export const isDoomedBooking = (size: number): boolean => size % 2 === 1;
+/** True for a booking or a transfer that fails at its end, and is then undone. */
+export const isDoomed = (size: number): boolean => size % 2 === 1;
 
 /**
  * Books the first thing for good, and one that a saga undoes. Then makes several charges at once,
@@ -48,7 +48,7 @@ export const isDoomedBooking = (size: number): boolean => size % 2 === 1;
 function bookingOf(size: number): Expectation {
   const parallel = Array.from({ length: size }, (_, n) => `charge:${n}`);
   const inSaga = ['charge#2', 'full', '$compensate:charge#2'];
-  if (!isDoomedBooking(size)) {
+  if (!isDoomed(size)) {
     return { status: 'completed', steps: ['charge', ...parallel], waits: [...inSaga, 'saga', 'sleep'], isPartial: false };
   }
   return {
@@ -56,6 +56,25 @@ function bookingOf(size: number): Expectation {
     steps: ['charge', ...inSaga, ...parallel, 'doomed', '$compensate:charge'],
     waits: ['saga', 'sleep', '$compensating', '$compensated'],
     perhaps: parallel.map((key) => `$compensate:${key}`),
+    isPartial: false,
+  };
+}
+
+/** Payments that a transfer makes at once. */
+export const SHARES = 2;
+
+/**
+ * Moves money in two transactional steps, and then in parallel ones. Those of a doomed transfer
+ * that had begun are undone, also when they failed.
+ */
+function transferOf(size: number): Expectation {
+  const shares = Array.from({ length: SHARES }, (_, n) => `share:${n}`);
+  if (!isDoomed(size)) return completed(['move', 'exchange', ...shares], ['sleep']);
+  return {
+    status: 'failed',
+    steps: ['move', 'exchange', ...shares, 'doomed', '$compensate:exchange', '$compensate:move'],
+    waits: ['sleep', '$compensating', '$compensated'],
+    perhaps: shares.map((key) => `$compensate:${key}`),
     isPartial: false,
   };
 }
@@ -86,6 +105,13 @@ export const EXPECTED = {
     waits: ['sleep', '$cancel', '$compensating', '$compensated'],
     isPartial: true,
   }),
+  transfer: ({ size }: ShapeInput) => transferOf(size),
+  recalled: () => ({
+    status: 'cancelled',
+    steps: ['move', 'exchange', 'cleanup', '$compensate:move', '$compensate:exchange'],
+    waits: ['sleep', '$cancel', '$compensating', '$compensated'],
+    isPartial: true,
+  }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
 
 /** Chunks of the stream of a run of `told`, when nothing has replaced them. */
@@ -101,3 +127,12 @@ export const CHUNKS_PER_STEP = 30;
 export type Shape = keyof typeof EXPECTED;
 
 export const SHAPES = Object.keys(EXPECTED) as Shape[];
+
+/** True for the shapes whose runs move money between the accounts of the bank. */
+export const isOfBank = (shape: Shape): boolean => shape === 'transfer' || shape === 'recalled';
+
+/**
+ * True for a transactional step. A conflict executes its body again in the same attempt, and the
+ * entries of the bank show that only one execution has an effect.
+ */
+export const isTransactional = (stepKey: string): boolean => /^(\$compensate:move|move|exchange|share)\b/.test(stepKey);

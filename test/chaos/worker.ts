@@ -6,8 +6,8 @@ import pg from 'pg';
 
 import { logger, reportTroubles, say, send } from './process-log.js';
 import { SETTINGS_VARIABLE, type ChaosWorkerSettings, type WorkerMessage, type WorkerRequest } from './worker-messages.js';
-import { BOOKINGS } from './bookings.js';
-import { countIn, WORKFLOWS } from './workflows.js';
+import { bankOf, WORKLOAD } from './workload.js';
+import { countIn } from './workflows.js';
 
 const settings = JSON.parse(process.env[SETTINGS_VARIABLE]!) as ChaosWorkerSettings;
 
@@ -15,13 +15,14 @@ reportTroubles();
 
 @Module({
   imports: [
+    bankOf(settings.url),
     WorkflowModule.forRoot({
       connection: { url: settings.url },
       deploymentId: 'chaos',
       worker: { concurrency: 20, sessionTtl: '2s', suspendAfter: '300ms', shutdownTimeout: '700ms' },
     }),
   ],
-  providers: [...WORKFLOWS, ...BOOKINGS],
+  providers: WORKLOAD,
 })
 class ChaosModule {}
 

@@ -74,6 +74,35 @@ class TransferWorkflow {
   }
 }
 
+/** Moves money, fails, and gives the money back in a transaction too. */
+@Workflow({ name: 'undone transfers', retry: { maxAttempts: 1 } })
+class UndoneTransferWorkflow {
+  async run(transfer: Transfer, ctx: WorkflowContext): Promise<void> {
+    await this.move(transfer);
+    await ctx.step('refuse', () => {
+      throw new Error('refused');
+    });
+  }
+
+  @Step({ transactional: { isolation: 'REPEATABLE READ' }, compensate: 'giveBack' })
+  async move({ from, to, cents }: Transfer): Promise<string> {
+    const accounts = currentManager().getRepository(Account);
+    await accounts.decrement({ id: from }, 'cents', cents);
+    await accounts.increment({ id: to }, 'cents', cents);
+    return from;
+  }
+
+  @Step({ transactional: true })
+  async giveBack(_from: string, { from, to, cents }: Transfer): Promise<void> {
+    const accounts = currentManager().getRepository(Account);
+    await accounts.decrement({ id: to }, 'cents', cents);
+    await accounts.increment({ id: from }, 'cents', cents);
+    const { stepKey } = currentStep();
+    // The first execution is rolled back with its writes.
+    if (count(`${stepKey} ${from}`) === 1) await currentManager().query(`DO 'BEGIN RAISE serialization_failure; END'`);
+  }
+}
+
 /** Calls a function of the test in a transactional step, with the options that the input names. */
 @Workflow({ name: 'calls' })
 class CallsWorkflow {
@@ -150,7 +179,16 @@ class ChildWorkflow {
   }
 }
 
-const PROVIDERS = [TransferWorkflow, CallsWorkflow, ParallelWorkflow, WaitsBetweenWorkflow, BesideWorkflow, PlainWorkflow, ChildWorkflow];
+const PROVIDERS = [
+  TransferWorkflow,
+  UndoneTransferWorkflow,
+  CallsWorkflow,
+  ParallelWorkflow,
+  WaitsBetweenWorkflow,
+  BesideWorkflow,
+  PlainWorkflow,
+  ChildWorkflow,
+];
 
 describe('transactional steps', () => {
   let database: TestDatabase;
@@ -214,6 +252,26 @@ describe('transactional steps', () => {
        WHERE s.run_id = 'transfer' AND s.step_key = 'move' AND a.id = 'b'`,
     );
     expect(row).toMatchObject({ isOneTransaction: true, seq: 1 });
+  });
+
+  it('undoes a transfer in a transaction of the compensation', async () => {
+    const accounts = dataSource.getRepository(Account);
+    await accounts.insert([
+      { id: 'c', cents: 100 },
+      { id: 'd', cents: 0 },
+    ]);
+    const handle = await client.start(UndoneTransferWorkflow, { from: 'c', to: 'd', cents: 30 }, { id: 'undone transfer' });
+    await expect(failure(handle)).resolves.toMatchObject({ message: expect.stringContaining('refuse') });
+    expect(await accounts.find({ where: [{ id: 'c' }, { id: 'd' }], order: { id: 'ASC' } })).toEqual([
+      { id: 'c', cents: 100 },
+      { id: 'd', cents: 0 },
+    ]);
+    expect(executions.get('$compensate:move c')).toBe(2);
+    const [row] = await database.query(
+      `SELECT s.xmin::text = a.xmin::text AS "isOneTransaction", s.attempts FROM durable.workflow_steps s, accounts a
+       WHERE s.run_id = 'undone transfer' AND s.step_key = '$compensate:move' AND a.id = 'd'`,
+    );
+    expect(row).toEqual({ isOneTransaction: true, attempts: 1 });
   });
 
   it('writes neither when the body fails, and both when a later attempt succeeds', async () => {

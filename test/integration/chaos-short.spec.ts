@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
+import { withDefaults } from '../chaos/arguments.js';
 import { runChaos } from '../chaos/chaos.js';
 import { describeReport, failedChecks } from '../chaos/report.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -16,7 +17,7 @@ afterAll(() => database.drop());
 it('three workers and eighty runs survive eight seconds of faults', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 259);
   const workerFile = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
-  const report = await runChaos({ transport: 'poll', seed, runs: 80, workers: 3, seconds: 8 }, database, workerFile);
+  const report = await runChaos(withDefaults({ transport: 'poll', seed, runs: 80, workers: 3, seconds: 8 }), database, workerFile);
   if (failedChecks(report).length > 0) throw new Error(describeReport(report));
   expect(failedChecks(report)).toEqual([]);
   if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));

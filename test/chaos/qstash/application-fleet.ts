@@ -6,7 +6,8 @@ import { FleetLog } from '../fleet-log.js';
 import type { StartRequest, WorkerMessage } from '../worker-messages.js';
 import { APPLICATION_VARIABLE, type ApplicationSettings, type Listening } from './settings.js';
 
-const BOOT_MS = 60_000;
+/** With many processes on few cores. */
+const BOOT_MS = 180_000;
 const ANSWER_MS = 5_000;
 const END_MS = 20_000;
 

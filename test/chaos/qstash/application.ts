@@ -6,7 +6,8 @@ import pg from 'pg';
 
 import { logger, reportTroubles, say, send } from '../process-log.js';
 import type { WorkerMessage, WorkerRequest } from '../worker-messages.js';
-import { countIn, sufferFrom, WORKFLOWS } from '../workflows.js';
+import { countIn, sufferFrom } from '../workflows.js';
+import { bankOf, WORKLOAD } from '../workload.js';
 import { crashBySeed } from './crashes.js';
 import { APPLICATION_VARIABLE, SESSION_TTL_MS, type ApplicationSettings, type Listening } from './settings.js';
 
@@ -17,8 +18,9 @@ reportTroubles();
 
 @Module({
   imports: [
+    bankOf(settings.url),
     WorkflowModule.forRoot({
-      transport: 'qstash',
+      transport: settings.transport,
       connection: { url: settings.url },
       deploymentId: 'chaos',
       qstash: {
@@ -32,7 +34,7 @@ reportTroubles();
       worker: { sessionTtl: SESSION_TTL_MS, shutdownTimeout: '2s' },
     }),
   ],
-  providers: WORKFLOWS,
+  providers: WORKLOAD,
 })
 class ChaosModule {}
 

@@ -4,12 +4,14 @@ import { QStashEmulator, type QStashFaults } from 'nestjs-durable/testing';
 
 import type { ChaosSettings } from '../arguments.js';
 import { claimsOf, drained, drive, fromNowOn, seconds, TABLES, type ChaosReport } from '../chaos.js';
+import { checkBank, describeBank } from '../bank.js';
 import { checkOutcome, grouped, Outcome, type Check } from '../checks.js';
 import type { ChaosDatabase } from '../database.js';
 import { Driver } from '../driver.js';
+import { checkLedger } from '../ledger.js';
 import { checkRows } from '../leftovers.js';
 import { ApplicationFleet } from './application-fleet.js';
-import { checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
+import { BOTH_LEFTOVERS, checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
 import { CRASHES_TABLE } from './crashes.js';
 import { FrontDoor } from './front-door.js';
 import { planPushed } from './plan.js';
@@ -22,6 +24,7 @@ const FAULTS: QStashFaults = { failPublish: 0.05, lose: 0.05, duplicate: 0.2, re
  * process away for seconds, and QStash pauses for 12 s between its tries.
  */
 const DRAIN_MS = 300_000;
+const DRAIN_MS_PER_RUN = 600;
 /** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 20_000;
 
@@ -35,7 +38,8 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
   const qstash = await QStashEmulator.start({ faults: { seed: settings.seed, ...FAULTS } });
   const fleet = (): ApplicationFleet => applications;
   const door = await FrontDoor.open(() => fleet().ports);
-  const environment = { seed: settings.seed, url: database.url, qstash: qstash.env(), targetUrl: door.url };
+  const transport: 'qstash' | 'both' = settings.transport === 'both' ? 'both' : 'qstash';
+  const environment = { seed: settings.seed, transport, url: database.url, qstash: qstash.env(), targetUrl: door.url };
   const applications = new ApplicationFleet(settings.workers, environment, file);
   const { url, token } = qstash;
   const options = { transport: 'qstash' as const, qstash: { url, token, targetUrl: door.url } };
@@ -52,10 +56,11 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     ticker = new Ticker(database, callSweep);
     await drive(runs, driver, fromNowOn());
     const startedAt = performance.now();
-    const isDrained = await drained(database, runs, DRAIN_MS);
+    const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
+    const isDrained = await drained(database, runs, drainMs);
     const drainedAt = performance.now();
     const messages = messagesOf(qstash, sweepUrl);
-    const leftovers = await settled(database, QSTASH_LEFTOVERS);
+    const leftovers = await settled(database, transport === 'both' ? BOTH_LEFTOVERS : QSTASH_LEFTOVERS);
     const results = await Promise.race([
       Promise.all(driver.results).then(() => []),
       sleep(SWEPT_MS, ['result() of a run that has ended'], { ref: false }),
@@ -71,8 +76,10 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     const outcome = await Outcome.read(database, runs);
     const { log } = applications;
     const checks: Check[] = [
-      { name: `all ended within ${DRAIN_MS / 1_000} s after the last start`, problems: isDrained ? [] : ['not all'] },
+      { name: `all ended within ${seconds(drainMs)} after the last start`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
+      ...(await checkLedger(database, outcome)),
+      ...(await checkBank(database, outcome)),
       ...checkDeliveries(outcome, log),
       await checkStreams(driver, outcome),
       ...leftovers,
@@ -91,6 +98,7 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
       `answers: ${answersOf(qstash)}`,
       `${log.crashed.size} crashes, ${log.fenced.size} sessions lost by living processes; ${log.boots} boots`,
       await claimsOf(database, outcome),
+      await describeBank(database),
       ...[...log.notes].sort(([, a], [, b]) => b - a).map(([note, times]) => `${times} x ${note}`),
     ];
     return { seed: settings.seed, checks, facts };

@@ -1,11 +1,17 @@
 import { grouped, isGivenUp, type Check, type Outcome } from '../checks.js';
 import { LEFTOVERS } from '../leftovers.js';
+import { isTransactional } from '../shapes.js';
 import type { ApplicationLog } from './application-fleet.js';
 
 /** Rows that must be gone when everything has ended. */
-export const QSTASH_LEFTOVERS: Readonly<Record<string, string>> = {
+export const BOTH_LEFTOVERS: Readonly<Record<string, string>> = {
   ...LEFTOVERS,
   'no run is owned': `SELECT id || ' by ' || session_id AS text FROM durable.workflow_runs WHERE session_id IS NOT NULL`,
+};
+
+/** A process that also polls keeps its session. Otherwise a session ends with the deliveries. */
+export const QSTASH_LEFTOVERS: Readonly<Record<string, string>> = {
+  ...BOTH_LEFTOVERS,
   'no session is left between deliveries': `SELECT 'of process ' || pid || ', expires ' || expires_at AS text FROM durable.workflow_sessions`,
 };
 
@@ -27,7 +33,8 @@ export function checkDeliveries(outcome: Outcome, log: ApplicationLog): Check[] 
 
 function* repeated(outcome: Outcome, log: ApplicationLog): Generator<string> {
   for (const [runId, bodies] of outcome.bodies) {
-    const attempts = grouped(bodies, ({ step_key, attempt }) => `${step_key}, attempt ${attempt}`);
+    const plain = bodies.filter(({ step_key }) => !isTransactional(step_key));
+    const attempts = grouped(plain, ({ step_key, attempt }) => `${step_key}, attempt ${attempt}`);
     for (const [attempt, executions] of attempts) {
       const held = executions.filter(({ pid }) => !log.fenced.has(pid));
       const inLiving = held.filter(({ pid }) => !log.crashed.has(pid));

@@ -1,6 +1,6 @@
 import { SeededNumbers } from '../../support/faults/seeded-numbers.js';
 import type { ChaosSettings } from '../arguments.js';
-import { planRuns, type PlannedRun } from '../plan.js';
+import { MONEY_WEIGHTS, planRuns, type PlannedRun } from '../plan.js';
 import type { Shape } from '../shapes.js';
 
 const WEIGHTS = {
@@ -16,12 +16,16 @@ const WEIGHTS = {
   told: 8,
   parent: 6,
   endless: 5,
+  booking: 8,
+  undone: 4,
+  transfer: 10,
+  recalled: 4,
 } satisfies Partial<Record<Shape, number>>;
 
 /**
  * Plans the runs from the seed alone. The dice of QStash and the steps themselves decide about
  * faults.
  */
-export function planPushed({ seed, runs, workers, seconds }: ChaosSettings): PlannedRun[] {
-  return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, WEIGHTS);
+export function planPushed({ seed, runs, workers, seconds, workload }: ChaosSettings): PlannedRun[] {
+  return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, workload === 'money' ? MONEY_WEIGHTS : WEIGHTS);
 }

@@ -3,6 +3,7 @@ import type { QStashEnvironment } from 'nestjs-durable/testing';
 /** Settings that the chaos passes to an application process in its environment. */
 export interface ApplicationSettings {
   readonly seed: number;
+  readonly transport: 'qstash' | 'both';
   readonly url: string;
   readonly qstash: QStashEnvironment;
   /** The URL that QStash calls: the front door of all processes. */
