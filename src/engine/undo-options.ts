@@ -18,7 +18,14 @@ export function toUndo(
   subject: string,
 ): Undo {
   const { retry, timeoutMs } = policy ?? step;
-  return { on, body, retry, timeoutMs, args: pass.encode(args, `arguments of ${subject}, which has a compensation`) };
+  return {
+    on,
+    body,
+    retry,
+    timeoutMs,
+    isolation: policy?.isolation,
+    args: pass.encode(args, `arguments of ${subject}, which has a compensation`),
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { CompensateOn } from '../core/compensation.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
+import type { WantedIsolation } from '../core/transactional.js';
 
 /** Compensation of one call. */
 export interface Undo {
@@ -8,6 +9,8 @@ export interface Undo {
   readonly retry: RetryPolicy;
   /** Milliseconds that one attempt at the compensation may take; null for no limit. */
   readonly timeoutMs: number | null;
+  /** Isolation level of the compensation's transaction; absent for one without a transaction. */
+  readonly isolation?: WantedIsolation | undefined;
   /** Arguments of the call, as JSON text. */
   readonly args: string;
   /**
@@ -23,6 +26,9 @@ export interface UndoSource {
   /** (default: `'completed'`) */
   readonly on?: CompensateOn | undefined;
   readonly body: Undo['body'];
-  /** Retry policy and time limit; absent to take those of the step. */
-  readonly policy?: { readonly retry: RetryPolicy; readonly timeoutMs: number | null } | undefined;
+  /**
+   * Retry policy, time limit and transaction; absent to take the first two from the step, and to
+   * use no transaction.
+   */
+  readonly policy?: Pick<Undo, 'retry' | 'timeoutMs' | 'isolation'> | undefined;
 }

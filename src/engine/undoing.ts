@@ -132,6 +132,7 @@ export class Undoing {
     const spec = {
       retry: undo.retry,
       timeoutMs: undo.timeoutMs,
+      isolation: undo.isolation,
       compensates: { stepKey, idempotencyKey: `${run.id}:${stepKey}`, status },
       body: (): unknown => {
         const result = output === null ? undefined : payloads.decode(output, 'output');

@@ -76,8 +76,12 @@ function policyOfMethod(pass: PassHandle, target: object, method: string): UndoS
   for (const place of chainOf(target)) {
     const declaration = declaredAt(place).get(method);
     if (!declaration) continue;
-    const { retry, timeout } = declaration.options ?? {};
-    const options = { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) };
+    const { retry, timeout, transactional } = declaration.options ?? {};
+    const options = {
+      ...(retry === undefined ? {} : { retry }),
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(transactional === undefined ? {} : { transactional }),
+    };
     return policyOf(pass.definition, method, options);
   }
   return undefined;
