@@ -47,10 +47,14 @@ export function callStep(
 }
 
 /**
- * Returns the retry policy and the time limit of a step, from its options and the defaults of the
- * workflow.
+ * Returns the retry policy, the time limit and the transaction of a step, from its options and the
+ * defaults of the workflow.
  */
-export function policyOf(definition: WorkflowDefinition, name: string, options: StepOptions): Pick<StepSpec, 'retry' | 'timeoutMs'> {
+export function policyOf(
+  definition: WorkflowDefinition,
+  name: string,
+  options: StepOptions,
+): Pick<StepSpec, 'retry' | 'timeoutMs' | 'isolation'> {
   return toSpec(definition, name, options, () => undefined, undefined);
 }
 

@@ -84,7 +84,7 @@ export class Call {
 
   /** True while an attempt at the body may begin. */
   get mayBegin(): boolean {
-    return !this.settled && (!this.isDetached || this.isLastAttempt);
+    return !this.settled && !this.hasResult && (!this.isDetached || this.isLastAttempt);
   }
 
   /** True when the work of the call has begun, in this pass or in an earlier one. */

@@ -57,7 +57,9 @@ export class Compensation {
   private undoables: Map<Call, Undoable> | undefined;
   /** Sagas that undo their calls now. The function makes `ctx.saga` reject. */
   private active: Map<Saga, (error: unknown) => void> | undefined;
-  /** Outcome of a run whose code has ended while sagas still undo their calls. */
+  /** Sagas whose functions have not ended, with the AbortSignal of the race branch around them. */
+  private open: Map<Saga, AbortSignal | undefined> | undefined;
+  /** Outcome of a run whose code has ended while sagas still end, or undo their calls. */
   private waiting: PassOutcome | undefined;
   private outcome: PassOutcome | undefined;
 
@@ -90,8 +92,8 @@ export class Compensation {
   takesOver(outcome: PassOutcome): boolean {
     if (!this.undoing) return false;
     if (outcome.status === 'completed') {
-      // A saga may be undoing its calls although nobody awaits it, for example after a lost race.
-      if (!this.active?.size) return false;
+      // A saga may be ending, or undoing its calls, although nobody awaits it: after a lost race.
+      if (!this.hasSagasToEnd) return false;
       this.waiting = outcome;
       return true;
     }
@@ -131,6 +133,7 @@ export class Compensation {
     const scope = executionScope.getStore();
     scope?.saga?.throwIfFailed('saga');
     const saga = new Saga(scope?.saga ?? this.root);
+    (this.open ??= new Map()).set(saga, scope?.signal);
     try {
       const value = await executionScope.run({ ...scope, pass: calls, step: undefined, saga }, async () => fn());
       if (!saga.hasFailed) saga.complete();
@@ -143,6 +146,10 @@ export class Compensation {
       if (entries.length > 0) await this.whileActive(saga, () => this.undoSaga(entries, error));
       saga.leave();
       throw error;
+    } finally {
+      this.open.delete(saga);
+      // Later: the code that awaits the saga continues first.
+      if (this.waiting) void Promise.resolve().then(() => this.endIfWaiting());
     }
   }
 
@@ -167,21 +174,25 @@ export class Compensation {
     return this.isSealed || state.isClosed || state.stopReason !== undefined;
   }
 
+  /** True while a saga undoes its calls, or has lost a race and has not ended. */
+  private get hasSagasToEnd(): boolean {
+    return (this.active?.size ?? 0) > 0 || [...(this.open?.values() ?? [])].some((signal) => signal?.aborted);
+  }
+
   private whileActive(saga: Saga, undo: () => Promise<void>): Promise<void> {
     const active = (this.active ??= new Map());
     return new Promise((resolve, reject) => {
       active.set(saga, reject);
       undo().then(() => {
+        active.delete(saga);
         resolve();
-        // Later: the code that awaits the saga continues first.
-        if (active.delete(saga)) void Promise.resolve().then(() => this.endIfWaiting());
       }, reject);
     });
   }
 
   private endIfWaiting(): void {
     const { waiting } = this;
-    if (!waiting || this.active?.size) return;
+    if (!waiting || (this.hasSagasToEnd && this.parts.state.stopReason === undefined)) return;
     this.waiting = undefined;
     this.parts.end.returned(waiting);
   }

@@ -84,8 +84,11 @@ export class PassRecords implements CallResults {
     output: string | null = null,
   ): void {
     if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes, output));
-    // A second stop may have been requested while a transaction committed.
-    if (kind === 'cancel' && this.parts.queue.has('cancel')) return;
+    // A second stop may have been requested while a transaction committed, or compensations may
+    // have been about to begin.
+    const { queue } = this.parts;
+    if (kind === 'cancel' && queue.has('cancel')) return;
+    if ((kind === 'cancel' || kind === 'compensating') && queue.has('compensating')) return;
     const now = Math.floor(this.parts.settings.now());
     const record: StepRecord = {
       stepKey,
@@ -95,7 +98,7 @@ export class PassRecords implements CallResults {
       output,
       error,
       attempts: 1,
-      calledAfter: this.parts.queue.count,
+      calledAfter: queue.count,
       calledAfterIo: true,
       argsHash: null,
       startedAt: now,

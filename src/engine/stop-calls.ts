@@ -28,7 +28,7 @@ interface Parts {
  */
 export function stopCalls(parts: Parts, calls: ReadonlyMap<string, Call>, error: StopReason): void {
   const { timers, attempts, gate, activity, events, compensation } = parts;
-  timers.clearAll();
+  for (const call of calls.values()) if (!compensation.isOwn(call)) timers.clear(call.stepKey);
   gate.clear();
   activity.clearQueued();
   events.clearWaits();

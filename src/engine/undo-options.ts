@@ -12,13 +12,20 @@ import type { Undo, UndoSource } from './undo.js';
  */
 export function toUndo(
   pass: PassHandle,
-  { on = 'completed', body, policy, isolation }: UndoSource,
+  { on = 'completed', body, policy }: UndoSource,
   args: readonly unknown[],
   step: { readonly retry: RetryPolicy; readonly timeoutMs: number | null },
   subject: string,
 ): Undo {
   const { retry, timeoutMs } = policy ?? step;
-  return { on, body, retry, timeoutMs, isolation, args: pass.encode(args, `arguments of ${subject}, which has a compensation`) };
+  return {
+    on,
+    body,
+    retry,
+    timeoutMs,
+    isolation: policy?.isolation,
+    args: pass.encode(args, `arguments of ${subject}, which has a compensation`),
+  };
 }
 
 /**

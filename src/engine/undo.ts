@@ -26,8 +26,9 @@ export interface UndoSource {
   /** (default: `'completed'`) */
   readonly on?: CompensateOn | undefined;
   readonly body: Undo['body'];
-  /** Retry policy and time limit; absent to take those of the step. */
-  readonly policy?: { readonly retry: RetryPolicy; readonly timeoutMs: number | null } | undefined;
-  /** Isolation level; absent to undo the step without a transaction. */
-  readonly isolation?: WantedIsolation | undefined;
+  /**
+   * Retry policy, time limit and transaction; absent to take the first two from the step, and to
+   * use no transaction.
+   */
+  readonly policy?: Pick<Undo, 'retry' | 'timeoutMs' | 'isolation'> | undefined;
 }

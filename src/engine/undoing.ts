@@ -170,7 +170,7 @@ export class Undoing {
     timers.clear(call.stepKey);
     const mayHaveBegun = call.failures > 0 || run.epoch !== 1 || !replay.isFirstPass;
     if (mayHaveBegun && undo.on === 'completed') return begin(call);
-    if (!call.hasBegun) call.begin(settings.now(), undefined);
+    if (!call.hasBegun) call.begin(settings.now(), calls.recordedWait(call.stepKey));
     const attempts = mayHaveBegun ? Math.max(1, call.failures) : 0;
     const error = new StepFailedError(call.stepKey, attempts, new RunEndedError(run.id));
     records.settle(call, { error: calls.encodeError(error), attempts });

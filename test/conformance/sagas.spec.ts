@@ -125,14 +125,37 @@ class ParallelWorkflow {
   }
 }
 
+/** A saga that is undone in parallel, while another branch calls steps. */
+@Workflow({ name: 'beside', compensation: 'parallel', retry: { maxAttempts: 1 } })
+class BesideWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    const saga = ctx.saga(async () => {
+      for (const what of ['a', 'b']) await ctx.step(what, { compensate: () => act(`undo ${what}`) }, () => act(what));
+      await ctx.step('meal', () => act('meal'));
+    });
+    saga.catch(() => undefined);
+    await ctx.waitForSignal(go);
+    await ctx.step('first', () => act('first'));
+    await ctx.step('second', () => act('second'));
+    return saga.then(
+      () => 'eaten',
+      () => 'hungry',
+    );
+  }
+}
+
 describe('sagas', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow], {
-      worker: { suspendAfter: 20 },
-    });
+    app = await startApplication(
+      database.url,
+      [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow, BesideWorkflow],
+      {
+        worker: { suspendAfter: 20 },
+      },
+    );
   });
   beforeEach(() => {
     log = [];
@@ -312,6 +335,22 @@ describe('sagas', () => {
     expect(await handle.result()).toBe('b');
     expect(log).toEqual(['taxi', 'seat a', 'meal a', 'undo seat a', 'undo seat a', 'seat b', 'meal b', 'mail']);
     expect(await keysOf(handle.runId)).toContain('$compensate:seat a');
+  });
+
+  it('continue after a retry when other branches went on while a compensation had failed', async () => {
+    broken = new Set(['meal', 'undo b']);
+    held = new Set(['undo a']);
+    const handle = await app.client.start(BesideWorkflow);
+    await waitFor(async () => (await keysOf(handle.runId)).includes('$compensate:b'));
+    await handle.signal(go);
+    await waitFor(async () => (await keysOf(handle.runId)).includes('second'));
+    held = new Set();
+    expect((await failed(handle.runId)).cause).toBeInstanceOf(CompensationFailedError);
+    broken = new Set(['meal']);
+    log = [];
+    await app.client.retry(handle.runId);
+    expect(await handle.result({ timeout: '20s' })).toBe('hungry');
+    expect(log).toEqual(['undo b']);
   });
 
   it('undo a completed child by the function of its parent', async () => {

@@ -165,6 +165,31 @@ class BesideWorkflow {
   }
 }
 
+/** Transactional steps that transactional steps undo. */
+@Workflow({ name: 'undone', retry: { maxAttempts: 2, initialInterval: 10 } })
+class UndoneWorkflow {
+  async run(id: string, ctx: WorkflowContext): Promise<void> {
+    await this.add(id, 1);
+    await this.add(id, 2);
+    if (hooks[id])
+      await ctx.step('held', { transactional: true, compensate: () => void count(`undo ${id}`) }, () => hooks[id]!(currentManager()));
+    throw new Error('sold out');
+  }
+
+  @Step({ transactional: true, compensate: 'remove' })
+  async add(id: string, number: number): Promise<string> {
+    await currentManager().query('INSERT INTO notes VALUES ($1)', [`${id} ${number}`]);
+    return `${id} ${number}`;
+  }
+
+  @Step({ transactional: { isolation: 'SERIALIZABLE' } })
+  async remove(note: string, id: string, number: number): Promise<void> {
+    await currentManager().query('INSERT INTO notes VALUES ($1)', [`${id} minus ${number}`]);
+    if (currentStep().attempt === 1) throw new Error(`${note} cannot be removed yet`);
+    expect(await currentManager().query('SHOW transaction_isolation')).toEqual([{ transaction_isolation: 'serializable' }]);
+  }
+}
+
 @Workflow({ name: 'plain' })
 class PlainWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
@@ -188,6 +213,7 @@ const PROVIDERS = [
   BesideWorkflow,
   PlainWorkflow,
   ChildWorkflow,
+  UndoneWorkflow,
 ];
 
 describe('transactional steps', () => {
@@ -366,6 +392,45 @@ describe('transactional steps', () => {
     });
     await handle.result({ timeout: '30s' });
     expect(await notes('nested')).toEqual(['nested kept', 'nested outer']);
+  });
+
+  it('undoes transactional steps by transactional compensations', async () => {
+    const handle = await client.start(UndoneWorkflow, 'undone', { id: 'undone' });
+    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ cause: { message: 'sold out' } });
+    expect(await notes('undone')).toEqual(['undone 1', 'undone 2', 'undone minus 1', 'undone minus 2']);
+    const rows = await database.query(
+      `SELECT s.step_key AS key, s.compensate_args AS args, s.xmin::text = n.xmin::text AS one FROM durable.workflow_steps s
+       LEFT JOIN notes n ON n.note = 'undone minus ' || CASE s.step_key WHEN '$compensate:add' THEN '1' ELSE '2' END
+       WHERE s.run_id = 'undone' AND s.kind IN ('step', 'compensation') ORDER BY s.seq`,
+    );
+    expect(rows).toEqual([
+      { key: 'add', args: ['undone', 1], one: false },
+      { key: 'add#2', args: ['undone', 2], one: false },
+      { key: '$compensate:add#2', args: null, one: true },
+      { key: '$compensate:add', args: null, one: true },
+    ]);
+  });
+
+  it('undoes a step whose transaction was committing when the run was cancelled, and no other', async () => {
+    for (const [id, outcome] of [
+      ['undone late', 'committed'],
+      ['undone back', 'rolled back'],
+    ] as const) {
+      hooks[id] = async (manager) => {
+        await note(manager, `${id} 3`);
+        await client.cancel(id);
+        if (outcome === 'rolled back') await waitFor(() => currentStep().abortSignal.aborted);
+      };
+      const handle = await client.start(UndoneWorkflow, id, { id });
+      await expect(handle.result({ timeout: '30s' })).rejects.toThrow(/cancelled|sold out/);
+      const [row] = await database.query<{ status: string }>(
+        `SELECT status FROM durable.workflow_steps WHERE run_id = $1 AND step_key = 'held'`,
+        [id],
+      );
+      expect((await notes(`${id} 3`)).length).toBe(row!.status === 'completed' ? 1 : 0);
+      expect(executions.get(`undo ${id}`) ?? 0).toBe(row!.status === 'completed' ? 1 : 0);
+      expect((await notes(`${id} minus`)).length).toBe(2);
+    }
   });
 
   it('starts a run in the transaction of the step', async () => {

@@ -10,9 +10,10 @@ import { currentStep } from '../../src/engine/current.js';
 import type { SignalOptions } from '../../src/engine/context-options.js';
 import type { CallTable } from '../../src/engine/call-table.js';
 import { Pass } from '../../src/engine/pass.js';
+import type { StepTransaction } from '../../src/engine/transaction-port.js';
 import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
 import { label, MemoryJournal, Stored, type Entry } from './memory-journal.js';
-import { settle, until } from './virtual-time.js';
+import { delay, settle, until } from './virtual-time.js';
 
 export type WorkflowFunction = (ctx: WorkflowContext, input: any) => unknown;
 
@@ -26,6 +27,8 @@ export interface RunOptions {
   stepTimeoutMs?: number;
   /** Virtual milliseconds that a flush takes. */
   latency?: () => number;
+  /** Virtual milliseconds that the commit of a transactional step takes (default: 0). */
+  commitMs?: number;
   refuses?: (entry: Entry) => Error | undefined;
   /** Called after each durable transition. The process dies when it returns true. */
   crashes?: (count: number) => boolean;
@@ -251,6 +254,22 @@ export class TestRun {
     });
   }
 
+  /** Executes a transactional body. Its result becomes durable like every other entry. */
+  private async transact(life: number, step: StepTransaction, submit: (entry: Entry) => void): Promise<void> {
+    const { signal } = step;
+    signal.throwIfAborted();
+    const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    aborted.catch(() => undefined);
+    const result = await Promise.race([step.body({}), aborted]);
+    step.commits();
+    if (this.options.commitMs !== undefined) await delay(this.options.commitMs);
+    // Nothing follows in a dead process. Another owner, or the end of the run, refuses the record.
+    if (life !== this.passes) await new Promise(() => undefined);
+    if (this.stored.outcome) throw new Error('the run has ended');
+    await new Promise<void>((done, failed) => submit({ kind: 'step', ...result, done, failed }));
+    step.committed();
+  }
+
   private noteActive(): void {
     if (this.idle.length > 0 && this.idle.at(-1) !== null) this.idle.push(null);
   }
@@ -283,7 +302,7 @@ export class TestRun {
           submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done });
         },
         startDetached: () => Promise.resolve('started'),
-        transact: () => Promise.reject(new Error('no transactions')),
+        transact: (step) => this.transact(life, step, submit),
         chunksStored: () => Promise.resolve(),
         createHook: ({ token }) => Promise.resolve({ token }),
         streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },

@@ -343,6 +343,92 @@ describe('ctx.saga', () => {
     );
   });
 
+  it('undoes its steps when it loses a race, although the code in it ends later than the run', async () => {
+    await everywhere(
+      (book) => async (ctx) => {
+        await ctx.race({
+          trip: () =>
+            ctx.saga(async () => {
+              await book(ctx, 'seat');
+              await ctx.saga(() => ctx.sleep(50)).catch(() => undefined);
+              await delay(5);
+              throw new Error('no room');
+            }),
+          late: () => ctx.sleep(20),
+        });
+        return 'late';
+      },
+      { keys: ['seat', 'sleep', 'saga', '$compensate:seat'], open: [] },
+    );
+  });
+
+  it('does not begin the body of a step that lost a race and has its last result', async () => {
+    let bodies = 0;
+    const run = new TestRun(
+      async (ctx) => {
+        for (const name of ['taxi', 'room']) await ctx.step(name, () => name);
+        const options = { compensate: () => undefined, compensateOn: 'attempted', transactional: true } as const;
+        const branches = {
+          seat: () => ctx.step('seat', options, () => void bodies++),
+          throws: () => Promise.reject(new Error('sold out')),
+        };
+        await ctx.saga(() => ctx.race(branches)).catch(() => undefined);
+      },
+      { bare: true, crashes: (count) => count === 1 },
+    );
+    expect(await run.end()).toMatchObject({ status: 'completed' });
+    expect([bodies, run.keys]).toEqual([0, ['taxi', 'room', 'saga', 'seat', '$compensate:seat']]);
+  });
+
+  it('closes the wait of a step that was to be tried again when the run failed', async () => {
+    for (let point = 1; point <= 5; point++) {
+      const run = new TestRun(
+        async (ctx) => {
+          const retry = { maxAttempts: 3, initialInterval: 50, jitter: false } as const;
+          const seat = ctx.step('seat', { compensate: () => undefined, compensateOn: 'attempted', retry }, fails);
+          await Promise.all([seat, ctx.step('pay', ONCE, () => delay(20).then(fails))]);
+        },
+        { bare: true, crashes: (count) => count === point },
+      );
+      await run.end();
+      const seat = run.stored.history.steps.find(({ stepKey }) => stepKey === 'seat');
+      expect([point, run.ending?.status, seat?.attempts]).toEqual([point, 'failed', 1]);
+    }
+  });
+
+  it('is not cancelled any more when it has failed while a transaction committed', async () => {
+    const run = new TestRun(
+      async (ctx) => {
+        const seat = ctx.step('seat', { compensate: () => delay(5), transactional: true }, () => 'seat');
+        await Promise.all([seat, delay(3).then(fails)]);
+      },
+      { bare: true, commitMs: 20 },
+    );
+    setTimeout(() => run.cancel(), 10);
+    expect(await run.end()).toMatchObject({ status: 'failed' });
+    expect(run.keys).toEqual(['seat', '$compensating', '$compensate:seat', '$compensated']);
+  });
+
+  it('keeps the pause of a compensation when the run is cancelled meanwhile', async () => {
+    const times: number[] = [];
+    const retry = { maxAttempts: 2, initialInterval: 1_000, jitter: false } as const;
+    const run = new TestRun(
+      async (ctx) => {
+        await ctx.saga(async () => {
+          const compensate = async (): Promise<void> => {
+            if (times.push(Date.now()) === 1) throw new Error('the airline is closed');
+          };
+          await ctx.step('seat', { compensate, retry }, () => 'seat');
+          throw new Error('sold out');
+        });
+      },
+      { bare: true },
+    );
+    setTimeout(() => run.cancel(), 500);
+    expect(await run.end()).toMatchObject({ status: 'cancelled' });
+    expect(times[1]! - times[0]!).toBeGreaterThanOrEqual(1_000);
+  });
+
   it('refuses to begin in a step, without a function, and to continue as another run', async () => {
     const run = new TestRun(
       async (ctx) => {

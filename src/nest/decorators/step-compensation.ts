@@ -1,6 +1,5 @@
 import type { CompensateOn } from '../../core/compensation.js';
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
-import { toIsolation } from '../../core/transactional.js';
 import { policyOf } from '../../engine/call-step.js';
 import type { PassHandle } from '../../engine/pass-handle.js';
 import type { UndoSource } from '../../engine/undo.js';
@@ -61,7 +60,7 @@ export function compensationOfCall(
   }
   return {
     on: compensateOn,
-    ...settingsOfMethod(pass, target, compensate),
+    policy: policyOfMethod(pass, target, compensate),
     body: (output, args) => {
       const interceptor = pass.code?.interceptor;
       // Guards and interceptors run around a method with @Step, as they do when it is called as a
@@ -72,19 +71,18 @@ export function compensationOfCall(
   };
 }
 
-/**
- * Returns what the `@Step` of a method sets for the compensation; nothing when the method has none.
- */
-function settingsOfMethod(pass: PassHandle, target: object, method: string): Pick<UndoSource, 'policy' | 'isolation'> {
+/** Returns the policy in the `@Step` of a method; undefined when the `@Step` sets none. */
+function policyOfMethod(pass: PassHandle, target: object, method: string): UndoSource['policy'] {
   for (const place of chainOf(target)) {
     const declaration = declaredAt(place).get(method);
     if (!declaration) continue;
     const { retry, timeout, transactional } = declaration.options ?? {};
-    const options = { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) };
-    return {
-      policy: policyOf(pass.definition, method, options),
-      isolation: toIsolation(transactional, `transactional of step "${method}"`),
+    const options = {
+      ...(retry === undefined ? {} : { retry }),
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(transactional === undefined ? {} : { transactional }),
     };
+    return policyOf(pass.definition, method, options);
   }
-  return {};
+  return undefined;
 }

@@ -16,7 +16,8 @@ const isUndoing = (alias: string): string =>
  * Makes a failed run due again, in its next generation.
  *
  * - Of a run whose compensations have begun, only failed compensations move to the run log. So the
- * run continues there and repeats no compensation that is done.
+ * run continues there and repeats no compensation that is done. Calls that came after them count
+ * the remaining results: other branches of the code went on while a saga was undone in parallel.
  * - The given step and all later steps move to the run log. If a deadline or a cancellation was
  * recorded before that step, the steps from the deadline or cancellation on move too. A replay of
  * the deadline or cancellation would end the run at once.
@@ -45,6 +46,13 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 ), removed AS (
   DELETE FROM ${schema}.workflow_steps s USING run, cut WHERE s.run_id = ANY (ARRAY[run.id])
     AND (s.seq >= cut.seq OR ${FAILED_COMPENSATION}) RETURNING s.*
+), failed AS MATERIALIZED (
+  SELECT s.place FROM run CROSS JOIN LATERAL (
+    SELECT step_key, kind, status, row_number() OVER (ORDER BY seq) AS place FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
+  ) AS s WHERE ${FAILED_COMPENSATION} AND NOT ($5 = 'step_resolved' AND s.step_key = $3)
+), renumbered AS (
+  UPDATE ${schema}.workflow_steps s SET called_after = s.called_after - (SELECT count(*) FROM failed f WHERE f.place <= s.called_after)
+  FROM run WHERE s.run_id = ANY (ARRAY[run.id]) AND NOT ${FAILED_COMPENSATION} AND s.called_after >= (SELECT min(place) FROM failed)
 ), archived AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT s.run_id, s.epoch, 'step_archived', s.step_key, s.attempts, json_build_object('generation', run.generation, 'kind', s.kind, 'seq', s.seq,
