@@ -41,6 +41,7 @@ export function inTransaction(pass: PassHandle, call: Call, spec: StepSpec, atte
 /** One execution of a transactional body. */
 class Execution implements StepTransaction {
   private reserved: ReservedResult | undefined;
+  private isDropped = false;
 
   constructor(
     private readonly pass: PassHandle,
@@ -84,8 +85,9 @@ class Execution implements StepTransaction {
     const output = this.encode(value);
     await pass.effects.chunksStored();
     const reserved = await pass.results.reserve(call, { output, attempts: call.failures + 1 });
-    // The attempt may have ended while this execution waited for its turn.
-    if (attempt.isOver) reserved.drop();
+    // The attempt or the transaction may have ended while this execution waited for its turn. A
+    // number that nobody gives back would stop all later results of the run.
+    if (attempt.isOver || this.isDropped) reserved.drop();
     else this.reserved = reserved;
     return reserved.result;
   }
@@ -101,6 +103,7 @@ class Execution implements StepTransaction {
 
   /** Gives the number of the result back, because the transaction had no effect. */
   dropped(): void {
+    this.isDropped = true;
     this.reserved?.drop();
     this.reserved = undefined;
   }
