@@ -2,7 +2,7 @@ import { migration } from './migration.js';
 
 /**
  * Marks the first chunk of each execution of a step, so that a writer and a reader find the chunks
- * of a step without a look at those of other steps. Remembers streams whose chunks were removed.
+ * of a step without reading those of other steps. Records which streams had their chunks removed.
  */
 export const StreamRows1764400005000 = migration(
   'StreamRows1764400005000',

@@ -57,7 +57,7 @@ FROM ${schema}.workflow_runs r WHERE r.finished_at IS NOT NULL;
 `;
 
 /**
- * Hides the tokens of hooks from the view `workflow_history`. Before, the view showed the output of
+ * Hides the tokens of hooks from the view `workflow_history`. Earlier the view showed the output of
  * a hook's step, with the whole token, when the table of hooks had no row for this step: after a
  * fork, which copies the step, and after another run had taken the token. It also showed the output
  * of such a step that a retry had removed. Also names the beginning and the end of compensations.

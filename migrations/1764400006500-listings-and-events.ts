@@ -17,7 +17,7 @@ END`;
 };
 
 /**
- * Adds two indexes for listings that cost a run next to nothing. Only paused runs are in the first
+ * Adds two indexes for listings, which cost a run very little. Only paused runs are in the first
  * one. The second one is a BRIN index: it has an entry for each 32 pages of the table, and a new
  * run changes an entry only when its name, queue or version is new there.
  *

@@ -3,7 +3,7 @@ import pg from 'pg';
 
 export const SCHEMA = 'durable_agent';
 
-/** A database for the sample, and how to leave it as it was. */
+/** A database for the sample, and a function that restores its former state. */
 export interface SampleDatabase {
   url: string;
   remove(): Promise<void>;

@@ -55,7 +55,7 @@ const EXPLAIN_MS = 1_000;
  * Notifications can be lost, so one shared query also polls all awaited runs, at growing intervals.
  */
 export class ResultHub {
-  /** By run id. A single waiter is stored as such: most runs have one, and a Set is large. */
+  /** Waiters by run id. Most runs have one waiter, which takes less memory without a Set. */
   private readonly waiters = new Map<string, Waiter | Set<Waiter>>();
   private readonly pending = new Set<string>();
   private lookups = 0;

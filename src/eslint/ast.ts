@@ -23,7 +23,7 @@ type Wrapper =
   | TSESTree.TSTypeAssertion
   | TSESTree.ChainExpression;
 
-/** Returns true for a node with the value of the expression in it, such as `x as T` and `x!`. */
+/** Returns true for a node with the value of its inner expression, such as `x as T` and `x!`. */
 function isWrapper(node: Node | undefined): node is Wrapper {
   switch (node?.type) {
     case 'TSAsExpression':

@@ -15,7 +15,7 @@ const COMBINING = new Set(['Promise.all', 'Promise.allSettled', 'Promise.race', 
  */
 export function droppedBy(expression: Node, names: Names): Node | undefined {
   for (let node = expression, { parent } = expression; parent;) {
-    const next = step(node, parent, names);
+    const next = fateIn(parent, node, names);
     if (next === 'used') return undefined;
     if (next === 'dropped') return parent;
     node = next;
@@ -24,8 +24,8 @@ export function droppedBy(expression: Node, names: Names): Node | undefined {
   return undefined;
 }
 
-/** Returns the fate of a promise in its parent, or the outer expression that has the promise. */
-function step(node: Node, parent: Node, names: Names): Node | 'used' | 'dropped' {
+/** Returns the fate of a promise in its parent, or the outer expression that holds the promise. */
+function fateIn(parent: Node, node: Node, names: Names): Node | 'used' | 'dropped' {
   switch (parent.type) {
     case 'ExpressionStatement':
       return 'dropped';
@@ -54,22 +54,22 @@ function step(node: Node, parent: Node, names: Names): Node | 'used' | 'dropped'
     case 'VariableDeclarator':
       return parent.id.type === 'Identifier' && isNeverRead(parent.id, names) ? 'dropped' : 'used';
     case 'ArrowFunctionExpression':
-      return parent.body === node ? ofCallback(parent) : 'used';
+      return parent.body === node ? fateOfCallback(parent) : 'used';
     case 'ReturnStatement':
-      return ofReturn(parent);
+      return fateOfReturn(parent);
     default:
       return 'used';
   }
 }
 
-function ofReturn(statement: TSESTree.ReturnStatement): Node | 'used' | 'dropped' {
+function fateOfReturn(statement: TSESTree.ReturnStatement): Node | 'used' | 'dropped' {
   let outer: Node | undefined = statement.parent;
   while (outer && !isFunction(outer)) outer = outer.parent;
-  return outer ? ofCallback(outer) : 'used';
+  return outer ? fateOfCallback(outer) : 'used';
 }
 
 /** Returns the fate of what a callback returns. */
-function ofCallback(fn: FunctionNode): Node | 'used' | 'dropped' {
+function fateOfCallback(fn: FunctionNode): Node | 'used' | 'dropped' {
   if (isForEachCallback(fn)) return 'dropped';
   const method = callbackMethod(fn);
   return method !== undefined && MAPPING.has(method) ? fn.parent : 'used';

@@ -38,6 +38,6 @@ export interface RuntimeScope {
 
 /**
  * Scope of the code that creates an application for a test. Outside of such code there is no scope,
- * and a module has the options that the application gives.
+ * and a module uses the options that the application gives.
  */
 export const runtimeScope = new AsyncLocalStorage<RuntimeScope>();

@@ -79,7 +79,7 @@ export interface ModuleSettings {
   readonly readReplica: { readonly url: string } | undefined;
   readonly enhancers: readonly StepEnhancer[];
   readonly currentTransaction: (() => EntityManager | undefined) | undefined;
-  /** Executes work in a transaction that a library opens; undefined without such a library. */
+  /** Executes work in a transaction of a library; undefined when the module opens transactions. */
   readonly runInTransaction: RunInTransaction | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
@@ -95,6 +95,6 @@ export interface ModuleSettings {
   readonly codec: PayloadCodec | undefined;
   /** Milliseconds after which ended runs are deleted, by status. */
   readonly retention: RetentionRule;
-  /** Milliseconds after which the chunks of ended runs are removed, by status. */
+  /** Milliseconds after which chunks of ended runs are removed, by status; undefined for never. */
   readonly streamRetention: RetentionRule | undefined;
 }

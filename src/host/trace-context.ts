@@ -30,7 +30,7 @@ export function toStored(api: Api, context: SpanContext): string | null {
  */
 export function fromStored(api: Api, stored: string | null | undefined): SpanContext | undefined {
   if (!stored || stored.length > MAX_TRACE_CONTEXT) return undefined;
-  // Every pass reads its context. A test and slices allocate less than groups of the expression.
+  // Every pass reads its context. A test and slices allocate less than capture groups do.
   if (!STORED.test(stored)) return undefined;
   const traceId = stored.slice(3, 35);
   const spanId = stored.slice(36, 52);

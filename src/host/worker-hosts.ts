@@ -72,7 +72,7 @@ export class WorkerHosts {
     return this.polling?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined };
   }
 
-  /** True while listeners are called, or their calls are being noted. */
+  /** True while listeners are being called, or the outcomes of their calls are being stored. */
   get isCallingListeners(): boolean {
     return this.delivery?.isCalling === true;
   }

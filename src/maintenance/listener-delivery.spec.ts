@@ -110,7 +110,7 @@ describe('the delivery of events to listeners', () => {
       ]);
       const swept = where === 'in a sweep' ? delivery.run(new AbortController().signal) : delivery.start();
       await waitFor(() => others === 50, { message: () => `50 calls, and not ${others}` });
-      // The calls that hang are as many as one listener may have.
+      // One listener may have this many calls at a time.
       expect(calls).toBe(20);
       free();
       await swept;

@@ -42,7 +42,7 @@ const MIN_PAUSE_MS = 100;
 const FAILED_PAUSE_MS = 1_000;
 /** Milliseconds for which `stop` waits for a statement. */
 const STATEMENT_STOP_MS = 1_000;
-/** Milliseconds after which a sweep queries for events again while calls are in flight. */
+/** Milliseconds after which a sweep queries for events again although calls are in flight. */
 const SWEEP_PAUSE_MS = 1_000;
 /** Milliseconds for which one sweep calls listeners while more events are available. */
 const SWEEP_MS = 20_000;
@@ -93,7 +93,7 @@ export class ListenerDelivery extends BackgroundService {
     options.metrics.expectListeners(listeners.map(({ name }) => name));
   }
 
-  /** True while listeners are called, or their calls are being noted. */
+  /** True while listeners are being called, or the outcomes of their calls are being stored. */
   get isCalling(): boolean {
     return this.inFlight.size > 0 || this.called.length > 0 || this.removing !== undefined;
   }

@@ -67,7 +67,7 @@ describe('the retention of streams', () => {
     await counting.close();
     expect(batches).toEqual([1_000, 1_000, 499, 0]);
     expect(await left()).toEqual(['failed a 2', 'kept a 2', 'old a 1 expired', 'old b 1 expired', 'waiting a 2', 'young a 2']);
-    // The next round has a pause before it, also for other processes.
+    // All processes pause before the next round.
     expect(await new StreamRetentionSweep(database, { failed: DAY_MS }).run(active)).toBeUndefined();
     expect(await left()).toContain('failed a 2');
   });
@@ -91,7 +91,7 @@ describe('the retention of streams', () => {
     expect(await left()).toEqual(['old a 2']);
   });
 
-  it('leaves a gapless begin and the mark, whenever it stops', async () => {
+  it('leaves the beginning of a stream without gaps, and the mark, whenever it stops', async () => {
     await insert('old', 'completed', 5, { a: 2_500 });
     const stopping = new AbortController();
     class Stopping extends Database {

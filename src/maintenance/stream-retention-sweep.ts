@@ -18,11 +18,11 @@ import type { Sweep } from './sweep.js';
 const LEASE_MS = 60_000;
 /** Pause after each statement, as a multiple of the time that the statement took. */
 const PAUSE_PER_WORK = 9;
-/** Pause between two rounds: a part of the shortest retention, from 1 second to 1 minute. */
+/** Pause between two rounds, as a fraction of the shortest retention: from 1 second to 1 minute. */
 const PAUSE_PER_RETENTION = 0.05;
 const MIN_ROUND_PAUSE_MS = 1_000;
 const MAX_ROUND_PAUSE_MS = 60_000;
-/** Milliseconds that one process works before another one may continue; less than the lease. */
+/** Milliseconds for which one process works before another may continue; less than the lease. */
 const TURN_MS = 20_000;
 
 /**
@@ -32,7 +32,7 @@ const TURN_MS = 20_000;
  */
 export class StreamRetentionSweep implements Sweep {
   readonly failure = 'sweep: could not remove chunks of streams whose retention has passed';
-  /** Pause after a failure too. */
+  /** Milliseconds between two rounds, and after a failure. */
   readonly everyMs: number;
 
   constructor(
@@ -55,7 +55,7 @@ export class StreamRetentionSweep implements Sweep {
       const { runs, rest }: StreamScan = await this.paced(signal, () => scanStreams(database, from, rule));
       for (const { runId, stream } of runs) {
         if (stream !== undefined && !(await this.remove(runId, stream, signal, until))) break;
-        // A run with an expired stream may have another one, which the next round finds.
+        // The next round finds further streams of the run.
         after = runId;
       }
       if (rest === 'none' && (runs.length === 0 || after === runs.at(-1)!.runId)) {

@@ -13,7 +13,7 @@ import { prepareSteps } from './steps/step-names.js';
 /** Classes and other providers of Nest, for workflows that are executed without a module. */
 export type StandaloneProviders = readonly Provider[];
 
-/** Workflows with their providers, without a module and a database. */
+/** Workflows with their providers, without a module or a database. */
 export interface StandaloneWorkflows {
   readonly definitions: readonly WorkflowDefinition[];
   /** The module's default settings. */
@@ -31,7 +31,7 @@ class StandaloneModule {}
  * workflows among them.
  *
  * @throws the error of Nest when a provider is missing
- * @throws InvalidInputError when the providers are no array of classes and objects
+ * @throws InvalidInputError when the providers are not an array of classes and provider objects
  * @throws WorkflowConfigurationError when a workflow cannot be executed
  */
 export async function loadWorkflows(workflow: Type, providers: StandaloneProviders): Promise<StandaloneWorkflows> {

@@ -37,7 +37,7 @@ const step = (stepKey: string, args?: string): StepRecord => ({
 const record = (runId: string, result: StepRecord) =>
   ({ kind: 'step', runId, epoch: 1, step: result, closesWait: false, takes: null }) as const;
 
-it('one flush stores steps with and without a compensation, and the sweep of deadlines leaves only the former', async () => {
+it('one flush stores steps with and without a compensation, and the deadline sweep ends only the run without one', async () => {
   const fence = await newSession(database, 600_000);
   await flush(database, fence, toFlushRows(['run-1', 'run-2'].map((id) => startOf(id, true))));
   const rows = toFlushRows([record('run-1', step('a')), record('run-2', step('charge', '["book",2]'))]);

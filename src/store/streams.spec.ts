@@ -57,7 +57,7 @@ describe('the chunks of a stream', () => {
       )
     ).map(({ text }) => text);
 
-  /** Entries of an index that were read, once the statistics show this number of scans. */
+  /** Returns how many entries of an index were read, once the statistics show enough scans. */
   const entriesRead = async (index: string, scans: number): Promise<number> => {
     const flushStatistics = { name: 'flush_statistics', text: () => 'SELECT pg_stat_force_next_flush()' };
     let entries: number | undefined;
@@ -164,7 +164,7 @@ describe('the chunks of a stream', () => {
     expect(await readStreamEnd(open.database, id, 'answer')).toMatchObject({ end: { length: 8, closedBy: 's' } });
   });
 
-  it('are read without a look at the resets of other steps', async () => {
+  it('are read without a scan of the resets of other steps', async () => {
     const id = 'many-resets';
     const steps = 1_000;
     await open.submit(startOf(id, true));
@@ -197,7 +197,7 @@ describe('the chunks of a stream', () => {
     expect((await stored(id))[7]).toBe('8 reset s2');
   });
 
-  it('are read without a look at the chunks of other steps', async () => {
+  it('are read without a scan of the chunks of other steps', async () => {
     const id = 'many-steps';
     const steps = 1_000;
     await open.submit(startOf(id, true));

@@ -260,7 +260,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;
     const leftMs = this.inbox.isReading ? 0 : this.nextWake - engine.now();
-    // Readers would get chunks that are not accepted yet only after the next claim.
+    // After a suspension, chunks that wait for a lookup would reach readers with the next claim.
     if (leftMs < suspendAfterMs || this.journal.uncheckedChunks()) {
       this.state.timer = setTimeout(() => this.suspend(), Math.max(leftMs, LEAST_IDLE_MS));
       return;

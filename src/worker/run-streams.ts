@@ -10,7 +10,7 @@ import { sizeOf, StreamBuffer, type PassOrigin } from './stream-buffer.js';
 
 /** Bytes that a run may have written and the database not yet stored. */
 const MAX_BUFFERED_BYTES = 1 << 20;
-/** Pause before a lookup is repeated that has failed, in milliseconds. */
+/** Pause before a failed lookup is repeated, in milliseconds. */
 const LOOKUP_PAUSE_MS = 1_000;
 
 /** Services of the worker that the streams of a run use. */

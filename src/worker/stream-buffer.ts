@@ -87,7 +87,7 @@ export class StreamBuffer {
     return this.lookup !== undefined;
   }
 
-  /** Appends the chunks that have waited for the lookup. */
+  /** Ends the lookup, and appends the chunks that have waited for it. */
   lookedUp(): void {
     this.lookup = undefined;
     this.unchecked.appendAll();
@@ -95,7 +95,9 @@ export class StreamBuffer {
 
   /**
    * Notes what is already stored. Drops the writes of `run` that are stored, that follow the end of
-   * the stream, or that exceed a limit. @returns dropped bytes
+   * the stream, or that exceed a limit.
+   *
+   * @returns number of dropped bytes
    */
   know({ length, bytes, runPosition, closedBy }: Omit<StreamEnd, 'expiredTo'>): number {
     const before = this.size;
@@ -241,9 +243,7 @@ export class StreamBuffer {
     throw new StreamClosedError(this.name, 'it was closed');
   }
 
-  /**
-   * @param isUncertain for a reset: the flush leaves it out when the step has no earlier chunk
-   */
+  /** @param isUncertain true for a reset that the flush omits when the step has no earlier chunk */
   private push(
     kind: ChunkKind,
     stepKey: string | null,

@@ -1,6 +1,6 @@
 import type { ChunkAuthor } from '../engine/stream-port.js';
 
-/** A write that waits. */
+/** A write that waits for the lookup. */
 interface UncheckedWrite {
   readonly by: ChunkAuthor['by'];
   readonly append: () => void;
@@ -32,8 +32,9 @@ export class UncheckedWrites {
   }
 
   /**
-   * Drops the chunks, because the run leaves this process. A body gets its answer, and its next
-   * write is refused. `run` of a pass that was given up must not continue.
+   * Drops the chunks, because the run leaves this process. Writes of step bodies resolve, and the
+   * next write of a body is refused. Writes of `run` stay pending, because a pass that was given up
+   * must not continue.
    */
   drop(): void {
     for (const { by, giveUp } of this.waiting.splice(0)) if (by === 'step') giveUp();

@@ -94,7 +94,7 @@ describeWithChromium('the page of sample/08-agent', () => {
     await page.setViewportSize({ width: 900, height: 860 });
   };
 
-  it('shows one whole answer after a reload and a kill -9 in mid-answer, and then connects no more', async () => {
+  it('shows one whole answer after a reload and a kill -9 in mid-answer, and then does not connect again', async () => {
     const server = await serve();
     await page.goto(`http://127.0.0.1:${port}/`);
     await page.getByRole('button', { name: 'Ask' }).click();

@@ -90,7 +90,7 @@ describe('the lint rules in workflows as applications write them, in the samples
     expect(files).toBeGreaterThan(40);
   });
 
-  it('are applied by oxlint, suggestions included, with the same result as the code means', async () => {
+  it('have fixes and suggestions that oxlint applies, and the code keeps its meaning', async () => {
     const file = join(folder, 'fixed.ts');
     cpSync(WORKFLOWS, file);
     await execute('oxlint/bin/oxlint', ['-c', 'oxlint.json', '--fix', '--fix-suggestions', 'fixed.ts']);

@@ -8,7 +8,7 @@ import { readSteps } from '../../store/sql/read-steps.js';
 import { checkFollow, type FollowOptions } from '../follow-options.js';
 import { currentRunId } from '../follow.js';
 
-/** Largest number of steps, and of bytes of results, that an export in memory has. */
+/** Maximum number of steps, and of bytes of results, of an export in memory. */
 const LIMIT = { limit: 10_000, bytes: 64 << 20 };
 
 /** A `seq` after which no run has a step: only the waits of the run are loaded. */
@@ -48,7 +48,7 @@ export interface ExportedHead {
 
 /**
  * Everything that a replay of a run needs, as the command `export` writes it and
- * `client.exportHistory` returns it. It contains every payload of the run.
+ * `client.exportHistory` returns it. Contains every payload of the run.
  */
 export interface ExportedHistory extends ExportedHead {
   readonly history: {

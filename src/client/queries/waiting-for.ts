@@ -13,8 +13,8 @@ export interface WaitingFor {
    * matches the run's history is needed. `resume`: an operator must resume the run. The run is then
    * paused, or blocked by something other than its code. `step`: the body of a step has been
    * executing for a second or two. `compensation`: the run is compensating, that is, it undoes its
-   * steps before it ends. `code`: the run is executing, and no step or wait of it is
-   * known. It executes short steps, or awaits something that is not a step.
+   * steps before it ends. `code`: the run is executing, and no step or wait of the run is known: it
+   * executes short steps, or awaits something that is not a step.
    */
   kind:
     | 'worker'
@@ -146,8 +146,8 @@ function bodyWaitOf({ stepKey, attempt, since, host, pid }: BodyDescription): Wa
 }
 
 /**
- * Returns the open waits of a run. Once the run is compensating, waits of its code have no effect
- * any more, and only retries matter.
+ * Returns the open waits of a run. Once the run is compensating, waits of its code have no effect,
+ * and only waits for the next attempt of a compensation count.
  *
  * @internal
  */

@@ -2,7 +2,7 @@ import type { StreamEvent } from './stream-event.js';
 
 type Reader = AsyncIterableIterator<StreamEvent>;
 
-/** Readers whose owner leaves by `return`, and which can all be ended at once. */
+/** Readers that can all be ended at once. The owner of each reader leaves by `return`. */
 export class OpenReaders {
   private readonly readers = new Set<Reader>();
   private isOver = false;
@@ -22,7 +22,11 @@ export class OpenReaders {
     return tracked;
   }
 
-  /** Ends the readers, and each that follows. @returns the number of readers */
+  /**
+   * Ends all open readers, and each reader that is tracked later.
+   *
+   * @returns number of readers that were open
+   */
   end(): number {
     const { size } = this.readers;
     this.isOver = true;

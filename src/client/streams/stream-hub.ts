@@ -19,7 +19,7 @@ const MAX_POLL_MS = 1_000;
 
 /**
  * Database from which a reader gets its next chunks. The replica answers only with pages that are
- * not the last of the stream. For the last one, the primary is asked.
+ * not the last of the stream. The primary answers with the last page.
  */
 export type ChunkSource = 'replica' | 'primary';
 
@@ -39,10 +39,10 @@ export interface StreamHubOptions {
   readonly failed: (error: unknown) => void;
 }
 
-/** A reader that waits for its next chunks. */
-/** Milliseconds in which responses of server-sent events end when the application closes. */
+/** Milliseconds for which open server-sent events may end when the application closes. */
 const ENDING_MS = 50;
 
+/** A reader that waits for its next chunks. */
 interface Waiter extends ChunkRequest {
   source: ChunkSource;
   readonly resolve: (page: ChunkPage) => void;

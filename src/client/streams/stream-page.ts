@@ -13,7 +13,7 @@ export interface StreamSummary {
   /** Number of chunks and markers. */
   readonly length: number;
   readonly state: 'open' | StreamEndState;
-  /** Place from which on a reader misses no chunk that retention has removed. */
+  /** First place from which a reader misses no chunk that retention has removed. */
   readonly expiredTo: number;
   /** Text that changes whenever the stream does. */
   readonly version: string;

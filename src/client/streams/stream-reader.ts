@@ -25,7 +25,7 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
   /** Next chunk of the page. */
   private position = 0;
   private isOver = false;
-  /** A reader begins with old chunks, and never returns to the replica from new ones. */
+  /** The replica until the reader has reached the newest chunks, and the primary from then on. */
   private chunkSource: ChunkSource = 'replica';
   /** Settles a `next` that waits while the reader is given up. */
   private stop: (() => void) | undefined;
@@ -86,7 +86,7 @@ export class StreamReader<T> implements AsyncIterableIterator<StreamEvent<T>> {
     }
   }
 
-  /** Waits for work of the reader, or until the reader is given up. */
+  /** Waits until the work has ended, or the reader is given up. */
   private async untilStopped(work: Promise<void>): Promise<void> {
     const stopped = new Promise<void>((resolve) => {
       this.stop = resolve;

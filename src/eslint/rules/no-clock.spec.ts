@@ -4,7 +4,7 @@ const error = { messageId: 'clock' };
 
 testRule('no-clock', {
   valid: {
-    'reads no clock with arguments': workflow('return [new Date(order.at), new Date(0), Date.parse(order.at), new Date(...order.parts)];'),
+    'allows dates with arguments': workflow('return [new Date(order.at), new Date(0), Date.parse(order.at), new Date(...order.parts)];'),
     'allows the clock of the run': workflow('return ctx.now().getTime();'),
     'allows the clock in a step method': workflow('return this.charge(order);', {
       members: '@Step() async stamp() { return Date.now(); }',
@@ -38,7 +38,7 @@ testRule('no-clock', {
       "await ctx.step('at', Date.now); return [record('at', Date.now), ctx.step('at', { compensate: Date.now }, () => 1)];",
       { after: 'const record = (name, body) => new Recorder().step(name, body);' },
     ),
-    'allows a body that is chosen or asserted': workflow(
+    'allows a body that is chosen by a condition or has a type assertion': workflow(
       "return [ctx.step('a', order.stamp ?? (() => Date.now())), ctx.step('b', order.late ? late : undefined), ctx.step('c', (() => Date.now())!)];",
       { after: 'const late = order.late ?? (() => Date.now());' },
     ),
@@ -64,7 +64,7 @@ testRule('no-clock', {
       const chosen = others[order.name]!;
       return ctx.step('c', chosen);`,
     ),
-    'allows a body that a function made before': workflow(
+    'allows a body that another function has returned': workflow(
       "const stamp = (item) => () => Date.now() - item.at; const body = stamp(order); return ctx.step('a', body);",
     ),
     'allows bodies that a class of the file keeps': workflow(
@@ -180,7 +180,7 @@ testRule('no-clock', {
         for (const task of tasks) task.body();`),
       errors: [error, error],
     },
-    'finds the clock in a made function and in a kept function that are called': {
+    'finds the clock in a returned function and in a stored function that are called': {
       code: workflow(
         "const stamp = (item) => () => Date.now(); stamp(order)(); keep.add(() => Date.now()); return ctx.step('a', stamp(order));",
         {

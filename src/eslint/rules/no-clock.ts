@@ -17,10 +17,10 @@ const READS = new Set([
 ]);
 
 export const noClock = makeRule({
-  description: 'Forbids the clock in the code of a workflow: a replay reads another time.',
+  description: 'Forbids the clock in the code of a workflow: a replay reads a different time.',
   messages: {
     clock: '{{name}} differs in a replay. Use ctx.now(), or read the time in a step.',
-    now: 'Replace by {{code}}, which is the time of the last recorded result.',
+    now: 'Replace with {{code}}, which is the time of the last recorded result.',
   },
   fixable: 'code',
   hasSuggestions: true,

@@ -11,7 +11,7 @@ testRule('no-database', {
       ...ORDERS,
       members: '@Step() async load() { return this.orders.find(); }',
     }),
-    'allows what sends no statement': workflow(
+    'allows members that send no statement': workflow(
       "const orders = this.source.getRepository(Order); return ctx.step('find', () => orders.find());",
       SOURCE,
     ),

@@ -36,10 +36,10 @@ const SOURCES = new Set([
 const RECORDABLE = /(?:randomUUID|randomBytes|randomInt|uuid:v\d|nanoid|ulid)$/;
 
 export const noRandom = makeRule({
-  description: 'Forbids random values in the code of a workflow: a replay draws others.',
+  description: 'Forbids random values in the code of a workflow: a replay draws different ones.',
   messages: {
     random: '{{name}} differs in a replay. Use ctx.random() or ctx.uuid(), or draw secrets in a step.',
-    uuid: 'Replace by {{code}}, which can be guessed: not for secrets.',
+    uuid: 'Replace with {{code}}, which can be guessed, so do not use it for secrets.',
     step: "Draw the value in a step named '{{name}}', which records it.",
   },
   fixable: 'code',

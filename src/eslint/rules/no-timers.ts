@@ -26,7 +26,7 @@ export const noTimers = makeRule({
   description: 'Forbids timers in the code of a workflow: they do not survive a restart.',
   messages: {
     timer: '{{name}} does not survive a restart, and a replay waits again. Use ctx.sleep().',
-    sleep: 'Replace by {{code}}. Runs that are active now then have another history.',
+    sleep: 'Replace with {{code}}. This changes the history, so active runs no longer fit the code.',
   },
   hasSuggestions: true,
   check: checkUses(report),

@@ -28,7 +28,7 @@ export const noUnawaitedSteps = makeRule({
   messages: {
     dropped: 'The promise of {{name}}() is dropped: the run may end before the step, and an error of the step is lost. Await it.',
     forEach: 'forEach() awaits no callback, so the run may end before {{name}}(). Use for...of, or await Promise.all() of map().',
-    await: 'Replace by {{code}}.',
+    await: 'Replace with {{code}}.',
   },
   hasSuggestions: true,
   check: (code, context) => ({

@@ -9,12 +9,13 @@ const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 1_000;
 
 /**
- * Finds out what became of a COMMIT whose answer was lost. The server may still be executing the
+ * Finds out the outcome of a COMMIT whose answer was lost. The server may still be executing the
  * COMMIT. Until it has ended, the transaction holds its lock on the run's row, so the lookup waits
  * until no transaction holds such a lock. Repeats the lookup while the database is away.
  *
  * @param waiting the execution of the body; the lookup ends early when nobody needs its outcome
- * @returns `other` when the step has another result than the one that was to be recorded
+ * @returns `other` when the step has a different result from the one in the COMMIT, or when the
+ *   lookup ended early
  */
 export async function findCommit(
   database: Database,

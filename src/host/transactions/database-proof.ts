@@ -35,7 +35,7 @@ const NO_RESULT = {
   takes: null,
 } as const;
 
-/** Ends the transaction of a successful proof. */
+/** Error that rolls the transaction of a successful proof back. */
 class Proven extends Error {}
 
 /**
@@ -76,6 +76,6 @@ export async function proveOneDatabase(
     if (state === '3F000' || state === '42P01') throw new TransactionalStepsError('other-database', { cause: error });
     throw error;
   }
-  // A library that swallows the error of the transaction.
+  // The library has swallowed the error that rolls the transaction back.
   throw new TransactionalStepsError('no-manager');
 }

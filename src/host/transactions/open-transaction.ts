@@ -7,8 +7,8 @@ import type { ModuleSettings } from '../settings.js';
 import type { TransactionWatch } from './transaction-watch.js';
 
 /**
- * Milliseconds that the server waits longer than this process, so that a body that takes too long
- * fails with the error of the step's timeout.
+ * Time by which the limit of the server exceeds the limit of this process, in milliseconds. A body
+ * that takes too long then fails with the error of the step's timeout.
  */
 const SERVER_MARGIN_MS = 2_000;
 
@@ -17,14 +17,14 @@ export interface TransactionOptions {
   readonly isolation: WantedIsolation;
   /** Milliseconds that the transaction may take; null for no limit. */
   readonly timeoutMs: number | null;
-  /** Settings of the role and the database, of which stricter limits stay. */
+  /** Limits of the role and the database. The stricter of two limits applies. */
   readonly defaults: TransactionDefaults;
 }
 
 /**
  * Executes work in a new transaction on the application's DataSource, and commits it. Rolls back
  * when the work fails. With the option `runInTransaction`, a library opens and ends the
- * transaction, so that repositories that follow the library join it.
+ * transaction, and repositories that the library manages join the transaction.
  */
 export async function withTransaction(
   dataSource: DataSource,

@@ -29,11 +29,11 @@ export interface TransactionSession {
   readonly fence: SessionFence | undefined;
   /** Called when the session has been taken over. */
   lost(id: string): void;
-  /** Called when another server has answered. Resolves when the runs were compared with it. */
+  /** Called when another server has answered. Resolves when the check of that server has ended. */
   moved(): Promise<void>;
 }
 
-/** Why the statement that records a step has recorded nothing. */
+/** Reason why the statement that records a step has recorded nothing. */
 class NotRecorded extends Error {
   constructor(readonly why: 'moved' | 'no session' | 'not owned') {
     super(why);
@@ -117,7 +117,7 @@ class TransactionalExecution {
     return this.result!;
   }
 
-  /** Resolves or rejects as the body does, or rejects when the attempt is aborted. */
+  /** Settles as the body does, or rejects when the attempt is aborted. */
   private untilAborted<T>(body: Promise<T>): Promise<T> {
     const { signal } = this.step;
     return new Promise<T>((resolve, reject) => {
@@ -134,7 +134,7 @@ class TransactionalExecution {
   /**
    * Cancels the statement that the body has sent, so that ROLLBACK does not wait for it. The
    * transaction is still open, so the signal cannot reach a statement of other code. Behind a
-   * pooler the number of the backend is not known, and the limits of the transaction have to do.
+   * pooler, the process id of the backend is unknown, and only the limits of the transaction apply.
    */
   private async cancelStatement(): Promise<void> {
     const { owner, watch } = this;
@@ -159,7 +159,11 @@ class TransactionalExecution {
     if (!outcome.isRecorded) throw new NotRecorded('not owned');
   }
 
-  /** Finds out if the transaction has been committed all the same. @throws unless it has */
+  /**
+   * Finds out whether the transaction was committed in spite of the error.
+   *
+   * @throws the error of the attempt unless the transaction was committed
+   */
   private async failed(error: unknown): Promise<void> {
     const { watch, session, owner, run, step, result } = this;
     if (watch.isCommitted) return;

@@ -20,7 +20,7 @@ type Query = (text: string, ...rest: unknown[]) => Promise<unknown>;
  * | State        | Statements that are sent                                              |
  * | ------------ | --------------------------------------------------------------------- |
  * | `beginning`  | START TRANSACTION, together with the limits of the transaction        |
- * | `open`       | those of the body, except COMMIT, ROLLBACK and the like               |
+ * | `open`       | statements of the body, except transaction control such as COMMIT      |
  * | `committing` | one COMMIT                                                            |
  * | `rollingBack`| ROLLBACK                                                              |
  *
@@ -45,7 +45,7 @@ export class TransactionWatch {
   /**
    * Begins to watch the query runner of a transaction.
    *
-   * @param begin isolation level and limits, when the transaction has not begun: they share a round
+   * @param begin isolation level and limits of a transaction that has not begun. Both share a round
    *   trip with START TRANSACTION
    */
   async install(runner: QueryRunner, begin?: TransactionWatch['begin']): Promise<void> {
@@ -149,7 +149,7 @@ export class TransactionWatch {
       return answer;
     } catch (error) {
       this.failure = error;
-      // Lets the ROLLBACK through that follows.
+      // The ROLLBACK that follows must reach the server.
       this.state = 'rollingBack';
       throw error;
     }
@@ -194,5 +194,5 @@ export class TransactionWatch {
 }
 
 function ended(): NotInTransactionError {
-  return new NotInTransactionError('the transaction of the step has ended, or its body has: await every statement inside the body');
+  return new NotInTransactionError('the transaction or the body of the step has ended: await every statement inside the body');
 }

@@ -71,7 +71,7 @@ export function compensationOfCall(
   };
 }
 
-/** Returns the policy in the `@Step` of a method; undefined when the `@Step` sets none. */
+/** Returns the policy in the `@Step` of a method; undefined when the method has no `@Step`. */
 function policyOfMethod(pass: PassHandle, target: object, method: string): UndoSource['policy'] {
   for (const place of chainOf(target)) {
     const declaration = declaredAt(place).get(method);

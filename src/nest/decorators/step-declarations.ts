@@ -26,8 +26,8 @@ export interface StepMethodOptions<
    */
   compensate?: Compensation;
   /**
-   * Steps that are undone. `'completed'`: only a step that has an output. `'attempted'`: also a
-   * step that failed, timed out or was interrupted; its output is undefined, and
+   * Calls of the step that are undone. `'completed'`: only a call that has an output. `'attempted'`:
+   * also a call that failed, timed out or was interrupted. Its output is undefined, and
    * `currentStep().compensates` has its idempotency key. Needed beside `timeout`. (default:
    * `'completed'`)
    */

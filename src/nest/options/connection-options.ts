@@ -6,7 +6,11 @@ import type { Pooler } from '../../core/pooler.js';
 import { readDatabaseUrl } from '../../host/database-url.js';
 import type { ConnectionOptions, ModuleSettings, WorkflowModuleOptions } from './module-options.js';
 
-/** @throws InvalidInputError */
+/**
+ * Checks the option `connection`.
+ *
+ * @throws InvalidInputError
+ */
 export function checkConnection(connection: ConnectionOptions | undefined): ConnectionOptions | undefined {
   if (connection === undefined) return undefined;
   const given = checkOptions<Partial<Record<string, unknown>>>(connection, 'connection', ['url', 'ssl', 'poolSize', 'embedded']);
@@ -36,7 +40,11 @@ function checkEmbedded(embedded: unknown): EmbeddedOptions {
   return given;
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks the option `listen`. With a pooler, the default is `false`.
+ *
+ * @throws InvalidInputError
+ */
 export function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Pooler | undefined): ModuleSettings['listen'] {
   if (pooler && listen === true) {
     throw new InvalidInputError('listen', `cannot be true with pooler: name the server's own address, { url }, or leave it out`);
@@ -47,7 +55,11 @@ export function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Poo
   return { url };
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks the option `readReplica`.
+ *
+ * @throws InvalidInputError
+ */
 export function checkReadReplica(replica: WorkflowModuleOptions['readReplica']): ModuleSettings['readReplica'] {
   if (replica === undefined) return undefined;
   const { url } = checkOptions(replica, 'readReplica', ['url']);

@@ -178,9 +178,10 @@ export interface WorkflowModuleOptions {
    */
   currentTransaction?: () => EntityManager | undefined;
   /**
-   * Executes `work` in a new transaction of such a library. The bodies of transactional steps are
-   * then executed in this transaction, and repositories that follow the library join it by
-   * themselves. Needs `currentTransaction`. (default: the module opens the transaction)
+   * Executes `work` in a new transaction of the library that keeps the transaction. The bodies of
+   * transactional steps are then executed in this transaction, and repositories that the library
+   * manages join the transaction by themselves. Needs `currentTransaction`. (default: the module
+   * opens the transaction)
    *
    * @example
    * runInTransaction: (work, isolation) => // nestjs-cls

@@ -19,7 +19,7 @@ const KNOWN_WORKER_OPTIONS = [
   'onMismatch',
 ];
 
-/** Returns when the process starts to execute runs; `DURABLE_WORKER` wins over the option. */
+/** Returns when the process begins to execute runs. `DURABLE_WORKER` overrides the option. */
 export function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJS.ProcessEnv): ModuleSettings['workerStart'] {
   const override = environment['DURABLE_WORKER'];
   if (override !== undefined && override !== '' && override !== 'on' && override !== 'off') {
@@ -29,7 +29,11 @@ export function workerStart(worker: WorkflowModuleOptions['worker'], environment
   return worker === undefined ? 'listening' : 'boot';
 }
 
-/** @throws InvalidInputError naming the option that is invalid */
+/**
+ * Checks the option `worker`, and applies the defaults.
+ *
+ * @throws InvalidInputError naming the option that is invalid
+ */
 export function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['transport']): WorkerSettings {
   if ((worker as unknown) === true)
     throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the default settings');

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * Progress of the retention, in a single row. There is no row while no process uses the options
- * `retention` and `streams.retention`.
+ * Progress of the retention, in a single row. There is no row while no process uses the option
+ * `retention` or the option `streams.retention`.
  */
 @Entity({ name: 'workflow_retention', synchronize: false })
 export class WorkflowRetentionProgress {

@@ -33,8 +33,8 @@ const deleteEvents = (schema: string): string => `, waiting AS MATERIALIZED (
 )`;
 
 /**
- * SQL that keeps the events of deleted runs, and stores the tags of the runs with them, so that
- * listeners receive these. A locked event was taken with its tags at that moment.
+ * SQL that keeps the events of deleted runs, and stores the tags of the runs in the events for the
+ * listeners. Skips a locked event, because the delivery that holds the lock reads the tags itself.
  */
 const keepEvents = (schema: string): string => `, waiting AS MATERIALIZED (
   SELECT e.run_id, e.id FROM doomed CROSS JOIN LATERAL (

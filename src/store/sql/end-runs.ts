@@ -39,7 +39,7 @@ export interface RunEnding {
  * deployment may be in progress.
  *
  * The code of any other run sees the deadline at its next execution, and cleans up. So does the
- * code of a run with steps that have compensations: without its code, nobody would undo them.
+ * code of a run that has steps with compensations, because only this code can undo the steps.
  */
 const isOverdue = (
   schema: string,

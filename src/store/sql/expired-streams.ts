@@ -23,7 +23,7 @@ SET streams_next_at = now() + $1::float8 * interval '1 millisecond', streams_aft
 };
 
 /**
- * Takes the turn of removing chunks. Returns the id of the last run that was read in this round, or
+ * Takes the turn to remove chunks. Returns the id of the last run that was read in this round, or
  * an empty text; undefined while another process has the turn, or between two rounds.
  *
  * @param leaseMs milliseconds after which the turn of a process that died is free
@@ -39,7 +39,7 @@ export async function endStreamTurn(database: Database, after: string, pauseMs: 
 }
 
 /**
- * Builds a condition that is true for a run `r` whose chunks may go.
+ * Builds a condition that is true for a run `r` whose chunks may be removed.
  *
  * @param rule place of the rule among the parameters of the statement
  */
@@ -48,7 +48,7 @@ const isOverSql = (schema: string, rule: string): string => `r.status IN ${TERMI
 
 /**
  * Finds the runs with streams in the order of their ids, one lookup in the primary key for each.
- * Also finds one stream of each ended run whose chunks may go.
+ * Also finds one stream of each ended run whose chunks may be removed.
  */
 const SCAN: Statement = {
   name: 'durable_scan_streams',
@@ -73,7 +73,7 @@ SELECT runs.run_id, (
 /** A run with streams, in the order of ids. */
 export interface ScannedStreams {
   readonly runId: string;
-  /** A stream whose chunks may go; undefined when the run has no such stream. */
+  /** A stream whose chunks may be removed; undefined when the run has no such stream. */
   readonly stream: string | undefined;
 }
 
@@ -96,9 +96,9 @@ export async function scanStreams(database: Database, after: string, rule: Reten
 
 /**
  * Marks the last row of a stream, and removes the value from it. The mark comes before the
- * deletions, so that no reader takes what is left of the stream for the whole stream.
+ * deletions, so that no reader mistakes the remaining rows for the whole stream.
  *
- * The statement looks at the run again, because an operator may have retried the run since the
+ * The statement checks the run again, because an operator may have retried the run since the
  * scan. Chunks that the retried run writes come after the marked row of this snapshot.
  */
 const MARK: Statement = {
@@ -115,9 +115,9 @@ SELECT seq::text FROM last WHERE (SELECT count(*) FROM marked) > 0${lockTimeout}
 };
 
 /**
- * Deletes the chunks before the marked one, the highest first: at any time, the rows that are left
- * are the begin of the stream and the mark. SKIP LOCKED prevents deadlocks with the deletion of the
- * run.
+ * Deletes the chunks before the marked one, the highest first. At any time, the remaining rows are
+ * the beginning of the stream, without gaps, and the mark. SKIP LOCKED prevents deadlocks with the
+ * deletion of the run.
  */
 const DELETE: Statement = {
   name: 'durable_delete_expired_chunks',
@@ -133,7 +133,7 @@ SELECT count(*)::int FROM deleted${lockTimeout && ` WHERE true${lockTimeout}`}`,
 
 /**
  * Marks a stream as removed. Returns the place of the mark, as text; undefined when the run is
- * being deleted, or its chunks may not go.
+ * being deleted, or its chunks must stay.
  */
 export async function markStreamExpired(
   database: Database,

@@ -1,8 +1,8 @@
 import { owned, type Section } from './flush-section.js';
 
 /**
- * Builds a condition that is true for a reset that would reset nothing: the step may have been
- * executed before, and has not written to the stream.
+ * Builds a condition that is true for a reset that would reset nothing: no earlier execution of the
+ * step has written to the stream.
  */
 const isNeedless = (schema: string): string => `(x.kind = 'reset' AND x.is_first AND (
       SELECT true FROM ${schema}.workflow_stream_chunks p
@@ -17,7 +17,7 @@ const isNeedless = (schema: string): string => `(x.kind = 'reset' AND x.is_first
  * The last stored chunk also shows what is already there. Chunks up to its epoch and ordinal come
  * from an earlier try of this flush. Writes of `run` up to its position come from an earlier pass.
  *
- * Needless resets are left out, and count as written.
+ * The statement leaves out needless resets, and counts these as written.
  */
 export const streamChunks: Section = {
   key: 'streamChunks',

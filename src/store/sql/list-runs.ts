@@ -132,7 +132,7 @@ async function read(database: Database, listing: Listing, reading: Reading): Pro
 }
 
 /**
- * Tells whether all runs that meet the conditions may be old, such as those of a former version.
+ * Returns true when all runs that meet the conditions may be old, such as runs of a former version.
  * The planner assumes that such runs are spread over all times, and would read past all newer ones.
  * Conditions that have an index of their own select few runs.
  */

@@ -43,9 +43,10 @@ export interface RecordedInTransaction {
  * Builds the statement. It locks the run's row against every change of its owner. Like every
  * statement on a connection of the application, it returns only text.
  *
- * It does not lock the session's row. Each change of the owner updates the run's row, also a
- * takeover, after it has deleted the session. So a takeover waits for this transaction and its next
- * owner sees the record, or this statement finds that the owner has changed and records nothing.
+ * The statement does not lock the session's row. Every change of owner updates the run's row. A
+ * takeover does so after it has deleted the session. So either the takeover waits for this
+ * transaction, and the next owner sees the record. Or this statement sees the change, and records
+ * nothing.
  */
 function recordSql(schema: string, closesWait: boolean): string {
   const columns = COLUMNS.undoableSteps;
@@ -75,7 +76,7 @@ interface Prepared {
   readonly text: string;
 }
 
-/** The statement by schema, and by whether it closes an open wait of the step. */
+/** Statements by schema, each in a form with and a form without the end of an open wait. */
 const prepared = new Map<string, Prepared>();
 
 /**

@@ -8,16 +8,17 @@ import type { PoolClient } from 'pg';
 
 const FAILED_COMPENSATION = `(s.kind = 'compensation' AND s.status = 'failed')`;
 
-/** Condition for a step of a run whose compensations have begun, or one of which has failed. */
+/** Condition for a step that shows that compensations have begun, or that one has failed. */
 const isUndoing = (alias: string): string =>
   `(${alias}.kind = 'compensating' OR (${alias}.kind = 'compensation' AND ${alias}.status = 'failed'))`;
 
 /**
  * Makes a failed run due again, in its next generation.
  *
- * - Of a run whose compensations have begun, only failed compensations move to the run log. So the
- * run continues there and repeats no compensation that is done. Calls that came after them count
- * the remaining results: other branches of the code went on while a saga was undone in parallel.
+ * - Once compensations have begun, only failed compensations move to the run log. The run
+ * then continues with these, and repeats no compensation that has succeeded. Calls that were made
+ * after a failed compensation no longer count its result. There are such calls when other branches
+ * of the code went on while a saga was undone.
  * - The given step and all later steps move to the run log. If a deadline or a cancellation was
  * recorded before that step, the steps from the deadline or cancellation on move too. A replay of
  * the deadline or cancellation would end the run at once.

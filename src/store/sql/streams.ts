@@ -15,7 +15,7 @@ export interface StreamEnd {
    */
   readonly closedBy: string | null | undefined;
   /**
-   * Place from which on a reader misses no chunk that retention has removed. 0 when retention has
+   * First place from which a reader misses no chunk that retention removed. 0 when retention has
    * removed none, or when chunks follow the removed ones.
    */
   readonly expiredTo: number;
@@ -67,7 +67,7 @@ const MARK: Statement = {
 };
 
 /**
- * Reads whether retention has removed the next chunk of a reader. Returns the place after the
+ * Finds out whether retention has removed the next chunk of a reader. Returns the place after the
  * removed chunks; undefined when the next chunk is there, or none follows.
  */
 export async function readMark(database: Database, { runId, stream, from }: ChunkRequest): Promise<number | undefined> {

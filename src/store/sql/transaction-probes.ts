@@ -24,7 +24,7 @@ export async function cancelBackend(database: Database, pid: number): Promise<vo
   await database.query(CANCEL, [pid]);
 }
 
-/** Settings of transactions of the application's DataSource, from the role and the database. */
+/** Limits that transactions of the DataSource have by default, from the role and the database. */
 export interface TransactionDefaults {
   /** Limit of a statement, in milliseconds; 0 for none. */
   readonly statementMs: number;
@@ -34,7 +34,7 @@ export interface TransactionDefaults {
 
 const milliseconds = (setting: string): string => `(extract(epoch FROM current_setting('${setting}')::interval) * 1000)::bigint::text`;
 
-/** Reads the settings of a transaction of the DataSource. */
+/** Reads the limits that a transaction of the DataSource has by default. */
 export async function readDefaults(manager: EntityManager): Promise<TransactionDefaults> {
   const [row] = await manager.query<{ statement: string; idle: string }[]>(
     `SELECT ${milliseconds('statement_timeout')} AS statement, ${milliseconds('idle_in_transaction_session_timeout')} AS idle`,
@@ -44,7 +44,7 @@ export async function readDefaults(manager: EntityManager): Promise<TransactionD
 
 /**
  * Builds SQL that limits the rest of a transaction: each of its statements, and the time that it
- * idles between two of them. Stricter limits of the role stay. Plain SET costs the server much less
+ * idles between two statements. Stricter limits of the role remain. Plain SET costs the server less
  * than `set_config` with an expression.
  *
  * @param ms limit in milliseconds

@@ -167,7 +167,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       const before = (await get(`${path}?startIndex=2`)).headers.get('etag')!;
       const { database: connected } = app.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
       const mark = await markStreamExpired(connected, { runId: handle.runId, stream: 'answer' }, { completed: 0 });
-      // Clients learn of the removal from its begin on.
+      // Clients learn of the removal as soon as it begins.
       expect((await get(path, events)).status).toBe(410);
       await deleteExpiredChunks(connected, handle.runId, 'answer', mark!);
       for (const from of ['0', '1', '-1']) expect((await get(`${path}?startIndex=${from}`)).status).toBe(410);
@@ -178,7 +178,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       expect(await until(end)).toBe('retry: 1000\n\nevent: end\nid: 2-end\ndata: {"state":"completed"}\n\n');
     });
 
-    it('sends the end of a removed stream to a client that lacks nothing else', async () => {
+    it('sends the end of a removed stream to a client that has received all chunks', async () => {
       await boot({ guards: [UserGuard] });
       const handle = await client.start(Repeats);
       const path = `${handle.runId}/streams/answer`;

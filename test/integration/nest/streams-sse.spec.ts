@@ -71,7 +71,7 @@ it('handle.sse in a controller continues by Last-Event-ID, and ends when the app
   expect(received.trim()).toBe('id: 1\ndata: "two"\n\nid: 2\ndata: "three"');
 });
 
-it('handle.sse in a controller refuses a run that does not exist, and leaves the place at an error', async () => {
+it('handle.sse in a controller refuses a run that does not exist, and keeps the place of the client after an error', async () => {
   const { url, client } = await boot();
   expect((await fetch(`${url}/own/unknown`)).status).toBe(404);
   const handle = await client.start(Repeats);

@@ -247,7 +247,7 @@ describe('a worker that loses its runs while a transactional body is executed', 
     }
     const module = await boot([orm()], {}, [RobbedWorkflow as never]);
     const last = await module.get(WorkflowClient).execute(RobbedWorkflow, undefined);
-    // Under REPEATABLE READ the loss looks like a conflict, and the body is repeated once in vain.
+    // Under REPEATABLE READ the loss looks like a conflict, so the body is executed once more.
     expect(last).toBeGreaterThan(1);
     expect(await noteIds(prefix)).toEqual([`${prefix} ${last}`]);
   });
