@@ -26,9 +26,9 @@ export interface StepMethodOptions<
    */
   compensate?: Compensation;
   /**
-   * Calls of the step that are undone. `'completed'`: only a call that has an output. `'attempted'`:
-   * also a call that failed, timed out or was interrupted. Its output is undefined, and
-   * `currentStep().compensates` has its idempotency key. Needed beside `timeout`. (default:
+   * Undone calls of the step. `'completed'`: only calls that have an output. `'attempted'`:
+   * also calls that failed, timed out or were interrupted. Their output is undefined, and
+   * `currentStep().compensates` has their idempotency key. Needed beside `timeout`. (default:
    * `'completed'`)
    */
   compensateOn?: On;
