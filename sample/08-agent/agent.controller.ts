@@ -19,7 +19,7 @@ import { WorkflowClient, WorkflowExceptionFilter } from 'nestjs-durable';
 import { AgentWorkflow } from './agent.workflow.js';
 import { newUserCookie, userOf, type UserRequest } from './users.js';
 
-/** npm starts the sample in the folder of the repository. */
+/** Reads a file of the page. npm starts the sample in the folder of the repository. */
 const page = (file: string): Promise<string> => readFile(`sample/08-agent/page/${file}`, 'utf8');
 
 @Controller()
@@ -61,7 +61,7 @@ export class AgentController {
     return { runId };
   }
 
-  /** Answers a call that waits for a person. The token is the permission to answer. */
+  /** Answers a call that waits for a person. Anyone who has the token may answer. */
   @Post('approvals/:token')
   @HttpCode(204)
   async decide(@Param('token') token: string, @Body('approved') approved: unknown): Promise<void> {

@@ -5,7 +5,7 @@ import { AGENT_STREAM, type AgentEvent, type Decision } from './agent-event.js';
 import { ModelService } from './model.service.js';
 import { ShopTools, type ToolCall } from './shop-tools.service.js';
 
-/** Largest number of model calls of one run. */
+/** Maximum number of model calls of one run. */
 export const MAX_TURNS = 6;
 
 /**

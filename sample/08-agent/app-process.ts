@@ -29,7 +29,9 @@ export class AppProcess {
     const url = await new Promise<string>((resolve, reject) => {
       child.once('message', (message) => resolve(message as string));
       child.once('error', reject);
-      child.once('exit', (code, signal) => reject(new Error(`The application ended by itself: ${signal ?? `exit ${code}`}`)));
+      child.once('exit', (code, signal) =>
+        reject(new Error(`The application ended before it served requests: ${signal ?? `exit ${code}`}`)),
+      );
     });
     return new AppProcess(child, url);
   }

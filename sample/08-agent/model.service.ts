@@ -12,7 +12,7 @@ export const MODEL_URL = Symbol('MODEL_URL');
 export interface Reply {
   readonly text: string;
   readonly calls: ToolCall[];
-  /** The reply as the next model call needs it. */
+  /** The reply in the form that the next model call needs. */
   readonly messages: ModelMessage[];
 }
 
@@ -24,7 +24,7 @@ export class ModelService {
     this.model = createOpenAICompatible({ name: 'shop', baseURL, apiKey: 'of the sample' })('small');
   }
 
-  /** Calls the model. The parts of its answer go to the stream as they come. */
+  /** Calls the model, and writes the parts of its answer to the stream as they arrive. */
   @Step({ retry: { maxAttempts: 5, initialInterval: '300ms' }, timeout: '2 minutes' })
   async ask(messages: ModelMessage[]): Promise<Reply> {
     const { abortSignal, idempotencyKey } = currentStep();
@@ -35,7 +35,7 @@ export class ModelService {
       tools: TOOLS,
       abortSignal,
       headers: { 'idempotency-key': idempotencyKey },
-      // The step retries. By itself the SDK would retry within an attempt, and print errors.
+      // The step retries. By default, the SDK would retry within an attempt, and print errors.
       maxRetries: 0,
       onError: () => undefined,
     });

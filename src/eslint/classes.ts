@@ -67,7 +67,7 @@ export class Classes {
     return subclasses.flatMap((each) => this.facts.get(each)?.members.get(name) ?? []);
   }
 
-  /** Returns the base class of a class, if the file has it. */
+  /** Returns the base class of a class, if the file declares that class. */
   base(owner: ClassNode): ClassNode | undefined {
     return owner.superClass ? this.named(owner.superClass) : undefined;
   }
@@ -100,7 +100,7 @@ export class Classes {
     return this.all.filter((each) => this.isDecorated(each, 'Workflow') && this.chain(each).includes(owner));
   }
 
-  /** Returns the base classes of a class that the file has. */
+  /** Returns the base classes of a class, as far as the file declares them. */
   private chain(owner: ClassNode): readonly ClassNode[] {
     const bases: ClassNode[] = [];
     for (let each = this.base(owner); each && !bases.includes(each); each = this.base(each)) bases.push(each);

@@ -68,7 +68,7 @@ function fateOfReturn(statement: TSESTree.ReturnStatement): Node | 'used' | 'dro
   return outer ? fateOfCallback(outer) : 'used';
 }
 
-/** Returns the fate of what a callback returns. */
+/** Returns the fate of the promise that a callback returns. */
 function fateOfCallback(fn: FunctionNode): Node | 'used' | 'dropped' {
   if (isForEachCallback(fn)) return 'dropped';
   const method = callbackMethod(fn);

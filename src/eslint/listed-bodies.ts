@@ -3,7 +3,7 @@ import type { TSESTree } from '@typescript-eslint/utils';
 import { isFunction, memberName, staticName, unwrap, type FunctionNode, type Node, type Variable } from './ast.js';
 import { keyOf, type Names } from './names.js';
 
-/** Place from which code takes a function: a list, a maker of functions, or a property's name. */
+/** Source of a function: a list, a function that returns functions, or the name of a property. */
 type Place = Variable | string;
 
 const ADDING = new Set(['push', 'unshift']);
@@ -56,7 +56,7 @@ export class ListedBodies {
       if (inner.object.type === 'ThisExpression') return undefined;
       return memberName(inner) ?? this.root(inner.object);
     }
-    // `load(order)` makes a body.
+    // `load(order)` returns a body.
     if (inner.type === 'CallExpression') return this.names.variable(inner.callee);
     const variable = inner.type === 'Identifier' ? this.names.variable(inner) : undefined;
     const definition = variable?.defs[0]?.node;
@@ -111,7 +111,7 @@ export class ListedBodies {
     return this.declared(parent) ?? (parent.parent.type === 'CallExpression' ? this.declared(parent.parent) : undefined);
   }
 
-  /** Returns the variable of which a node is the initial value. */
+  /** Returns the variable whose initial value is the node. */
   private declared(node: Node): Variable | undefined {
     const { parent } = node;
     if (parent?.type !== 'VariableDeclarator' || parent.init !== node) return undefined;

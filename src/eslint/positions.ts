@@ -2,7 +2,7 @@ import type { TSESTree } from '@typescript-eslint/utils';
 
 import { isFunction, memberName, staticName, type FunctionNode, type Node } from './ast.js';
 
-/** Returns true for a function that is the value of a variable, or in an object or array of one. */
+/** Returns true for a function in the value of a variable, directly or in an object or array. */
 export function isHeld(fn: FunctionNode): boolean {
   for (let inner: Node = fn, outer: Node | undefined = fn.parent; outer; inner = outer, outer = outer.parent) {
     switch (outer.type) {

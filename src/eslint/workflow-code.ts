@@ -36,7 +36,7 @@ export function workflowCodeOf(sourceCode: SourceCode): WorkflowCode {
 
 /**
  * Code of a file that a replay executes again: `run` of each workflow, and the functions of the
- * file that `run` reaches. Bodies of steps are not part of it.
+ * file that `run` reaches, without the bodies of steps.
  */
 export class WorkflowCode {
   readonly names: Names;
@@ -220,7 +220,7 @@ export class WorkflowCode {
       const isAlias = this.isAliasOfUse(identifier);
       for (let node: Node | undefined = identifier; node; node = memberOf(node)) {
         const origin = this.names.origin(node);
-        // Reading `Date.now` into a variable is a use already; a call of the variable is no other.
+        // `const now = Date.now` already counts as a use, so `now()` does not.
         const isRepeated = isAlias && node === identifier && origin !== 'Date';
         if (origin !== undefined && !isRepeated && !this.isPassedAsBody(node)) uses.push({ node, origin });
       }

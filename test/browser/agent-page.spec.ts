@@ -11,7 +11,7 @@ import { itWithNginx, Nginx } from '../support/nginx.js';
 import { killSpawned, spawnCompiled, type SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
-/** Folder of the pictures, for people. */
+/** Folder of the screenshots. */
 const PICTURES = 'build/screenshots';
 
 /** Smallest contrast between a text and its background that WCAG 2 (AA) allows. */
@@ -76,7 +76,7 @@ describeWithChromium('the page of sample/08-agent', () => {
   const answer = (): Promise<string> => page.locator('.answer').last().innerText();
   const hasState = (state: string): Promise<unknown> => page.locator(`#state[data-state="${state}"]`).waitFor();
 
-  /** Keeps pictures of the page, and checks that each is readable. */
+  /** Stores screenshots of the page, and checks that the text of each is readable. */
   const picture = async (name: string): Promise<void> => {
     mkdirSync(PICTURES, { recursive: true });
     const pictures: Buffer[] = [];

@@ -53,7 +53,7 @@ describeWithNginx('streams behind nginx', () => {
     const idles = (await read(idle))(':\n\n:\n\n');
     const busy = await start();
     const until = await read(busy);
-    // Each signal is sent when the event of the one before has arrived.
+    // Each signal is sent after the event of the previous signal has arrived.
     for (const word of ['one', 'two', 'three']) {
       await busy.signal(more, word);
       await until(`data: "${word}"\n`);

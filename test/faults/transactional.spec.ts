@@ -5,7 +5,7 @@ import type { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
 
 const program = 'transactional-worker.ts';
-/** So that a session without a lock, because its process died early, is taken over soon. */
+/** Short, because a session whose process died before it took a lock lasts this long. */
 const SHORT = { sessionTtl: '2s' };
 
 /** The statements of a transactional step, each with a text that only its message contains. */
@@ -54,7 +54,7 @@ describe('a transactional step', () => {
         }
       }
       await expectBoth(scene, runs, 2);
-      // A lost answer to COMMIT is looked up: the body of that run is executed once for each step.
+      // The module looks up the outcome of a COMMIT without an answer, and executes no body again.
       const bodies = worker.stdoutLines.filter((line) => line.startsWith(`body run-${runs}/`));
       expect(bodies).toHaveLength(2);
       expect(troublesOf(worker)).toEqual([]);

@@ -24,10 +24,10 @@ async function blocksOf(document: string, language: 'sql' | 'ts'): Promise<Block
   }));
 }
 
-/** State in which a documented call finds its run. */
+/** State of the run of a documented call. */
 type State = 'waiting' | 'paused' | 'failed' | 'completed';
 
-/** Beginnings of documented calls, with the state of the run that each is for. */
+/** Beginning of each documented call, with the state in which the call needs its run. */
 const STATES: readonly (readonly [call: string, state: State])[] = [
   ['await client.pause(id', 'waiting'],
   ['await client.resume(id', 'paused'],
@@ -77,7 +77,7 @@ describe('the documents for operators', () => {
     await make(...Object.values(names))();
   };
 
-  it('have calls of the client that all succeed', async () => {
+  it('have client calls that all succeed', async () => {
     await prepare('failed', 'order-7', { customer: '42' });
     await prepare('waiting', undefined, { customer: '42' });
     const executed: string[] = [];

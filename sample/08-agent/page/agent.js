@@ -7,7 +7,7 @@ const form = document.querySelector('#ask');
 
 /** Chunks that count, with their places in the stream. */
 let shown = [];
-/** Number of the answers that were begun again. */
+/** Number of answers that began again. */
 let restarts = 0;
 let source;
 let timer;
@@ -151,8 +151,8 @@ function connect(url, after) {
 }
 
 /**
- * Connects again after a status other than 200. A browser gives up then, and does not tell a proxy
- * whose application is away (502) from a refusal (403).
+ * Connects again after a status other than 200. The browser gives up then, and does not say whether
+ * a proxy has lost its application (502) or the server has refused the request (403).
  */
 async function retry(url, last) {
   const response = await fetch(url, { method: 'HEAD', headers: { accept: 'text/event-stream' } }).catch(() => undefined);

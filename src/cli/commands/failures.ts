@@ -17,7 +17,7 @@ export const failures: Action = async ({ given, printer, connect }) => {
     await printer.document({ since, groups });
     return EXIT.ok;
   }
-  const shown = PROPERTIES.filter(([property, , isRare]) => isRare !== 'rare' || groupBy.includes(property));
+  const shown = PROPERTIES.filter(([property, , frequency]) => frequency !== 'rare' || groupBy.includes(property));
   await printer.table(
     ['COUNT', ...shown.map(([, heading]) => heading), 'FIRST', 'LAST', 'EXAMPLE'],
     groups.map((group) => [
@@ -32,7 +32,7 @@ export const failures: Action = async ({ given, printer, connect }) => {
 };
 
 /** Columns of the table. Rare ones are shown only if the groups have the property. */
-const PROPERTIES: readonly (readonly [property: FailureGrouping, heading: string, isRare?: 'rare'])[] = [
+const PROPERTIES: readonly (readonly [property: FailureGrouping, heading: string, frequency?: 'rare'])[] = [
   ['workflow', 'WORKFLOW'],
   ['version', 'VERSION', 'rare'],
   ['errorCode', 'ERROR'],

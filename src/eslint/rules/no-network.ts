@@ -28,7 +28,7 @@ export const noNetwork = makeRule({
 function report(use: Use, _code: WorkflowCode, context: RuleContext): void {
   const isClient = CLIENTS.test(use.origin);
   const node = callOf(use.node);
-  // `axios` in `axios.get()` is no request of its own.
+  // `axios` in `axios.get()` is not a request by itself.
   if (!CALLS.has(use.origin) && !(isClient && node !== use.node)) return;
   // `x instanceof WebSocket` and `typeof fetch` send nothing.
   const { parent } = node;

@@ -84,7 +84,7 @@ function isStep(callee: Node, code: WorkflowCode): boolean {
   return name === 'wait' && isHook(member.object, code);
 }
 
-/** Returns true for a variable that has what `await ctx.hook()` returned. */
+/** Returns true for a variable that holds the result of `await ctx.hook()`. */
 function isHook(object: Node, code: WorkflowCode): boolean {
   const definition = code.names.variable(unwrap(object))?.defs[0]?.node;
   if (definition?.type !== 'VariableDeclarator' || definition.init?.type !== 'AwaitExpression') return false;

@@ -66,7 +66,7 @@ it.each([
   expect(response.headers.get('content-encoding')).toBeNull();
   const reader = response.body!.getReader();
   let received = '';
-  // Each signal is sent when the event of the one before has arrived.
+  // Each signal is sent after the event of the previous signal has arrived.
   for (const word of ['one', 'two', 'three']) {
     const text = `data: "${word} of ${path()}"\n`;
     await handle.signal(more, `${word} of ${path()}`);

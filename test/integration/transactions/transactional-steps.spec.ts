@@ -64,7 +64,7 @@ class GreetWorkflow {
   }
 }
 
-/** Writes in the ways of the library, and never through `currentManager`. */
+/** Writes through the library, and never through `currentManager`. */
 abstract class LibraryWorkflow {
   constructor(private readonly client: WorkflowClient) {}
 
@@ -236,7 +236,7 @@ describe('a worker that loses its runs while a transactional body is executed', 
           const body = ++bodies;
           await currentManager().insert(Note, { id: `${prefix} ${body}`, level: '' });
           if (body > 1) return body;
-          // As a takeover does.
+          // A takeover does the same.
           await database.query(`DELETE FROM durable.workflow_sessions`);
           await database.query(
             `UPDATE durable.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now() WHERE status = 'running'`,
@@ -265,7 +265,7 @@ describe('a worker that loses its runs while a transactional body is executed', 
           const robber = new pg.Client({ connectionString: database.url });
           await robber.connect();
           await robber.query('BEGIN');
-          // As the second statement of a takeover does. The session is still visible to the record.
+          // The second statement of a takeover does the same. The record still sees the session.
           await robber.query(
             `UPDATE durable.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now() WHERE status = 'running'`,
           );

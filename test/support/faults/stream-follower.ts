@@ -5,10 +5,10 @@ interface Readable {
   stream(name: string, options: { form: 'events'; from: number }): AsyncIterable<StreamEvent>;
 }
 
-/** A reader that keeps what counts, and begins again after each of its interruptions. */
+/** A reader that keeps the chunks that count, and continues after each interruption. */
 export class StreamFollower {
   readonly problems: string[] = [];
-  /** Place with which the follower continues. */
+  /** Place at which the follower continues. */
   next = 0;
   private readonly kept = new Map<number, { readonly value: unknown; readonly stepKey: string | undefined }>();
 
@@ -33,7 +33,7 @@ export class StreamFollower {
           if (--left === 0) break;
         }
       } catch (error) {
-        // The database was away.
+        // The database was unavailable.
         if ((error as { code?: string }).code === 'CLOSED' || isOver()) throw error;
       }
     }
