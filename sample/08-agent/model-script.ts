@@ -1,4 +1,4 @@
-/** A message of a chat completion, as the protocol has it. */
+/** A message of a chat completion, in the form of the protocol. */
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
   readonly content?: unknown;
@@ -19,7 +19,7 @@ interface ToolResult {
 
 /**
  * Chooses the reply to a conversation by its messages alone, so that a repeated call gets the same
- * reply. A question without the number of an order makes the model search for ever.
+ * reply. A question without the number of an order makes the model search forever.
  */
 export function replyTo(messages: readonly ChatMessage[]): ScriptedReply {
   const results = messages.filter(({ role }) => role === 'tool').map(({ content }) => JSON.parse(String(content)) as ToolResult);

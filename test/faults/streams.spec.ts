@@ -48,7 +48,7 @@ class MortalReader {
   }
 }
 
-it('every reader of a stream ends with the same chunks in order, whatever happens to writers, readers and the server', async () => {
+it('every reader of a stream ends with the same chunks in order, even when writers, readers and the server fail', async () => {
   const scene = await FaultScene.create(await ownServer());
   let mortal: MortalReader | undefined;
   try {

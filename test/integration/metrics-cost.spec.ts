@@ -130,7 +130,7 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
     expect(events[1]!.ageSeconds).toBeLessThan(60);
   });
 
-  it('shows the events of a listener beside very many of another one', async () => {
+  it('shows the events of a listener beside very many events of another listener', async () => {
     await fixture.admin.query(`INSERT INTO durable.workflow_run_events (run_id, listener, event, facts)
       SELECT 'many', 'Aaa.on run.failed', 'run.failed', '{}' FROM generate_series(1, 10000)`);
     const events = (await countForMetrics(open.database)).filter(({ part }) => part === 'event');

@@ -313,14 +313,14 @@ describe('streams', () => {
       await expect(reader.next()).rejects.toMatchObject({ code: 'STREAM_EXPIRED', stream: 'body', next: 3 });
       expect(await reader.next()).toMatchObject({ done: true });
     }
-    // A reader that has got all chunks has lost nothing.
+    // A reader that has received all chunks has lost nothing.
     expect(await handle.stream('body', { from: 3 })[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
     expect(await handle.stream('never written')[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
     await client.delete(handle.runId);
     expect(await database.query('SELECT 1 FROM durable.workflow_stream_chunks WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('take a whole source, begin again when the source fails, and close a source that outlives its attempt', async () => {
+  it('store a whole source, begin again when the source fails, and close a source that outlives its attempt', async () => {
     const { client } = await start();
     const handle = await client.start(Pipes);
     const said = ['one of 2', 'two of 2', 'three of 2'];
@@ -437,7 +437,7 @@ describe('streams', () => {
     expect(rest).toEqual([2, 3, 4, 5, -1]);
   });
 
-  it('are read by a thousand readers of a process over one connection at a time, whatever a slow one does', async () => {
+  it('are read by a thousand readers of a process over one connection at a time, even when one of them is slow', async () => {
     const writer = await start({ worker: {} });
     const reader = await start({ worker: false });
     const { database: connected } = reader.module.get<WorkflowRuntime>(WORKFLOW_RUNTIME, { strict: false });
@@ -469,7 +469,7 @@ describe('streams', () => {
     await handle.result();
   });
 
-  it('free a reader that is given up while the database does not answer', async () => {
+  it('release a reader that is given up while the database does not answer', async () => {
     const { client, module } = await start();
     const handle = await client.start(Hurries, 3);
     await handle.result();

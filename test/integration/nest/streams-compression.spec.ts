@@ -61,7 +61,7 @@ it('compression() compresses a page of chunks', async () => {
 it.each([
   ['the endpoint', () => `workflow/runs/${handle.runId}/streams/answer`],
   ['handle.sse in a controller', () => `own/${handle.runId}`],
-])('compression() passes on each event of %s as it comes', async (_, path) => {
+])('compression() passes on each event of %s as it arrives', async (_, path) => {
   const response = await get(path(), 'text/event-stream');
   expect(response.headers.get('content-encoding')).toBeNull();
   const reader = response.body!.getReader();

@@ -156,7 +156,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       });
     });
 
-    it('answers 410 when retention has removed chunks that the client has not got', async () => {
+    it('answers 410 when retention has removed chunks that the client has not received', async () => {
       await boot({ guards: [UserGuard] });
       const handle = await client.start(Repeats);
       const path = `${handle.runId}/streams/answer`;
@@ -231,7 +231,7 @@ for (const [platform, describePlatform] of httpPlatforms) {
       expect(streams.size).toBe(0);
     });
 
-    it('waits for a client that takes nothing, holds back no other client, and continues when the client reads', async () => {
+    it('waits for a client that reads nothing, delays no other client, and continues when the client reads', async () => {
       await boot({ guards: [UserGuard] });
       const handle = await client.start(Floods, 200);
       await handle.result();

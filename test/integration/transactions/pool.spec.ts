@@ -124,7 +124,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
     expect(await count("placed WHERE id LIKE 'turn %'")).toBe(RUNS);
   });
 
-  it('ends bodies that wait for a second connection with the timeout of their step, and works on', async () => {
+  it('ends bodies that wait for a second connection with the timeout of their step, and then executes others', async () => {
     const ids = Array.from({ length: poolSize }, (_, index) => `second ${index}`);
     const handles = await client.startMany(
       TransactionalWorkflow,
