@@ -187,8 +187,9 @@ export class TransactionWatch {
   private note(text: string): void {
     for (const control of transactionControls(text)) {
       if (!('name' in control) || !NESTED.test(control.name)) continue;
+      const place = this.nested.lastIndexOf(control.name);
       if (control.kind === 'savepoint') this.nested.push(control.name);
-      else this.nested.splice(this.nested.lastIndexOf(control.name));
+      else if (place >= 0) this.nested.splice(place);
     }
   }
 }
