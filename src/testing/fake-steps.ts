@@ -109,7 +109,7 @@ export class FakeSteps {
       return this.instances.get(type, { strict: false }) as object;
     } catch (cause) {
       if ((cause as Error).constructor.name === 'InvalidClassScopeException') return type.prototype as object;
-      throw new InvalidInputError('type', `must be a provider of the application, and ${type.name} is none`, { cause });
+      throw new InvalidInputError('type', `must be a provider of the application: ${type.name} is not one`, { cause });
     }
   }
 }

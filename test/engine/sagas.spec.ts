@@ -446,7 +446,7 @@ describe('ctx.saga', () => {
       async (ctx) => {
         const undo = { compensate: 'no function' as never };
         await expect(ctx.step('a', undo, () => 1)).rejects.toThrow('compensate must be a function');
-        await expect(ctx.step('a', { compensate: () => 1, timeout: 5 }, () => 1)).rejects.toThrow('compensateOn is needed beside timeout');
+        await expect(ctx.step('a', { compensate: () => 1, timeout: 5 }, () => 1)).rejects.toThrow('compensateOn is required with timeout');
       },
       { bare: true },
     );
