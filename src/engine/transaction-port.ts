@@ -9,10 +9,7 @@ export interface StepTransaction {
   readonly timeoutMs: number | null;
   /** AbortSignal whose abort rolls the transaction back. */
   readonly signal: AbortSignal;
-  /**
-   * True once nothing of the run has an effect any more: the pass was given up, and nobody needs
-   * the outcome of a commit.
-   */
+  /** True once the pass was given up, so that nobody needs the outcome of a commit. */
   readonly isAbandoned: boolean;
   /**
    * Executes the body. Returns the result of the step, numbered and ready to be recorded.
@@ -35,7 +32,7 @@ export interface StepTransaction {
 export interface TransactionPort {
   /**
    * Executes the body and commits its writes together with the step's result. Resolves when both
-   * are durable. Neither is when the promise rejects.
+   * are durable. When the promise rejects, neither is.
    *
    * @throws TransactionRepeat when the body is to be executed again
    */
