@@ -123,7 +123,7 @@ export class Attempt implements CurrentStep {
    *
    * @throws the reason for the end, when the attempt has ended
    */
-  commits(): void {
+  beginCommit(): void {
     if (this.isOver) throw this.reason;
     this.isCommitting = true;
   }

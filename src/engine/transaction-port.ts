@@ -18,13 +18,13 @@ export interface StepTransaction {
    */
   body(manager: object): Promise<StepResult>;
   /**
-   * Called directly before COMMIT is sent. From then on neither a timeout nor an abort ends the
-   * attempt.
+   * Begins the commit. Called directly before COMMIT is sent. From then on, neither a timeout nor
+   * an abort ends the attempt.
    *
-   * @throws the reason, when the attempt has ended already
+   * @throws the reason for the end, when the attempt has already ended
    */
-  commits(): void;
-  /** Called when the commit is certain. */
+  beginCommit(): void;
+  /** Notes that the commit is certain. */
   committed(): void;
 }
 

@@ -171,7 +171,7 @@ export class MemoryRun {
       streams: { write: ignored, flush: ignored, unchecked: () => undefined },
       transact: async (step) => {
         const result = await step.body(NO_MANAGER);
-        step.commits();
+        step.beginCommit();
         stored.record(result);
         later(() => step.committed());
       },
