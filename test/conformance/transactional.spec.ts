@@ -300,7 +300,7 @@ describe('a transactional step', () => {
     expect(row).toEqual({ isOneTransaction: true, attempts: 1 });
   });
 
-  it('writes neither when the body fails, and both when a later attempt succeeds', async () => {
+  it('writes neither rows nor result when the body fails, and both when a later attempt succeeds', async () => {
     const seen: number[] = [];
     const handle = await call(
       async (manager) => {
@@ -516,7 +516,7 @@ describe('a transactional step', () => {
     expect(await notes('pause')).toEqual(['pause 1', 'pause 2']);
   });
 
-  it('rolls back at once when the timeout has passed, also in the middle of a statement', async () => {
+  it('rolls back at once when the timeout has passed, even in the middle of a statement', async () => {
     const handle = await call(
       async (manager) => {
         await note(manager, 'late');
@@ -618,7 +618,7 @@ describe('a transactional step', () => {
     expect(await notes('unstorable')).toEqual([]);
   });
 
-  it('stores the chunks of an attempt also when the attempt is rolled back', async () => {
+  it('stores the chunks of an attempt even when the attempt is rolled back', async () => {
     const handle = await call(
       async (manager) => {
         const { attempt } = currentStep();

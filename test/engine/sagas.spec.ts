@@ -343,7 +343,7 @@ describe('ctx.saga', () => {
     );
   });
 
-  it('undoes its steps when it loses a race, although the code in it ends later than the run', async () => {
+  it('undoes its steps when it loses a race, even if its code ends later than the run', async () => {
     await everywhere(
       (book) => async (ctx) => {
         await ctx.race({
