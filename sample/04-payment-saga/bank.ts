@@ -5,7 +5,7 @@ export interface Charge {
   cents: number;
 }
 
-/** Stands for a bank. A repeated request with the same key has no effect. */
+/** Simulated bank. A repeated request with the same key has no effect. */
 @Injectable()
 export class Bank {
   isOpen = true;

@@ -1,4 +1,4 @@
-// npm run sample:saga: orders are charged and shipped, and undone when that fails. See README.md.
+// npm run sample:saga: charges and ships orders, and undoes the orders that fail. See README.md.
 import 'reflect-metadata';
 
 import { NestFactory } from '@nestjs/core';

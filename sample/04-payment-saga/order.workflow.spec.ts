@@ -13,7 +13,7 @@ let test: WorkflowTest;
 let bank: Bank;
 let reservations: Repository<Reservation>;
 
-// The sample prints what it does, and a test report has no need of that.
+// Keeps the lines that the sample prints out of the test report.
 beforeEach(() => void jest.spyOn(console, 'log').mockImplementation(() => undefined));
 afterEach(() => void jest.restoreAllMocks());
 
@@ -55,7 +55,7 @@ describe('in the application', () => {
     expect(await reservedOrders()).toEqual([]);
   });
 
-  it('keeps no row of a reservation that failed', async () => {
+  it('rolls the row back when a reservation fails', async () => {
     // The fake of a transactional step is executed in the transaction of the step.
     const reserve = test.fakeStep(Warehouse, 'reserve', async (order) => {
       await currentManager().insert(Reservation, { orderNumber: order.number });

@@ -19,7 +19,7 @@ export interface CompensatedStep {
   readonly idempotencyKey: string;
   /**
    * `completed` when the step has an output. `failed` when the step failed, timed out or was
-   * interrupted, so that nobody knows if it took effect.
+   * interrupted: the step may have taken effect or not.
    */
   readonly status: 'completed' | 'failed';
 }

@@ -6,7 +6,7 @@ import { InvalidInputError } from './errors/input-errors.js';
 import { hasUnsafeCharacters } from './log-text.js';
 import { isNumbered } from './step-key-format.js';
 
-/** Random bytes for run ids: `ulid` itself would request each byte from Node alone. */
+/** Random bytes for run ids, because `ulid` itself would call Node once for each byte. */
 const randomBytes = new Uint8Array(4_096);
 let usedBytes = randomBytes.length;
 

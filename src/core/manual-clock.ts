@@ -1,7 +1,7 @@
 import { DatabaseClock } from './clock.js';
 import { setImmediate } from './timers.js';
 
-/** Call that a manual clock makes at a time. */
+/** Function that a manual clock calls at a given time. */
 export class ManualAlarm {
   constructor(
     readonly wakeAt: number,
@@ -11,7 +11,7 @@ export class ManualAlarm {
     alarms.add(this);
   }
 
-  /** Makes the call, unless it was made or cancelled before. */
+  /** Calls the function, unless it was called or cancelled before. */
   ring(): void {
     if (this.alarms.delete(this)) this.fire();
   }
@@ -22,7 +22,7 @@ export class ManualAlarm {
 }
 
 /**
- * Clock of a test. The time stands still until the test moves it. A process has such a clock only
+ * Clock of a test, which stands still until the test moves it. A process has such a clock only
  * while it tests workflows.
  */
 export class ManualClock extends DatabaseClock {
@@ -54,7 +54,7 @@ export class ManualClock extends DatabaseClock {
     return first;
   }
 
-  /** True while an alarm that is due has not been called. */
+  /** True while an alarm is due and its function has not been called. */
   get isRinging(): boolean {
     for (const { wakeAt } of this.alarms) if (wakeAt <= this.time) return true;
     return false;

@@ -34,7 +34,7 @@ export interface WorkflowStream<T = unknown> {
    * is cancelled.
    *
    * @param source an async iterable, such as a `ReadableStream`, the text stream of a model or an
-   *   async generator. A source that waits for long should end with `currentStep().abortSignal`
+   *   async generator. A slow source should end when `currentStep().abortSignal` is aborted
    * @returns the values, in order, when the source has ended
    * @throws InvalidInputError when the source is not an async iterable
    * @throws the error of the source, and the errors of `write`
@@ -79,8 +79,8 @@ export interface NewChunk {
   /** Number that increases with each chunk of this process, as text for a `bigint` column. */
   readonly ordinal: string;
   /**
-   * True for the first chunk of an execution of a step, or of `run`. True for a reset that is
-   * stored only if the step has earlier chunks.
+   * True for the first chunk of an execution of a step, or of `run`. Also true for a reset, which
+   * is stored only if the step has earlier chunks.
    */
   readonly isFirst: boolean;
 }

@@ -6,7 +6,10 @@ export type StepIsolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE
 
 /** Options of the transaction of a transactional step. */
 export interface TransactionalOptions {
-  /** Isolation level. (default: that of the DataSource, or else that of the database) */
+  /**
+   * Isolation level. With `transactional: true`, the level is that of the DataSource, or else that
+   * of the database.
+   */
   isolation: StepIsolation;
 }
 

@@ -123,12 +123,12 @@ export class Attempt implements CurrentStep {
    *
    * @throws the reason for the end, when the attempt has ended
    */
-  commits(): void {
+  beginCommit(): void {
     if (this.isOver) throw this.reason;
     this.isCommitting = true;
   }
 
-  /** Called when the transaction had no effect. A deferred timeout or abort applies now. */
+  /** Notes that the transaction had no effect. Applies a timeout or an abort that was deferred. */
   commitFailed(): void {
     this.isCommitting = false;
     const { deferred } = this;
@@ -162,7 +162,7 @@ export class Attempt implements CurrentStep {
     this.controller?.abort(reason);
   }
 
-  /** Waits for chunks that the body wrote without `await`, and that are not accepted yet. */
+  /** Calls `next` once each chunk that the body wrote without `await` was accepted or refused. */
   private whenChecked(next: () => void): void {
     const unchecked = this.hasStreams ? this.pass.effects.streams.unchecked() : undefined;
     if (unchecked) void unchecked.then(next);

@@ -11,7 +11,7 @@ export type Treatment = 'abort' | 'signal' | 'leave';
  * of that function.
  */
 export class Attempts {
-  /** A single body is stored as such: most runs execute one at a time, and a Set is large. */
+  /** Holds a single body without a Set, because most runs execute one body at a time. */
   private running: Abortable | Set<Abortable> | undefined;
   /** Absent until the code uses the signal, because most workflows never use it. */
   private controller: AbortController | undefined;

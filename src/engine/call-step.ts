@@ -59,7 +59,7 @@ export function policyOf(
 }
 
 /**
- * Splits the options of `ctx.step` into those of the step and its compensation.
+ * Separates the compensation of a step from the other options of `ctx.step`.
  *
  * @throws InvalidInputError
  */

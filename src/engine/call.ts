@@ -19,7 +19,7 @@ export interface StepSpec {
   readonly given?: Arguments | undefined;
   /** Isolation level of the body's transaction; absent for a step without a transaction. */
   readonly isolation?: WantedIsolation | undefined;
-  /** The step that the body undoes; absent for a body that is no compensation. */
+  /** Step that the body undoes; absent unless the body is a compensation. */
   readonly compensates?: CompensatedStep;
 }
 
@@ -38,15 +38,15 @@ export class Call {
   /** Compensation of the call; undefined for a call that has none. */
   undo: Undo | undefined;
   /**
-   * True when the caller waits no more, while the result of the call still counts: it decides if
-   * the call is undone.
+   * True when the caller no longer waits for the result. The result still counts, because it
+   * decides whether the call is undone.
    */
   isDetached = false;
   /**
    * True when the call must end before the compensations begin: no attempt follows the current one.
    */
   isLastAttempt = false;
-  /** True while an attempt at the body is executed. */
+  /** True while an attempt is being executed. */
   isAttempting = false;
   /** True once the call has a result, which may still wait for its delivery. */
   hasResult = false;
@@ -147,7 +147,7 @@ export class Call {
     this.refuseCaller(error);
   }
 
-  /** Ends the call without an answer: its promise never settles. */
+  /** Ends the call without a result. Its promise never settles. */
   abandon(): void {
     this.settled = true;
     this.release();

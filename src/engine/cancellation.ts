@@ -10,7 +10,7 @@ import type { Replay } from './replay.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
-/** Milliseconds between two looks for the code of a run that must be undone. */
+/** Milliseconds between two checks if the workflow of a run with steps to undo was created. */
 const CREATION_PAUSE_MS = 1_000;
 
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
@@ -69,7 +69,7 @@ export class Cancellation implements CleanupGraceDelegate {
     workflow.whenCreated((outcome) => {
       if (this.isStopping) return;
       if (outcome === 'failed') {
-        // The code is needed to undo what the run has done, so the next creation is awaited.
+        // Compensations need the workflow's code, so the cancellation waits for the next creation.
         if (replay.hasUndoable) return alarms.set(CANCEL_KEY, alarms.now() + CREATION_PAUSE_MS, () => this.request(error, takes));
         // Ends the run at once, because no code exists whose `catch` and `finally` could run.
         state.stop(error);
@@ -91,7 +91,7 @@ export class Cancellation implements CleanupGraceDelegate {
 
   /**
    * True when the pass has ended, when a stop was already recorded or delivered, or when the run
-   * has failed and undoes what it did.
+   * has failed and its compensations have begun.
    */
   private get isStopping(): boolean {
     const { state, queue, compensation } = this.parts;

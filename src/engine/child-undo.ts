@@ -7,7 +7,7 @@ import { toUndo } from './undo-options.js';
 
 /**
  * Returns the compensation of `ctx.invoke`. A child that still runs is cancelled first, and undoes
- * its own steps. Only a child that completes all the same is undone by the parent.
+ * its own steps. The parent undoes the child only if the child completes nevertheless.
  *
  * @param listen waits for the end of a child that was started
  * @throws InvalidInputError
@@ -26,7 +26,7 @@ export function undoOfChild(
     if (!call.hasBegun) call.begin(pass.settings.now(), wait);
     if (wait) {
       if (onCancel !== 'leave' && !call.isDetached) pass.effects.cancelChild(null, wait.name!);
-      // The wait was ended by a cancellation, or has not begun in this pass.
+      // A cancellation has ended the wait, or the wait has not begun in this pass.
       if (call.channel === undefined || call.isDetached) listen(call, wait);
       return;
     }

@@ -175,7 +175,7 @@ function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | 
  */
 function cancelChildOnWithdraw(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
   if (onCancel === 'leave') return;
-  // The end of a child that may have to be undone still matters, so the wait for it stays open.
+  // Only the end of the child tells if the parent must undo the child, so the wait stays open.
   call.onWithdrawn = () => pass.effects.cancelChild(call.undo ? null : call.stepKey, childId);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Keeps the numbers of a run's results exact while a step commits in a transaction of its own. The
- * transaction writes the next number (`seq`), and may still fail. So until its outcome is known no
+ * transaction writes the next number (`seq`), and may still fail. Until the outcome is known, no
  * other result gets a number, and no other transactional step of the run commits.
  */
 export class CommitLane {
@@ -13,12 +13,12 @@ export class CommitLane {
     return this.isTaken;
   }
 
-  /** Calls `enter` when the lane is free. */
+  /** Calls `enter` when the transaction that holds the lane leaves it. */
   wait(enter: () => void): void {
     this.results.push(enter);
   }
 
-  /** Takes the lane. Resolves when the transactions before have left it. */
+  /** Takes the lane. Resolves once all earlier transactions have left the lane. */
   take(): Promise<void> {
     if (this.isTaken) return new Promise((resolve) => this.committing.push(resolve));
     this.isTaken = true;

@@ -38,14 +38,14 @@ interface Parts {
 }
 
 /**
- * Undoes what a run has done: the whole run when it fails, is cancelled or times out, and the calls
- * of a `ctx.saga` that fails.
+ * Undoes the calls of a run that fails, is cancelled or times out, and the calls of a `ctx.saga`
+ * that fails.
  *
  * The compensations of the whole run begin with a record of their own (`$compensating`), which
- * holds the outcome of the run. From then on the code of the workflow has no effect any more, also
- * in a replay in which it behaves differently. Calls that are still open are brought to an end
- * first, because only their results tell if they must be undone. Each compensation is a recorded
- * call. The record `$compensated` shows that all of them have succeeded.
+ * holds the outcome of the run. From then on the workflow's code has no effect, even in a replay in
+ * which the code behaves differently. Open calls are ended first, because only their results tell
+ * if they must be undone. Each compensation is a recorded call. The record `$compensated` shows
+ * that all compensations have succeeded.
  */
 export class Compensation {
   /** True once the code of the workflow has no effect any more. */
@@ -55,12 +55,13 @@ export class Compensation {
   /** Absent until the code makes a call with a compensation, because most workflows have none. */
   private undoing: Undoing | undefined;
   private undoables: Map<Call, Undoable> | undefined;
-  /** Sagas that undo their calls now. The function makes `ctx.saga` reject. */
+  /** Sagas that are undoing their calls, each with the function that rejects its `ctx.saga`. */
   private active: Map<Saga, (error: unknown) => void> | undefined;
   /** Sagas whose functions have not ended, with the AbortSignal of the race branch around them. */
   private open: Map<Saga, AbortSignal | undefined> | undefined;
-  /** Outcome of a run whose code has ended while sagas still end, or undo their calls. */
+  /** Outcome of a run whose code has ended before one of its sagas. */
   private waiting: PassOutcome | undefined;
+  /** Outcome with which the run ends after its compensations. */
   private outcome: PassOutcome | undefined;
 
   constructor(private readonly parts: Parts) {}
@@ -85,14 +86,14 @@ export class Compensation {
   }
 
   /**
-   * Takes over the end of the run, if something must be undone first.
+   * Takes over the end of the run, if calls must be undone first.
    *
    * @returns false when the run can end at once
    */
   takesOver(outcome: PassOutcome): boolean {
     if (!this.undoing) return false;
     if (outcome.status === 'completed') {
-      // A saga may be ending, or undoing its calls, although nobody awaits it: after a lost race.
+      // After a lost race nobody awaits a saga, but its function or its undoing may not have ended.
       if (!this.hasSagasToEnd) return false;
       this.waiting = outcome;
       return true;
@@ -148,14 +149,14 @@ export class Compensation {
       throw error;
     } finally {
       this.open.delete(saga);
-      // Later: the code that awaits the saga continues first.
+      // Deferred, so that the code that awaits the saga continues first.
       if (this.waiting) void Promise.resolve().then(() => this.endIfWaiting());
     }
   }
 
   /**
-   * Leaves the calls of all sagas to the end of the run, because the run was stopped. Their
-   * compensations that have begun continue.
+   * Leaves the calls of all sagas to the end of the run, because the run was stopped. Compensations
+   * that have begun continue.
    */
   stopped(reason: unknown): void {
     const rejections = [...(this.active?.values() ?? [])];
@@ -174,7 +175,7 @@ export class Compensation {
     return this.isSealed || state.isClosed || state.stopReason !== undefined;
   }
 
-  /** True while a saga undoes its calls, or has lost a race and has not ended. */
+  /** True while a saga undoes its calls, or a saga in a lost branch of a race has not ended. */
   private get hasSagasToEnd(): boolean {
     return (this.active?.size ?? 0) > 0 || [...(this.open?.values() ?? [])].some((signal) => signal?.aborted);
   }
@@ -215,7 +216,7 @@ export class Compensation {
     if (!replay.isRecorded(COMPENSATED_KEY)) records.mark('compensated', COMPENSATED_KEY, null, null);
   }
 
-  /** Ends the influence of the workflow's code, and of all calls that need no result any more. */
+  /** Makes the workflow's code ineffective, and abandons the calls that need no result. */
   private seal(): void {
     const { run, state, timers, alarms, attempts, gate, events, activity, calls, cancellation } = this.parts;
     this.isSealed = true;

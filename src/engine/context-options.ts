@@ -45,7 +45,7 @@ export type CompensateOptions<T> =
       /**
        * Steps that are undone. `'completed'`: only a step that has an output. `'attempted'`: also a
        * step that failed, timed out or was interrupted; its output is undefined, and
-       * `currentStep().compensates` has its idempotency key. Needed beside `timeout`. (default:
+       * `currentStep().compensates` has its idempotency key. Required with `timeout`. (default:
        * `'completed'`)
        */
       compensateOn?: 'completed';

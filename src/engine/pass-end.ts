@@ -119,7 +119,7 @@ export class PassEnd {
     this.report(outcome);
   }
 
-  /** Ends the pass with the outcome that its compensations have, without another check. */
+  /** Ends the pass after its compensations. Skips the replay check. */
   finish(outcome: PassOutcome): void {
     const { state, replay } = this.parts;
     if (state.isClosed) return;

@@ -66,8 +66,8 @@ export interface CallResults {
   settle(call: Call, settlement: Settlement): void;
   /**
    * Numbers the result of a step that commits in a transaction of its own. Resolves when every
-   * earlier result is durable. No other result gets a number until the caller has called one of the
-   * two functions of the returned object.
+   * earlier result is durable. No other result gets a number until the caller calls `commit` or
+   * `drop` of the returned object.
    */
   reserve(call: Call, settlement: Settlement): Promise<ReservedResult>;
 }
@@ -75,9 +75,9 @@ export interface CallResults {
 /** Numbered result of a step whose transaction has not ended yet. */
 export interface ReservedResult {
   readonly result: StepResult;
-  /** Delivers the result to the code: it is durable. */
+  /** Delivers the durable result to the code. */
   commit(): void;
-  /** Gives the number back: the transaction had no effect. */
+  /** Gives the number back, because the transaction had no effect. */
   drop(): void;
 }
 

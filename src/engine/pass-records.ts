@@ -109,7 +109,7 @@ export class PassRecords implements CallResults {
 
   /** Enters a result that waited for the lane. */
   private enterLater(call: Call, settlement: Settlement): void {
-    // An operator may have set the result of the very step whose transaction was committing.
+    // An operator may have set the result of the step whose transaction was committing.
     if (!call.isCommitted) this.enter(this.resultOf(call, settlement));
   }
 

@@ -79,7 +79,7 @@ interface WorkflowIdentity {
    * none. Any other run gets its limit when it is started.
    */
   readonly runTimeoutMs?: number | null;
-  /** Order in which compensations are executed; absent for one after the other. */
+  /** Order in which compensations are executed; absent for `'serial'`. */
   readonly compensation?: CompensationOrder | undefined;
 }
 
@@ -98,7 +98,7 @@ export interface PassRun {
   readonly generation: number;
   /** Seed of the random numbers of the run. */
   readonly seedId: string;
-  /** Number of the claim under which the run is executed; absent for a replay that only checks. */
+  /** Epoch of the claim under which the run is executed; absent in a replay check. */
   readonly epoch?: number;
 }
 
@@ -236,7 +236,7 @@ export interface EngineSettings {
   readonly replayStallMs: number;
   /** Returns the current Unix time in milliseconds, by the database's clock. */
   readonly now: () => number;
-  /** Clock of a test, on which timers and time-outs depend; absent outside of tests. */
+  /** Clock of a test, on which timers and timeouts depend; absent outside of tests. */
   readonly manualClock?: ManualClock | undefined;
   /**
    * True when this process is sure that it still owns its runs. After a freeze, other workers may
@@ -255,7 +255,7 @@ export interface EngineSettings {
   readonly hookUrl: (token: string) => string;
   /** Schemas of hooks, with which the HTTP endpoint validates payloads. */
   readonly hookSchemas: HookSchemas;
-  /** Replays a run whose code has ended, before its end is recorded; absent without the check. */
+  /** Replays a run before its end is recorded; absent when the replay check is off. */
   readonly verifyReplay?: ReplayVerifier | undefined;
 }
 

@@ -42,7 +42,7 @@ export class Saga {
     this.entries.push(entry);
   }
 
-  /** @throws SagaEndedError when the scope has failed */
+  /** Refuses a call in a scope that has failed. @throws SagaEndedError */
   throwIfFailed(name: string): void {
     if (this.failure) throw new SagaEndedError(name, this.failure.error);
   }

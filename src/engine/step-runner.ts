@@ -54,7 +54,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   current.run(isTransactional ? inTransaction(pass, call, spec, current) : spec.body, given, spec.timeoutMs, {
     succeeded: (value) => {
       call.isAttempting = false;
-      // The result of a transactional body is recorded already, in its transaction.
+      // The transaction of a transactional body has already recorded the result.
       if (isTransactional) return pass.attemptEnded(current);
       const changed = given && findChange(pass, call, spec, given);
       if (changed) giveUp(pass, call, changed, call.failures + 1);

@@ -22,8 +22,8 @@ interface Parts {
 }
 
 /**
- * Rejects all open calls with the reason for the stop, and ends their waits and bodies. Bodies of
- * steps that have a compensation get the abort, and their results still count. Compensations that
+ * Rejects all open calls with the reason for the stop, and ends their waits and bodies. A step that
+ * has a compensation only gets the abort signal, and its result still counts. Compensations that
  * have begun continue.
  */
 export function stopCalls(parts: Parts, calls: ReadonlyMap<string, Call>, error: StopReason): void {

@@ -13,8 +13,9 @@ export interface WrittenChunk {
   readonly data: string | null;
   readonly author: ChunkAuthor;
   /**
-   * `'atOnce'` for a write that a replay repeats: waiting for the database could change the order
-   * of the calls of `run`.
+   * Moment at which the write is accepted. `'atOnce'`: for a write that a replay repeats, because a
+   * wait for the database could change the order of the calls of `run`. `'checked'`: once the end
+   * and the limits of the stream are known.
    */
   readonly accept: 'atOnce' | 'checked';
 }
@@ -27,9 +28,7 @@ export interface StreamPort {
    * @throws StreamLimitError, StreamClosedError
    */
   write(chunk: WrittenChunk): Promise<void>;
-  /**
-   * Resolves when every chunk was accepted or refused. Undefined when none waits for that.
-   */
+  /** Resolves when every chunk was accepted or refused. Undefined when no chunk is unchecked. */
   unchecked(): Promise<void> | undefined;
   /** Resolves when every chunk that was appended to the stream is durable. */
   flush(stream: string, author: ChunkAuthor['by']): Promise<void>;

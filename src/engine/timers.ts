@@ -83,6 +83,10 @@ export class ManualTimers extends Timers {
     this.alarms.delete(key);
   }
 
+  override has(key: string): boolean {
+    return this.alarms.has(key);
+  }
+
   override clearAll(): void {
     for (const alarm of this.alarms.values()) alarm.cancel();
     this.alarms.clear();

@@ -9,10 +9,7 @@ export interface StepTransaction {
   readonly timeoutMs: number | null;
   /** AbortSignal whose abort rolls the transaction back. */
   readonly signal: AbortSignal;
-  /**
-   * True once nothing of the run has an effect any more: the pass was given up, and nobody needs
-   * the outcome of a commit.
-   */
+  /** True once the pass was given up, so that nobody needs the outcome of a commit. */
   readonly isAbandoned: boolean;
   /**
    * Executes the body. Returns the result of the step, numbered and ready to be recorded.
@@ -21,13 +18,13 @@ export interface StepTransaction {
    */
   body(manager: object): Promise<StepResult>;
   /**
-   * Called directly before COMMIT is sent. From then on neither a timeout nor an abort ends the
-   * attempt.
+   * Begins the commit. Called directly before COMMIT is sent. From then on, neither a timeout nor
+   * an abort ends the attempt.
    *
-   * @throws the reason, when the attempt has ended already
+   * @throws the reason for the end, when the attempt has already ended
    */
-  commits(): void;
-  /** Called when the commit is certain. */
+  beginCommit(): void;
+  /** Notes that the commit is certain. */
   committed(): void;
 }
 
@@ -35,7 +32,7 @@ export interface StepTransaction {
 export interface TransactionPort {
   /**
    * Executes the body and commits its writes together with the step's result. Resolves when both
-   * are durable. Neither is when the promise rejects.
+   * are durable. When the promise rejects, neither is.
    *
    * @throws TransactionRepeat when the body is to be executed again
    */

@@ -92,8 +92,8 @@ class Execution implements StepTransaction {
     return reserved.result;
   }
 
-  commits(): void {
-    this.attempt.commits();
+  beginCommit(): void {
+    this.attempt.beginCommit();
   }
 
   committed(): void {

@@ -34,7 +34,7 @@ export function toUndo(
  * A step that has timed out may have done its work. So its author must say if such a step is undone
  * too.
  *
- * @param argument the name of the options in errors
+ * @param argument name of the options, for errors
  * @throws InvalidInputError
  */
 export function checkCompensation(
@@ -51,6 +51,6 @@ export function checkCompensation(
   if (timeout !== undefined && compensateOn === undefined)
     throw new InvalidInputError(
       `${argument}.compensateOn`,
-      `is needed beside timeout: a step that has timed out may have done its work. 'attempted' undoes such a step, 'completed' does not`,
+      `is required with timeout: a step that has timed out may have done its work. 'attempted' undoes such a step, 'completed' does not`,
     );
 }

@@ -23,7 +23,7 @@ export interface Undo {
 
 /** Compensation of a step as its author gave it. */
 export interface UndoSource {
-  /** (default: `'completed'`) */
+  /** Steps that are undone. (default: `'completed'`) */
   readonly on?: CompensateOn | undefined;
   readonly body: Undo['body'];
   /**

@@ -40,7 +40,7 @@ interface Drain {
   readonly done: () => void;
 }
 
-/** Brings calls to an end, and then undoes them by recorded calls of their compensations. */
+/** Ends open calls, and then undoes calls by recorded calls of their compensations. */
 export class Undoing {
   /** Calls of compensations and failed sagas, with the function that begins their work. */
   private readonly own = new Map<Call, (call: Call) => void>();
@@ -85,11 +85,11 @@ export class Undoing {
   }
 
   /**
-   * Undoes calls in the reverse order of their results. One after the other, the first failure ends
-   * the undoing: a compensation may rely on those that come before it. In parallel, all are tried.
+   * Undoes calls in the reverse order of their results. In serial order, the first failure ends the
+   * undoing, because a compensation may rely on earlier ones. In parallel, all are tried.
    *
-   * @param mayContinue returns false when somebody else undoes the remaining calls; the promise
-   *   then never settles
+   * @param mayContinue returns false when the end of the run undoes the remaining calls; the
+   *   promise then never settles
    * @returns errors of compensations that have failed for good
    */
   async undo(entries: readonly Undoable[], mayContinue: () => boolean): Promise<readonly unknown[]> {
@@ -159,9 +159,9 @@ export class Undoing {
   }
 
   /**
-   * Ends an open call. A body that is executed now ends by itself. A body that another process may
-   * have executed is executed again, because only its result tells what it did. `attempted`
-   * compensations need no result.
+   * Ends an open call. A body that is being executed ends by itself. A body that another process
+   * may have executed is executed again, because only its result tells if it took effect. A
+   * compensation with `'attempted'` needs no result.
    */
   private bringToEnd({ call, undo, begin, bringToEnd }: Undoable): void {
     const { run, replay, timers, records, calls, settings } = this.parts;

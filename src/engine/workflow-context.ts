@@ -61,7 +61,10 @@ export abstract class WorkflowContext {
    * When a compensation fails for good, the run fails with CompensationFailedError, and `saga` does
    * not return.
    *
-   * @throws NestedStepError inside a step
+   * @param fn function that calls the steps of the saga
+   * @returns the result of `fn`
+   * @throws the error of `fn`, once the steps are undone
+   * @throws InvalidInputError when `fn` is no function, and NestedStepError inside a step
    * @example
    * for (const airline of airlines) {
    *   try {

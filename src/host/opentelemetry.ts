@@ -5,6 +5,7 @@ import { refineOutside } from '../core/outside.js';
 import type { OwnedRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 import { useTracer, type PassSpan, type SendOperation, type SendSpan, type TracedRun, type Tracer } from '../core/tracing.js';
+import { loadOpenTelemetryApi } from './opentelemetry-api.js';
 import { GuardedSdk } from './opentelemetry-guard.js';
 import { endSpan, OtelPassSpan, OtelSendSpan, spanKeyOf, type Api, type Tracing } from './opentelemetry-spans.js';
 import {
@@ -37,7 +38,7 @@ const MAX_BATCH_LINKS = 32;
  *   are then executed without spans
  */
 export async function detectTracing(warn: Warn): Promise<() => void> {
-  const api = await loadApi();
+  const api = await loadOpenTelemetryApi();
   let refusal: (() => void) | undefined;
   let tracer: OpenTelemetryTracer | undefined;
   try {
@@ -58,15 +59,6 @@ export async function detectTracing(warn: Warn): Promise<() => void> {
 function suppressOwnStatements(api: Api): void {
   const suppressed = api.ROOT_CONTEXT.setValue(api.createContextKey(SUPPRESS), true);
   refineOutside((code) => api.context.with(suppressed, code));
-}
-
-/** Loads the API. Undefined when the optional package is not installed. */
-async function loadApi(): Promise<Api | undefined> {
-  try {
-    return await import('@opentelemetry/api');
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -4,6 +4,7 @@ import type { MetricsReader } from '../client/queries/metrics-reader.js';
 import { DATABASE_GAUGES } from '../client/queries/database-gauges.js';
 import type { Warn } from '../core/log-fields.js';
 import type { GaugeReading, LabelValues, MetricDefinition } from '../core/metrics/instruments.js';
+import { loadOpenTelemetryApi } from './opentelemetry-api.js';
 import { PROCESS_GAUGES } from './process-gauges.js';
 
 const METER = 'nestjs-durable';
@@ -23,22 +24,13 @@ type Attributes = Record<string, string>;
  * @returns a function that stops the export; undefined when nothing is exported
  */
 export async function exportMetrics(reader: MetricsReader, module: string | undefined, warn: Warn): Promise<(() => void) | undefined> {
-  const api = await loadApi();
+  const api = await loadOpenTelemetryApi();
   if (!api) return undefined;
   try {
     const meter = api.metrics.getMeter(METER);
     return meter === api.createNoopMeter() ? undefined : exportTo(meter, reader, module, warn);
   } catch (error) {
     warn('metrics-not-exported', 'opentelemetry: the metrics are not exported', error);
-    return undefined;
-  }
-}
-
-/** Loads the API. Undefined when the optional package is not installed. */
-async function loadApi(): Promise<typeof import('@opentelemetry/api') | undefined> {
-  try {
-    return await import('@opentelemetry/api');
-  } catch {
     return undefined;
   }
 }

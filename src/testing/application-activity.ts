@@ -4,7 +4,7 @@ import type { ScopedRuntime } from '../host/runtime-scope.js';
 import type { Body } from '../worker/loop-watch.js';
 import type { TestDatabase } from './database/test-database.js';
 
-/** Work of an application under test. */
+/** State of the work of an application under test. */
 export interface Activity {
   /**
    * `idle`: every run has ended or waits. `bodies`: apart from that, only step bodies are being
@@ -38,15 +38,15 @@ type Row = [isDue: boolean, isRunning: boolean, nextWake: number | null];
 
 /** Reads what the modules of an application are doing. */
 export async function readActivity(runtimes: readonly ScopedRuntime[], database: TestDatabase, clock: ManualClock): Promise<Activity> {
-  // The process is looked at before the database: what the process has finished by now is in the
-  // database. While the process works, no query is needed.
+  // Reads the process before the database, which already has all work that the process has
+  // finished. While the process works, no query is needed.
   const before = runtimes.map(processActivity);
   if (clock.isRinging || before.some(({ state }) => state === 'busy')) return BUSY;
   let nextWake = clock.nextAlarm;
   for (const [index, { workers, database: own }] of runtimes.entries()) {
     const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers)]);
     const [isDue, isRunning, next] = row!;
-    // The row of a run is 'running' exactly while the run executes a body, unless it is changing.
+    // A run with the status 'running' executes a body, unless the run is about to change.
     const hasBodies = before[index]!.state === 'bodies';
     // While bodies are executed, a due run may have to wait for its turn (`worker.concurrency`).
     if (isRunning !== hasBodies || (isDue && !hasBodies)) return BUSY;

@@ -8,14 +8,14 @@ export type StepName<T> = { [K in keyof T]: T[K] extends (...args: never[]) => P
 /** Arguments of a step. */
 export type StepArguments<T, K extends keyof T> = T[K] extends (...args: infer A) => Promise<unknown> ? A : never;
 
-/** Function that stands for the body of a step: same arguments, same result. */
+/** Function that replaces the body of a step, with the same arguments and the same result. */
 export type StepFake<T, K extends keyof T> = T[K] extends (...args: infer A) => Promise<infer R> ? (...args: A) => R | Promise<R> : never;
 
 /** Step whose body a test has replaced. */
 export interface FakedStep<A extends unknown[]> {
   /** Arguments of each execution of the fake, in order. Replays execute no body. */
   readonly calls: readonly A[];
-  /** Gives the step its own body back. */
+  /** Restores the body of the step. */
   restore(): void;
 }
 
@@ -27,7 +27,7 @@ interface Instances {
   get(token: ClassOf<unknown>, options: { strict: false }): unknown;
 }
 
-/** Body that a test has put in place of that of a step. */
+/** Body with which a test has replaced the body of a step. */
 interface Replacement {
   readonly target: object;
   readonly method: string;
@@ -36,7 +36,7 @@ interface Replacement {
 
 /** Steps that the tests of one application have replaced. */
 export class FakeSteps {
-  /** Replacements that are not undone, the last one last. */
+  /** Replacements that were not undone, the latest one last. */
   private replacements: Replacement[] = [];
   /** Methods that the targets themselves had before the first replacement. */
   private readonly originals = new Map<object, Map<string, PropertyDescriptor | undefined>>();
@@ -73,12 +73,12 @@ export class FakeSteps {
     return { calls, restore: () => this.undo(replacement) };
   }
 
-  /** Gives all steps their own bodies back, the last replacement first. */
+  /** Undoes all replacements, the latest one first. */
   restoreAll(): void {
     for (const replacement of [...this.replacements].reverse()) this.undo(replacement);
   }
 
-  /** Undoes a replacement. The latest other one of the same step has effect then. */
+  /** Undoes a replacement. The latest remaining replacement of the step applies afterwards. */
   private undo(undone: Replacement): void {
     if (!this.replacements.includes(undone)) return;
     this.replacements = this.replacements.filter((each) => each !== undone);
@@ -109,7 +109,7 @@ export class FakeSteps {
       return this.instances.get(type, { strict: false }) as object;
     } catch (cause) {
       if ((cause as Error).constructor.name === 'InvalidClassScopeException') return type.prototype as object;
-      throw new InvalidInputError('type', `must be a provider of the application, and ${type.name} is none`, { cause });
+      throw new InvalidInputError('type', `must be a provider of the application: ${type.name} is not one`, { cause });
     }
   }
 }

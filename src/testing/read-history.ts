@@ -53,7 +53,8 @@ export function checkPayloads({ run, outcome }: ExportedHistory, payloads: Paylo
       read();
     } catch (cause) {
       if (!(cause instanceof PayloadUnreadableError)) throw cause;
-      throw new InvalidInputError('history', `has a payload in ${part} that options.codec, or its absence, cannot decode`, { cause });
+      const problem = `has a payload in ${part} that cannot be decoded: options.codec must be the codec of the application`;
+      throw new InvalidInputError('history', problem, { cause });
     }
   }
 }

@@ -7,8 +7,8 @@ import type { TestDatabase } from './database/test-database.js';
 const target = new AsyncLocalStorage<TestDatabase>();
 
 /**
- * Executes code that creates an application. Every PostgreSQL DataSource that the code connects
- * leads to the test's database, whatever address its options name.
+ * Executes code that creates an application. Connects every PostgreSQL DataSource of the code to
+ * the test's database, instead of the address in its options.
  */
 export function withDataSourcesAt<T>(database: TestDatabase, code: () => Promise<T>): Promise<T> {
   redirectInitialize();

@@ -10,7 +10,7 @@ const STALLED_AFTER_MS = 4_000;
 /** Milliseconds of real time after which a test gives up on an application that never idles. */
 const ENDLESS_AFTER_MS = 60_000;
 
-/** Milliseconds between two looks at the progress of the application. */
+/** Milliseconds between two reads of the application's progress. */
 const LOOK_MS = 500;
 
 /** Largest number of runs that one error names. */
@@ -40,7 +40,7 @@ export class StallWatch {
   ) {}
 
   /**
-   * Looks at a busy application.
+   * Reads the progress of a busy application.
    *
    * @throws WorkflowTestError naming the runs, when the application makes no progress for four
    *   seconds, or is not idle after a minute

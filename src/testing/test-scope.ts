@@ -56,9 +56,7 @@ export class TestScope implements RuntimeScope {
     this.runtimes.push(runtime);
   }
 
-  /**
-   * Refuses a DataSource that was connected before the kit could lead it to the test's database.
-   */
+  /** Refuses a DataSource that was connected before the kit could redirect the connection. */
   private checkDataSource({ driver }: DataSource): void {
     if (driver.database === this.database.name) return;
     throw new WorkflowTestError(

@@ -9,7 +9,7 @@ import type { TestDatabase } from './database/test-database.js';
 import { WorkflowTestError } from './errors.js';
 import { StallWatch } from './stall-watch.js';
 
-/** Milliseconds between two looks at what the application is doing. */
+/** Milliseconds between two reads of the application's activity. */
 const LOOK_MS = 1;
 
 /** Milliseconds of real time after which a step body that `advance` meets counts as hanging. */
@@ -63,8 +63,8 @@ export class TestTime {
   }
 
   /**
-   * Resolves when every run has ended or waits, or when only the same step bodies have been
-   * executed for `patienceMs` of real time.
+   * Resolves when every run has ended or waits, or when the same step bodies, and nothing else,
+   * have been executed for `patienceMs` of real time.
    *
    * @throws WorkflowTestError when the application stands still, or never becomes idle
    */

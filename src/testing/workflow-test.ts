@@ -47,7 +47,7 @@ export interface WorkflowTestOptions<M, A> {
   verifyReplay?: boolean;
 }
 
-/** A run: its handle, or its id. */
+/** Handle or id of a run. */
 export type TestedRun = WorkflowHandle | string;
 
 /** Steps per query of `stepsOf`. */
@@ -90,6 +90,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * Every PostgreSQL DataSource that the application connects leads to that database too.
    *
    * @param builder result of `Test.createTestingModule(...)`, with all overrides
+   * @param options the application to make, the start time and the replay check (default: `{}`)
    * @throws WorkflowConfigurationError when there is no server, or the application cannot boot
    * @throws WorkflowTestError when the application has no WorkflowModule, or fake timers would stop
    *   it
@@ -184,10 +185,14 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
   }
 
   /**
-   * Sends a signal to a run that waits for it.
+   * Sends a signal to a run once the application is idle and the run waits for the signal.
    *
+   * @param run handle or id of the run
+   * @param signal result of `defineSignal`
+   * @param args the payload, and the options of `client.signal`
    * @throws WorkflowTestError when the application is idle and the run does not wait for the signal
    * @throws InvalidInputError, RunNotFoundError
+   * @example await test.signalWhenWaiting(run, approved, { by: 'ann' });
    */
   async signalWhenWaiting<P, Sent>(
     run: TestedRun,
@@ -210,7 +215,10 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
   /**
    * Returns the recorded steps of a run, in the order of their results.
    *
-   * @throws InvalidInputError, RunNotFoundError
+   * @param run handle or id of the run
+   * @throws InvalidInputError, RunNotFoundError, and WorkflowTestError when the test is closed
+   * @example
+   * const keys = (await test.stepsOf(run)).map(({ stepKey }) => stepKey);
    */
   async stepsOf(run: TestedRun): Promise<StepDescription[]> {
     this.checkOpen();

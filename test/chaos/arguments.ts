@@ -21,12 +21,12 @@ export interface ChaosSettings {
   readonly workers: number;
   /** For how long runs are started, and among workers faults happen. */
   readonly seconds: number;
-  /** Number of faults among workers. With QStash, its dice and the steps decide about faults. */
+  /** Number of faults among workers. With QStash, the emulator and the steps cause the faults. */
   readonly faults: number;
   readonly workload: Workload;
 }
 
-/** Adds what is not given. */
+/** Adds the default values of settings that are not given. */
 export function withDefaults(settings: Omit<ChaosSettings, 'faults' | 'workload'> & Partial<ChaosSettings>): ChaosSettings {
   return { faults: Math.round(settings.seconds * FAULTS_PER_SECOND), workload: 'all', ...settings };
 }

@@ -2,13 +2,13 @@ import { grouped, isGivenUp, type Check, type Outcome } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import { EXPECTED, isOfBank } from './shapes.js';
 
-/** Number of accounts. Few, so that payments meet on them. */
+/** Number of accounts. A small number makes payments conflict. */
 export const ACCOUNTS = 40;
 const FIRST_CENTS = 1_000_000;
 
 /**
- * A bank in the application's database. `key` is that of payments which are idempotent by it. The
- * payments of transactional steps have none, so nothing but the transaction keeps them from
+ * Statements that create a bank in the application's database. An idempotent payment has a `key`.
+ * The payments of transactional steps have no key, so only the transaction keeps a payment from
  * happening twice.
  */
 export const BANK = `CREATE TABLE accounts (id int PRIMARY KEY, cents bigint NOT NULL);
@@ -46,7 +46,7 @@ export async function checkBank(database: ChaosDatabase, outcome: Outcome): Prom
   ];
 }
 
-/** A line about the payments and their conflicts. */
+/** Returns a line about the payments and their conflicts. */
 export async function describeBank(database: ChaosDatabase): Promise<string> {
   const [entries] = await database.query<{ paid: number; back: number }>(
     'SELECT count(*) FILTER (WHERE of_key IS NULL)::int AS paid, count(of_key)::int AS back FROM entries',
@@ -65,7 +65,7 @@ function sumOf(accounts: Balances): string[] {
   return sum === ACCOUNTS * FIRST_CENTS ? [] : [`${sum} instead of ${ACCOUNTS * FIRST_CENTS} cents`];
 }
 
-/** Returns what entries have added to the accounts that they name. */
+/** Returns the cents that the entries add to each account. */
 function movesOf(entries: readonly Entry[]): Map<number, number> {
   const moves = new Map<number, number>();
   for (const { payer, payee, cents } of entries) {
@@ -93,7 +93,7 @@ function recordsOf(perRun: ReadonlyMap<string, readonly Entry[]>, outcome: Outco
       const step = outcome.stepOf(id, stepKey);
       if (same.length > 1) problems.push(`${id}: ${stepKey} has ${same.length} entries`);
       const { key, nonce } = same[0]!;
-      // A repeated body of an idempotent payment returns another nonce, and pays nothing.
+      // A repeated execution of an idempotent payment returns another nonce, and pays nothing.
       const isRight = step?.status === 'completed' && (key !== null || step.output === JSON.stringify(nonce));
       // A run that was given up may have made an idempotent payment without recording it.
       if (!isRight && !(key !== null && isGivenUp(run)))

@@ -59,7 +59,7 @@ class Booking extends Charges {
   }
 }
 
-/** Ends by being cancelled alone. */
+/** Charges twice, and ends only when it is cancelled. */
 @Workflow({ name: 'undone' })
 class Undone extends Charges {
   async run({ ms }: ShapeInput, ctx: WorkflowContext): Promise<void> {

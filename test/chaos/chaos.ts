@@ -12,7 +12,7 @@ import { checkLedger, LEDGER } from './ledger.js';
 import { checkStreams } from './stream-checks.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
-/** Milliseconds that all runs may take to end after the last fault, and those for each run. */
+/** Milliseconds that the runs may take to end after the last fault. Each run adds to the limit. */
 const DRAIN_MS = 120_000;
 const DRAIN_MS_PER_RUN = 60;
 /** Milliseconds for which rows that a periodic sweep removes may remain. */

@@ -28,14 +28,14 @@ export interface Starters {
 @Module({})
 class DriverModule {}
 
-/** Long enough for what waits behind a fault. */
+/** Milliseconds for which a result is awaited: more than any fault delays a run. */
 const RESULT_MS = 1_800_000;
 const AGAIN_MS = 100;
 
-/** Numbers of events after which readers of streams leave and come back. */
+/** Numbers of events after which readers of streams disconnect and connect again. */
 const PATIENCES = [Infinity, 7];
 
-/** Chunks that a reader of a stream has got. */
+/** Chunks that a reader of a stream has received. */
 export interface StreamReading {
   readonly run: PlannedRun;
   readonly values: readonly unknown[];
@@ -97,7 +97,7 @@ export class Driver {
     });
   }
 
-  /** Reads the stream of a run that has ended, from its begin. */
+  /** Reads the stream of a run that has ended, from the beginning. */
   async readAgain(run: PlannedRun): Promise<StreamReading> {
     return this.read(run, Infinity);
   }

@@ -12,7 +12,7 @@ import {
   type WorkerRequest,
 } from './worker-messages.js';
 
-/** With many processes on few cores. */
+/** Milliseconds that a process may take to boot while many others boot. */
 const BOOT_MS = 180_000;
 /** With a `shutdownTimeout` of 0.7 s and, at worst, a database that does not answer. */
 const END_MS = 20_000;

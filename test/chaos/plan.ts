@@ -158,5 +158,5 @@ export function planRuns<S extends Shape>(
   return [...planned, ...children];
 }
 
-/** True for the shapes that end by being cancelled alone. */
+/** True for the shapes that end only when they are cancelled. */
 const isCancelled = (shape: Shape): boolean => EXPECTED[shape]({ size: 0, ms: 0, napMs: 0 }).status === 'cancelled';

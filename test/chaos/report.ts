@@ -1,7 +1,7 @@
 import type { ChaosReport } from './chaos.js';
 
 const MAX_SHOWN_PROBLEMS = 10;
-/** Characters of a problem, so that an error with its stack does not hide the others. */
+/** Largest number of characters of one problem. A long stack would hide the other problems. */
 const MAX_PROBLEM_LENGTH = 600;
 
 /** The report as text: the seed first, and of each failed check what is wrong. */

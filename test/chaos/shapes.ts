@@ -42,8 +42,9 @@ const completed = (steps: readonly string[], waits: readonly string[] = []): Exp
 export const isDoomed = (size: number): boolean => size % 2 === 1;
 
 /**
- * Books the first thing for good, and one that a saga undoes. Then makes several charges at once,
- * beside a step that fails: charges that had not begun by then record a failure, and no refund.
+ * Returns what a booking does. The first charge stays, and a saga undoes the second one. Then
+ * several charges are made in parallel. In a doomed booking, a step beside them fails: charges that
+ * had not begun record a failure, and are not refunded.
  */
 function bookingOf(size: number): Expectation {
   const parallel = Array.from({ length: size }, (_, n) => `charge:${n}`);
@@ -60,12 +61,12 @@ function bookingOf(size: number): Expectation {
   };
 }
 
-/** Payments that a transfer makes at once. */
+/** Number of payments that a transfer makes in parallel. */
 export const SHARES = 2;
 
 /**
- * Moves money in two transactional steps, and then in parallel ones. Those of a doomed transfer
- * that had begun are undone, also when they failed.
+ * Returns what a transfer does. It moves money in two transactional steps, and then in parallel
+ * ones. A doomed transfer undoes the payments that had begun, even those that failed.
  */
 function transferOf(size: number): Expectation {
   const shares = Array.from({ length: SHARES }, (_, n) => `share:${n}`);
@@ -114,14 +115,14 @@ export const EXPECTED = {
   }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
 
-/** Chunks of the stream of a run of `told`, when nothing has replaced them. */
+/** Returns the chunks in the stream of a run of `told`, when no reset has replaced any. */
 export const toldBy = ({ size }: ShapeInput): string[] =>
   Array.from({ length: size }, (_, step) => [
     `step ${step}`,
     ...Array.from({ length: CHUNKS_PER_STEP }, (_, chunk) => `${step}.${chunk}`),
   ]).flat();
 
-/** Chunks that each step of `told` writes. */
+/** Number of chunks that each step of `told` writes. */
 export const CHUNKS_PER_STEP = 30;
 
 export type Shape = keyof typeof EXPECTED;

@@ -9,14 +9,14 @@ import { ACCOUNTS } from './bank.js';
 import { isDoomed, SHARES, type ShapeInput } from './shapes.js';
 import { body, outside } from './workflows.js';
 
-/** Money that goes from one account of the bank to another. */
+/** Movement of money from one account of the bank to another. */
 interface Payment {
   readonly payer: number;
   readonly payee: number;
   readonly cents: number;
 }
 
-/** Many attempts, because most fail for a connection that a fault has cut. */
+/** Many attempts, because faults cut the connections of most attempts. */
 const retry = { maxAttempts: 100, initialInterval: 100, backoffCoefficient: 1.5, maxInterval: 1_000 };
 /** A timeout frees the accounts that a silent connection has locked. */
 const timeout = 4_000;
@@ -36,10 +36,10 @@ const GIVE_BACK_ONCE = `WITH entry AS (
 )
 UPDATE accounts a SET cents = a.cents + CASE a.id WHEN e.payee THEN e.cents ELSE -e.cents END FROM entry e WHERE a.id IN (e.payer, e.payee)`;
 
-/** Executions of steps that have met a conflict on purpose in this process. */
+/** Idempotency keys of the steps in which this process has raised a conflict. */
 const disturbed = new Set<string>();
 
-/** Raises a conflict in a quarter of the steps, when this process executes them first. */
+/** Raises a conflict in a quarter of the steps, once for each step and process. */
 async function disturb(manager: EntityManager, { cents }: Payment): Promise<void> {
   const { idempotencyKey } = currentStep();
   if (cents % 4 !== 0 || disturbed.has(idempotencyKey)) return;
@@ -48,7 +48,7 @@ async function disturb(manager: EntityManager, { cents }: Payment): Promise<void
   await manager.query(`DO 'BEGIN RAISE ${condition}; END'`);
 }
 
-/** Notes the conflicts of a transaction, on a connection that no fault cuts. */
+/** Counts the conflicts of a transaction, on a connection that no fault cuts. */
 async function noteConflicts<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -156,7 +156,7 @@ class Transfer extends Payments {
   }
 }
 
-/** Ends by being cancelled alone. */
+/** Moves money twice, and ends only when it is cancelled. */
 @Workflow({ name: 'recalled' })
 class Recalled extends Payments {
   async run({ ms }: ShapeInput, ctx: WorkflowContext): Promise<void> {

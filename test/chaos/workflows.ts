@@ -192,7 +192,7 @@ class Raced {
   }
 }
 
-/** Writes a stream, in `run` and in its steps, and is suspended halfway. */
+/** Writes to a stream in `run` and in its steps, and is suspended after the first step. */
 @Workflow({ name: 'told' })
 class Told {
   async run({ size, ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
@@ -225,7 +225,7 @@ class Parent {
   }
 }
 
-/** Ends by being cancelled alone. */
+/** Sleeps until it is cancelled. */
 @Workflow({ name: 'endless' })
 class Endless {
   async run({ ms }: ShapeInput, ctx: WorkflowContext): Promise<void> {

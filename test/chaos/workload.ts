@@ -5,7 +5,7 @@ import { BOOKINGS } from './bookings.js';
 import { TRANSFERS } from './transfers.js';
 import { WORKFLOWS } from './workflows.js';
 
-/** All workflows of the chaos. */
+/** All workflows of the chaos test. */
 export const WORKLOAD: Type[] = [...WORKFLOWS, ...BOOKINGS, ...TRANSFERS];
 
 /** The application's DataSource, on which the transactional steps are executed. */
@@ -14,7 +14,7 @@ export const bankOf = (url: string): DynamicModule =>
     type: 'postgres',
     url,
     applicationName: 'chaos-bank',
-    // A process that cannot connect while it boots is replaced.
+    // The fleet replaces a process that cannot connect at boot, so one attempt is enough.
     retryAttempts: 1,
     extra: { max: 3, connectionTimeoutMillis: 3_000 },
   });

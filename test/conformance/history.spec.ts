@@ -132,7 +132,7 @@ describe('the history of a run', () => {
     expect(JSON.stringify(entries)).not.toContain(`a-token-${runId}`);
   });
 
-  it('shows no token of a hook, also after a fork, after a retry and after another run has taken the token', async () => {
+  it('shows no token of a hook, even after a fork, after a retry and after another run has taken the token', async () => {
     const source = await app.client.start(Hooked);
     await source.result().catch(() => undefined);
     isDeclined = false;

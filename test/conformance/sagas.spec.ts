@@ -23,9 +23,9 @@ const go = defineSignal('go');
 const poke = defineSignal('poke');
 /** Actions of the bodies, in order. */
 let log: string[] = [];
-/** Bodies that throw. */
+/** Names of the actions that throw. */
 let broken = new Set<string>();
-/** Bodies that wait until the test removes their names. */
+/** Names of the actions that wait until the test removes the name. */
 let held = new Set<string>();
 
 async function act(name: string): Promise<string> {
@@ -208,7 +208,7 @@ describe('sagas', () => {
     expect(log).toEqual(['reserve 2 book', 'charge', 'ship']);
   });
 
-  it('allow no retry of a run that was undone, and a fork only from before the undone steps', async () => {
+  it('allow no retry of an undone run, and a fork only from the undone steps or earlier', async () => {
     broken = new Set(['ship']);
     const { runId } = await app.client.start(OrderWorkflow, { cents: 5 });
     await failed(runId);
@@ -273,7 +273,7 @@ describe('sagas', () => {
     expect(log.slice(3)).toEqual([refund, refund, 'release 2 book']);
   });
 
-  it('end a run as failed when a compensation fails, and a retry goes on exactly there', async () => {
+  it('end a run as failed when a compensation fails, and a retry continues with this compensation', async () => {
     broken = new Set(['ship', 'release 2 book']);
     const { runId } = await app.client.start(OrderWorkflow, { cents: 5 });
     const { cause } = await failed(runId);
@@ -337,7 +337,7 @@ describe('sagas', () => {
     expect(await keysOf(handle.runId)).toContain('$compensate:seat a');
   });
 
-  it('continue after a retry when other branches went on while a compensation had failed', async () => {
+  it('continue after a retry when other branches made calls after a compensation had failed', async () => {
     broken = new Set(['meal', 'undo b']);
     held = new Set(['undo a']);
     const handle = await app.client.start(BesideWorkflow);
@@ -405,7 +405,7 @@ describe('sagas', () => {
     expect(log).toEqual(['meal a', 'mail', 'undo meal a']);
   });
 
-  it('are repeated by a fork as they were, when a saga has failed before', async () => {
+  it('keep their failure in a fork, which executes no compensation again', async () => {
     broken = new Set(['meal a']);
     const { runId } = await app.client.start(TripWorkflow);
     await app.client.getHandle(runId).result();

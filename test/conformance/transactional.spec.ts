@@ -67,7 +67,7 @@ class TransferWorkflow {
     return before;
   }
 
-  /** The repository outside the transaction sees what was committed. */
+  /** Returns the committed cents, which a repository outside of a transaction reads. */
   @Step()
   async look(id: string): Promise<number> {
     return (await this.accounts.findOneByOrFail({ id })).cents;
@@ -165,7 +165,7 @@ class BesideWorkflow {
   }
 }
 
-/** Transactional steps that transactional steps undo. */
+/** Transactional steps whose compensations are transactional too. */
 @Workflow({ name: 'undone', retry: { maxAttempts: 2, initialInterval: 10 } })
 class UndoneWorkflow {
   async run(id: string, ctx: WorkflowContext): Promise<void> {
@@ -216,7 +216,7 @@ const PROVIDERS = [
   UndoneWorkflow,
 ];
 
-describe('transactional steps', () => {
+describe('a transactional step', () => {
   let database: TestDatabase;
   let application: TestApplication;
   let client: WorkflowClient;
@@ -300,7 +300,7 @@ describe('transactional steps', () => {
     expect(row).toEqual({ isOneTransaction: true, attempts: 1 });
   });
 
-  it('writes neither when the body fails, and both when a later attempt succeeds', async () => {
+  it('writes neither rows nor result when the body fails, and both when a later attempt succeeds', async () => {
     const seen: number[] = [];
     const handle = await call(
       async (manager) => {
@@ -461,7 +461,7 @@ describe('transactional steps', () => {
     expect(await notes('par ')).toHaveLength(60);
   });
 
-  it('locks the run, and not the session, for the commit only, and gives no other result a number meanwhile', async () => {
+  it('locks only the run, and only for the commit, during which no other result gets a number', async () => {
     // A deferred trigger keeps the commit waiting for a lock that the test holds.
     await database.query(`CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
@@ -516,7 +516,7 @@ describe('transactional steps', () => {
     expect(await notes('pause')).toEqual(['pause 1', 'pause 2']);
   });
 
-  it('rolls back at once when the timeout has passed, also in the middle of a statement', async () => {
+  it('rolls back at once when the timeout has passed, even in the middle of a statement', async () => {
     const handle = await call(
       async (manager) => {
         await note(manager, 'late');
@@ -586,7 +586,7 @@ describe('transactional steps', () => {
     expect(await notes('ended')).toEqual([]);
   });
 
-  it('has no manager outside the body of a transactional step', async () => {
+  it('throws NotInTransactionError outside of the body of a transactional step', async () => {
     expect(() => currentManager()).toThrow(NotInTransactionError);
     let later: Promise<unknown> | undefined;
     const handle = await call(async () => {
@@ -618,7 +618,7 @@ describe('transactional steps', () => {
     expect(await notes('unstorable')).toEqual([]);
   });
 
-  it('stores the chunks of an attempt also when the attempt is rolled back', async () => {
+  it('stores the chunks of an attempt even when the attempt is rolled back', async () => {
     const handle = await call(
       async (manager) => {
         const { attempt } = currentStep();

@@ -261,7 +261,7 @@ export class TestRun {
     const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     aborted.catch(() => undefined);
     const result = await Promise.race([step.body({}), aborted]);
-    step.commits();
+    step.beginCommit();
     if (this.options.commitMs !== undefined) await delay(this.options.commitMs);
     // Nothing follows in a dead process. Another owner, or the end of the run, refuses the record.
     if (life !== this.passes) await new Promise(() => undefined);

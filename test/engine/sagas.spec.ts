@@ -44,7 +44,7 @@ class Ledger {
     return what;
   }
 
-  /** Sum of all effects: what is charged and not refunded. */
+  /** Things that were charged and not refunded. */
   get open(): string[] {
     const open = this.entries.filter((entry) => entry.startsWith('+')).map((entry) => entry.slice(1));
     for (const entry of this.entries.filter((each) => each.startsWith('-'))) {
@@ -58,7 +58,7 @@ class Ledger {
 
 type Book = (ctx: WorkflowContext, what: string, body?: (what: string) => Promise<void>) => Promise<string>;
 
-/** Returns a function that charges for something in a step that is undone by a refund. */
+/** Returns a function that charges for a thing in a step whose compensation is a refund. */
 function booking(ledger: Ledger): Book {
   return (ctx, what, body) =>
     ctx.step(what, { compensate: (output) => ledger.refund(output), retry: { maxAttempts: 1 } }, async () => {
@@ -123,7 +123,7 @@ describe('a run with compensations', () => {
     );
   });
 
-  it('ends a step that is under way, and undoes it too', async () => {
+  it('waits for a step that is executing, and undoes the step too', async () => {
     await everywhere(
       (book) => async (ctx) => {
         await Promise.all([book(ctx, 'seat', () => delay(50)), ctx.step('pay', ONCE, fails)]);
@@ -181,7 +181,7 @@ describe('a run with compensations', () => {
     }
   });
 
-  it('fails for good when a compensation does, with both errors, and leaves the earlier steps as they are', async () => {
+  it('fails when a compensation fails for good, with both errors, and does not undo the earlier steps', async () => {
     const ledger = new Ledger();
     const book = booking(ledger);
     const run = new TestRun(
@@ -253,7 +253,7 @@ describe('ctx.saga', () => {
     );
   });
 
-  it('does not mix up parallel sagas', async () => {
+  it('keeps the steps of parallel sagas apart', async () => {
     await everywhere(
       (book) => async (ctx) => {
         const trip = (name: string, ms: number): Promise<unknown> =>
@@ -269,7 +269,7 @@ describe('ctx.saga', () => {
     );
   });
 
-  it('undoes an unfinished saga inside, and begins nothing more in it', async () => {
+  it('undoes an unfinished inner saga, and begins no further call in the inner saga', async () => {
     await everywhere(
       (book) => async (ctx) => {
         await ctx
@@ -322,7 +322,7 @@ describe('ctx.saga', () => {
     );
   });
 
-  it('undoes its steps when it loses a race, and the run waits for that', async () => {
+  it('undoes its steps when it loses a race, and the run waits for the compensations', async () => {
     await everywhere(
       (book, ledger) => async (ctx) => {
         const slow = async (): Promise<void> => {
@@ -343,7 +343,7 @@ describe('ctx.saga', () => {
     );
   });
 
-  it('undoes its steps when it loses a race, although the code in it ends later than the run', async () => {
+  it('undoes its steps when it loses a race, even if its code ends later than the run', async () => {
     await everywhere(
       (book) => async (ctx) => {
         await ctx.race({
@@ -396,7 +396,7 @@ describe('ctx.saga', () => {
     }
   });
 
-  it('is not cancelled any more when it has failed while a transaction committed', async () => {
+  it('ignores a cancellation after it has failed while a transaction committed', async () => {
     const run = new TestRun(
       async (ctx) => {
         const seat = ctx.step('seat', { compensate: () => delay(5), transactional: true }, () => 'seat');
@@ -446,7 +446,7 @@ describe('ctx.saga', () => {
       async (ctx) => {
         const undo = { compensate: 'no function' as never };
         await expect(ctx.step('a', undo, () => 1)).rejects.toThrow('compensate must be a function');
-        await expect(ctx.step('a', { compensate: () => 1, timeout: 5 }, () => 1)).rejects.toThrow('compensateOn is needed beside timeout');
+        await expect(ctx.step('a', { compensate: () => 1, timeout: 5 }, () => 1)).rejects.toThrow('compensateOn is required with timeout');
       },
       { bare: true },
     );

@@ -51,7 +51,7 @@ describe('an application with one run at a time', () => {
     expect([await first.status(), await second.status()]).toEqual(['failed', 'failed']);
   });
 
-  it('gives the step its own body back in whatever order fakes of the same step are undone', async () => {
+  it('restores the body of a step, in whatever order two fakes of the step are undone', async () => {
     const [first, second] = [test.fakeStep(Mailer, 'send', () => 'first'), test.fakeStep(Mailer, 'send', () => 'second')];
     first.restore();
     expect(await test.client.execute(Mailing, 'ann')).toBe('second');

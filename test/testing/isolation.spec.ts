@@ -87,7 +87,7 @@ describe('the database of a test', () => {
     await admin.query(`DROP DATABASE ${used}`);
   });
 
-  it('is also that of the DataSource of the application, with the clock of the test', async () => {
+  it('is also the database of a DataSource in the application, with the clock of the test', async () => {
     const startAt = new Date('2031-01-01T00:00:00.000Z');
     const typeorm = TypeOrmModule.forRoot({ type: 'postgres', url: 'postgres://nobody@127.0.0.1:1/production', ssl: true });
     const test = await WorkflowTest.create(

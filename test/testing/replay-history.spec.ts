@@ -121,7 +121,7 @@ describe('replayHistory', () => {
     expect(await differenceOf(WithNewStep, await test.client.exportHistory(failing.runId))).toMatchObject({ stepKey: 'check' });
   });
 
-  it('refuses what is no history, and the history of another workflow', async () => {
+  it('refuses text that is no history, and the history of another workflow', async () => {
     await expect(replayHistory(Today, '{}', { providers })).rejects.toBeInstanceOf(InvalidInputError);
     await expect(replayHistory(Today, '{', { providers })).rejects.toThrow('JSON text');
     await expect(replayHistory(Another, completed)).rejects.toThrow('is of workflow "replayed" version 1');

@@ -144,7 +144,7 @@ describe('runInMemory', () => {
     expect([error?.name, (error?.cause as Error | undefined)?.name]).toContain(name);
   });
 
-  it('names what a run waits for that never happens', async () => {
+  it('names the wait of a run that never ends', async () => {
     @Workflow({ name: 'memory-waiting' })
     class WaitingWorkflow {
       async run(_input: void, ctx: WorkflowContext): Promise<void> {

@@ -160,14 +160,14 @@ describe('WorkflowTest', () => {
     await expect(run.result()).rejects.toMatchObject({ cause: { code: 'REPLAY_DIFFERENCE' } });
   });
 
-  it('fakes a step of a provider that each run has for itself', async () => {
+  it('fakes a step of a provider of which each run has its own instance', async () => {
     const fake = test.fakeStep(TenantService, 'tenant', () => 'fake');
     expect(await test.client.execute(TenantWorkflow)).toBe('fake');
     fake.restore();
     expect(await test.client.execute(TenantWorkflow)).toBe('real');
   });
 
-  it('refuses to fake a method that is no step, or of no provider', () => {
+  it('refuses to fake a method that is no step, or whose class is no provider', () => {
     class Elsewhere {
       @Step()
       async step(): Promise<void> {}

@@ -133,7 +133,7 @@ export class RunAlreadyExistsError extends WorkflowError {
   }
 }
 
-/** Sentences about runs that cannot be retried although they have failed. */
+/** Parts of the message for failed runs that cannot be retried, by the reason. */
 const NOT_RETRYABLE = {
   compensated: 'has undone its steps, so it cannot be retried',
   compensating: 'undoes its steps, so a retry can only continue its compensations, without fromStep',
@@ -157,9 +157,9 @@ export class RunNotRetryableError extends WorkflowError {
     /** Status of the run. */
     readonly status: RunStatus,
     /**
-     * Why a failed run cannot be retried. `compensated`: its steps were undone. `compensating`: its
-     * compensations have begun, and the retry named another step. `undone`: an earlier step was
-     * undone by a failed `ctx.saga`. Undefined for a run that has not failed.
+     * Reason why a failed run cannot be retried. `compensated`: its steps were undone.
+     * `compensating`: its compensations have begun, and the retry named another step. `undone`: a
+     * failed `ctx.saga` has undone an earlier step. Undefined for a run that has not failed.
      */
     readonly reason?: keyof typeof NOT_RETRYABLE,
   ) {

@@ -190,9 +190,9 @@ export class NestedStepError extends WorkflowError {
 }
 
 /**
- * A compensation has failed for good, so the run is `failed` and not everything was undone. `cause`
- * is the error that made the run or the saga fail. Once the problem is fixed, `client.retry`
- * continues with the failed compensations and repeats none that is done.
+ * A compensation has failed for good, so the run is `failed` and some of its steps were not undone.
+ * `cause` is the error that made the run or the saga fail. Once the problem is fixed,
+ * `client.retry` continues with the failed compensations, and does not repeat completed ones.
  *
  * @example
  * const page = await client.list({ errorCode: 'COMPENSATION_FAILED' });
@@ -203,8 +203,8 @@ export class CompensationFailedError extends WorkflowError {
   /** Errors of the failed compensations, each a StepFailedError. */
   readonly errors!: readonly unknown[];
 
-  /** @param runId id of the run */
   constructor(
+    /** Id of the run. */
     readonly runId: string,
     cause: unknown,
     errors: readonly unknown[],

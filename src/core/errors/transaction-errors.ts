@@ -18,8 +18,9 @@ export class NotInTransactionError extends WorkflowError {
 
 /**
  * The body of a transactional step wrote in a read-only transaction, or its result could not be
- * recorded in one. The DataSource leads to a standby, or `default_transaction_read_only` is on.
- * `cause` is the driver's error. The attempt counts, because a fail-over may end the state.
+ * recorded in one. The DataSource is connected to a standby, or `default_transaction_read_only` is
+ * on. `cause` is the driver's error. The failure counts as an attempt of the step, because a
+ * failover may end this state.
  *
  * @example
  * if (StepFailedError.is(error, ReadOnlyTransactionError)) logger.error(error.message);

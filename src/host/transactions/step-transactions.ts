@@ -104,7 +104,7 @@ class TransactionalExecution {
           this.result = await this.untilAborted(step.body(manager));
           watch.bodyEnded();
           await this.record(this.result);
-          step.commits();
+          step.beginCommit();
         } catch (error) {
           watch.rollsBack();
           throw error;

@@ -34,7 +34,7 @@ describe('@Step with a compensation', () => {
 
   it('refuses a timeout without compensateOn, because a step that has timed out may have done its work', () => {
     expect(declare({ compensate: 'refund', timeout: '5s' })).toThrow(InvalidInputError);
-    expect(declare({ compensate: 'refund', timeout: '5s' })).toThrow('Payments.charge.compensateOn is needed beside timeout');
+    expect(declare({ compensate: 'refund', timeout: '5s' })).toThrow('Payments.charge.compensateOn is required with timeout');
   });
 
   it('names options that are invalid', () => {

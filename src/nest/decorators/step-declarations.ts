@@ -28,7 +28,7 @@ export interface StepMethodOptions<
   /**
    * Undone calls of the step. `'completed'`: only calls that have an output. `'attempted'`:
    * also calls that failed, timed out or were interrupted. Their output is undefined, and
-   * `currentStep().compensates` has their idempotency key. Needed beside `timeout`. (default:
+   * `currentStep().compensates` has their idempotency key. Required with `timeout`. (default:
    * `'completed'`)
    */
   compensateOn?: On;

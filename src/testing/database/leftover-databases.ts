@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** First part of the names of all databases of tests. */
+/** Prefix of the names of all test databases. */
 export const DATABASE_PREFIX = 'durable_test_run_';
 
 /** Largest number of leftover databases that one process drops. */
@@ -14,6 +14,7 @@ export async function markUsed(admin: pg.Client, database: string): Promise<void
   await admin.query(`SELECT pg_advisory_lock(${LOCK})`, [database]);
 }
 
+/** Releases the lock that marks a database as used. */
 export async function unmarkUsed(admin: pg.Client, database: string): Promise<void> {
   await admin.query(`SELECT pg_advisory_unlock(${LOCK})`, [database]);
 }

@@ -44,7 +44,7 @@ export async function acquireServer(): Promise<TestServer> {
   current ??= start();
   try {
     const server = await current;
-    setReferenced(server, true);
+    setReference(server, 'ref');
     return server;
   } catch (error) {
     users--;
@@ -53,13 +53,13 @@ export async function acquireServer(): Promise<TestServer> {
   }
 }
 
-/** Ends one use of the server. A server that nobody uses is left after a pause. */
+/** Ends one use of the server. The last use closes the connection to the server after a pause. */
 export async function releaseServer(): Promise<void> {
   users--;
   if (users > 0) return;
   const server = await current;
   if (users > 0 || !server) return;
-  setReferenced(server, false);
+  setReference(server, 'unref');
   lingering = setTimeout(() => void leave(), LINGER_MS).unref();
 }
 
@@ -89,9 +89,8 @@ async function leave(): Promise<void> {
   await embedded?.stop().catch(() => undefined);
 }
 
-/** Decides whether the connection keeps the process alive. Between two tests it does not. */
-function setReferenced({ admin }: TestServer, isReferenced: boolean): void {
+/** Lets the connection keep the process alive (`ref`), or not, as between two tests (`unref`). */
+function setReference({ admin }: TestServer, how: 'ref' | 'unref'): void {
   const { stream } = (admin as unknown as { connection: { stream: { ref(): void; unref(): void } } }).connection;
-  if (isReferenced) stream.ref();
-  else stream.unref();
+  stream[how]();
 }

@@ -8,7 +8,7 @@ import type { EngineSettings, PassJournal, PassOutcome, PassPort, PassRun, Workf
 import { MemoryHistory } from './memory-history.js';
 import { NO_MANAGER } from './no-manager.js';
 
-/** Number of waits at which a run is suspended. At later waits, the run stays in memory. */
+/** Largest number of suspensions of a run. At later waits, the run stays in memory. */
 const MAX_SUSPENSIONS = 100;
 
 /** Other runs, as one run sees them. */
@@ -57,7 +57,7 @@ export class MemoryRun {
     return [...(this.pass?.bodies ?? [])].map(({ stepKey }) => stepKey);
   }
 
-  /** Executes the workflow function from its start, with what is recorded. */
+  /** Executes the workflow function from the top, with the recorded results. */
   begin(): void {
     this.wakeAt = Number.POSITIVE_INFINITY;
     this.idleUntil = undefined;
@@ -88,7 +88,7 @@ export class MemoryRun {
     else this.begin();
   }
 
-  /** Removes a pass that only waits from memory, so that the next pass is a replay. */
+  /** Removes an idle pass from memory, so that the next pass is a replay. */
   async suspend(): Promise<void> {
     const { pass } = this;
     if (!pass || this.idleUntil === undefined || this.suspensions >= MAX_SUSPENSIONS) return;
@@ -100,7 +100,7 @@ export class MemoryRun {
     this.close(undefined);
   }
 
-  /** Gives the pass up. Nothing that its code still does has any effect. */
+  /** Gives the pass up. The code of the pass has no effect afterwards. */
   close(reason: unknown): void {
     const { pass } = this;
     this.pass = undefined;
@@ -171,7 +171,7 @@ export class MemoryRun {
       streams: { write: ignored, flush: ignored, unchecked: () => undefined },
       transact: async (step) => {
         const result = await step.body(NO_MANAGER);
-        step.commits();
+        step.beginCommit();
         stored.record(result);
         later(() => step.committed());
       },

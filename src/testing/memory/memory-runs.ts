@@ -21,10 +21,10 @@ const ENDLESS_AFTER_MS = 30_000;
 /** Rounds of the event loop after which the wait for a body uses a timer. */
 const EAGER_ROUNDS = 50;
 
-/** Largest number of times that one run may be woken, and of runs that continue one another. */
+/** Largest number of moves of the clock in one test, including runs that continue one another. */
 const MAX_WAKES = 10_000;
 
-/** Message that is sent to the first run at a time of the test's clock. */
+/** Message that the test sends to the run under test, at a time of the test's clock. */
 export interface TimedMessage {
   readonly at: number;
   readonly channel: string;
@@ -35,7 +35,7 @@ export interface TimedMessage {
 export class MemoryRuns implements OtherRuns {
   private readonly runs = new Map<string, MemoryRun>();
   private sent = 0;
-  /** Reason why the test cannot go on. */
+  /** Reason why the test cannot continue. */
   private failure: WorkflowTestError | undefined;
 
   constructor(
@@ -74,7 +74,7 @@ export class MemoryRuns implements OtherRuns {
     if (this.runs.has(run.id)) return 'taken';
     const definition = this.definitionOf(run);
     if (!definition) {
-      this.failure ??= new WorkflowTestError(`a run of workflow "${run.name}" was started, which is not among options.providers`);
+      this.failure ??= new WorkflowTestError(`a run started workflow "${run.name}", which is not among options.providers`);
       return 'started';
     }
     const created = new MemoryRun(run, definition, this.settings, this);
@@ -116,10 +116,10 @@ export class MemoryRuns implements OtherRuns {
   }
 
   /**
-   * Resolves when no run is busy, or when only the same step bodies have been executed for a
-   * second.
+   * Resolves when no run is busy, or when the same step bodies, and nothing else, have been
+   * executed for a second.
    *
-   * @returns these bodies, as texts for a message
+   * @returns descriptions of the hanging bodies, for a message
    * @throws WorkflowTestError when a run awaits something outside of its steps, or never waits
    */
   private async settle(): Promise<readonly string[]> {
@@ -141,12 +141,12 @@ export class MemoryRuns implements OtherRuns {
       const records = [...this.runs.values()].reduce((sum, { stored }) => sum + stored.size, this.runs.size);
       if (isOnlyBodies || records !== recorded) [recorded, recordedAt] = [records, now];
       if (now - recordedAt >= STALLED_AFTER_MS || now - beganAt >= ENDLESS_AFTER_MS)
-        throw new WorkflowTestError(describeBusy(busy, now - recordedAt >= STALLED_AFTER_MS));
+        throw new WorkflowTestError(describeBusy(busy, now - recordedAt >= STALLED_AFTER_MS ? 'stalled' : 'endless'));
       if (rounds > EAGER_ROUNDS) await sleep(1);
     }
   }
 
-  /** Moves time to the next due time, and lets what is due happen. */
+  /** Moves the clock to the next due time, and continues the runs that are due. */
   private moveOn(run: MemoryRun, unsent: TimedMessage[], hanging: readonly string[]): void {
     const wakes = [...this.runs.values()].map(({ wakeAt }) => wakeAt);
     const next = Math.min(this.clock.nextAlarm, unsent[0]?.at ?? Number.POSITIVE_INFINITY, ...wakes);
@@ -160,9 +160,9 @@ export class MemoryRuns implements OtherRuns {
   }
 }
 
-function describeBusy(busy: readonly MemoryRun[], isStalled: boolean): string {
+function describeBusy(busy: readonly MemoryRun[], why: 'stalled' | 'endless'): string {
   const names = busy.map(({ id, start }) => `run "${id}" (${start.name})`).join(', ');
-  return isStalled
+  return why === 'stalled'
     ? `${names} awaits something outside of steps for ${STALLED_AFTER_MS / 1_000} s: use a step, or a wait of the context, for what run() awaits`
     : `${names} has not waited for ${ENDLESS_AFTER_MS / 1_000} s: run() may call steps or start runs in an endless loop without a sleep`;
 }
@@ -170,6 +170,6 @@ function describeBusy(busy: readonly MemoryRun[], isStalled: boolean): string {
 function describeStuck(run: MemoryRun, hanging: readonly string[]): string {
   if (hanging.length > 0) return `${hanging.join(', ')} never ends: its body awaits something that does not happen`;
   const waits = [...run.stored.openWaits].map(({ kind, name, stepKey }) => `${kind} "${name ?? stepKey}"`);
-  const what = waits.length === 0 ? 'something that no step or wait of it causes' : waits.join(', ');
+  const what = waits.length === 0 ? 'something outside of its steps and waits' : waits.join(', ');
   return `run "${run.id}" waits for ${what}, which never happens: send signals with options.signals`;
 }

@@ -19,10 +19,11 @@ import type { MemoryRun } from './memory-run.js';
 export interface SentSignal {
   readonly signal: SignalDefinition<unknown, never>;
   readonly payload: unknown;
+  /** Time from the start of the run, in milliseconds or as a duration. */
   readonly after: Duration;
 }
 
-/** Bodies in place of those of the workflow's own steps, by the name of the method. */
+/** Replacements for the bodies of the workflow's own steps, by the name of the method. */
 export type FakedBodies<T> = { readonly [K in StepName<T>]?: StepFake<T, K> };
 
 /** Options of `runInMemory`. */
@@ -32,7 +33,7 @@ export interface InMemoryOptions<W extends WorkflowClass> {
    * in a module of Nest. (default: none)
    */
   providers?: StandaloneProviders;
-  /** Bodies in place of those of the workflow's own steps. (default: none) */
+  /** Replacements for the bodies of the workflow's own steps. (default: none) */
   steps?: FakedBodies<InstanceType<W>>;
   /** Signals to the run, made by `sent`. (default: none) */
   signals?: readonly SentSignal[];
@@ -72,7 +73,8 @@ export function sent<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: Signal
 
 /**
  * Executes a workflow to its end without a database, in virtual time: sleeps and timeouts take no
- * time. The engine is that of production. The run is suspended and replayed at each of its waits.
+ * time. The engine is that of production. Each of the first 100 waits suspends the run, and the
+ * next pass replays it, unless `verifyReplay` is `false`.
  *
  * @param workflow class with `@Workflow`. Nest creates its instance
  * @param args the input, and the options

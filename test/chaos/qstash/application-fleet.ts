@@ -6,7 +6,7 @@ import { FleetLog } from '../fleet-log.js';
 import type { StartRequest, WorkerMessage } from '../worker-messages.js';
 import { APPLICATION_VARIABLE, type ApplicationSettings, type Listening } from './settings.js';
 
-/** With many processes on few cores. */
+/** Milliseconds that a process may take to boot while many others boot. */
 const BOOT_MS = 180_000;
 const ANSWER_MS = 5_000;
 const END_MS = 20_000;
