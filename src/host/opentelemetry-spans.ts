@@ -5,8 +5,10 @@ import type { AttemptSpan, PassOutcomeName, PassSpan, SendSpan, TraceScope } fro
 import type { GuardedSdk } from './opentelemetry-guard.js';
 import { errorTypeOf, passAttributes, startAttributes, stepAttributes, waitAttributes } from './span-attributes.js';
 import { fromStored, toStored } from './trace-context.js';
+import type { OpenTelemetryApi } from './opentelemetry-api.js';
 
-export type Api = typeof import('@opentelemetry/api');
+/** Short name of the API's type in this folder. */
+export type Api = OpenTelemetryApi;
 
 /** Maximum number of links of a span, as in the SDK's default limits. */
 const MAX_LINKS = 128;
