@@ -14,6 +14,7 @@ import type { StepTransactions } from '../../worker/worker-types.js';
 import type { ModuleSettings } from '../settings.js';
 import { findCommit } from './commit-lookup.js';
 import { proveOneDatabase } from './database-proof.js';
+import { guardConnections } from './guard-connections.js';
 import { withTransaction } from './open-transaction.js';
 import { sqlStateOf } from './sql-state.js';
 import { TransactionWatch } from './transaction-watch.js';
@@ -64,6 +65,7 @@ export class ApplicationTransactions {
    * @throws TransactionalStepsError
    */
   verify(): Promise<TransactionDefaults> {
+    if (!this.proof && this.source) guardConnections(this.source);
     this.proof ??= proveOneDatabase(this.database, this.source, this.settings).catch((error: unknown) => {
       this.proof = undefined;
       throw error;
