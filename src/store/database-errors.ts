@@ -122,6 +122,12 @@ const NOT_NOW = /^(57P0[123]|08|53|40)/;
 const NEVER = /unsupported startup parameter|no such (database|user)|authentication failed|auth failed/i;
 
 /**
+ * Messages of pg and TypeORM for a connection that was lost. TypeORM releases the query runner of
+ * such a connection, and then refuses further queries.
+ */
+const LOST = /terminated|timeout|not queryable|already released/i;
+
+/**
  * True when an error at boot is likely to disappear by itself, because the server restarts, fails
  * over or is full. False for a wrong password, a missing database, a missing right or an invalid
  * certificate.
@@ -131,8 +137,8 @@ export function isAway(error: unknown): boolean {
   if (error instanceof StandbyError) return true;
   const { code, message } = error as { code?: unknown; message?: unknown };
   const text = typeof message === 'string' ? message : '';
-  // Errors that pg creates itself have no code, so only their text shows the reason.
-  if (typeof code !== 'string') return /terminated|timeout/i.test(text);
+  // Errors that pg and TypeORM create themselves have no code, so only their text shows the reason.
+  if (typeof code !== 'string') return LOST.test(text);
   return code.length === 5 && /^[0-9A-Z]{5}$/.test(code) && !NO_ANSWER.test(code)
     ? NOT_NOW.test(code) && !NEVER.test(text)
     : NO_ANSWER.test(code);
