@@ -43,7 +43,8 @@ export async function createRuntime(
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
   const metrics = new DurableMetrics();
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, metrics, warn));
-  const transactions = new ApplicationTransactions(database, dataSource, settings);
+  const away = (message: string): void => parts.logger.line('warn', message, { code: 'database-unreachable' });
+  const transactions = new ApplicationTransactions(database, dataSource, settings, { patienceMs: connection.patienceMs, warn: away });
   const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, metrics, qstash, transactions);
   logTracing();
   const prepare = async (): Promise<string[]> => {
@@ -57,9 +58,7 @@ export async function createRuntime(
   try {
     const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
     // The module's own statements belong to no trace, also while it boots.
-    const applied = await outside(whileAway, watched, connection.patienceMs, (message: string) =>
-      runtime.logger.line('warn', message, { code: 'database-unreachable' }),
-    );
+    const applied = await outside(whileAway, watched, connection.patienceMs, away);
     runtime.stopExport = await exportMetrics(runtime.metricsReader, parts.name, warn);
     // A replica that cannot be used is reported at boot, and not with the first query.
     void outside(() => runtime.replica?.check());

@@ -178,7 +178,7 @@ export class WorkflowModule
       else runtime.warn('starts-only', startingOnlyLine(runtime, reason));
       return;
     }
-    if (runtime.transactions.areUsed) await runtime.transactions.verify();
+    await runtime.transactions.verifyAtBoot();
     if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();

@@ -13,6 +13,7 @@ import { cancelBackend, type TransactionDefaults } from '../../store/sql/transac
 import type { StepTransactions } from '../../worker/worker-types.js';
 import type { ModuleSettings } from '../settings.js';
 import { findCommit } from './commit-lookup.js';
+import { whileAway } from '../boot-retry.js';
 import { proveOneDatabase } from './database-proof.js';
 import { guardConnections } from './guard-connections.js';
 import { withTransaction } from './open-transaction.js';
@@ -51,6 +52,7 @@ export class ApplicationTransactions {
     readonly database: Database,
     private readonly source: DataSource | undefined,
     readonly settings: Pick<ModuleSettings, 'runInTransaction' | 'currentTransaction' | 'pooler' | 'connection'>,
+    private readonly boot: { readonly patienceMs: number; warn(message: string): void },
   ) {}
 
   /** DataSource on which the transactions are executed. */
@@ -71,6 +73,17 @@ export class ApplicationTransactions {
       throw error;
     });
     return this.proof;
+  }
+
+  /**
+   * Proves the same at boot, if a registered step is transactional. Waits while the database cannot
+   * be reached.
+   *
+   * @throws TransactionalStepsError, DatabaseUnavailableError
+   */
+  async verifyAtBoot(): Promise<void> {
+    const { patienceMs, warn } = this.boot;
+    if (this.areUsed) await whileAway(() => this.verify(), patienceMs, warn);
   }
 
   /** Returns the transactions of a worker's steps. */

@@ -29,6 +29,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { FaultProxy } from '../../support/faults/proxy.js';
 import { waitFor } from '../../support/wait.js';
 
 @Entity('notes')
@@ -314,6 +315,19 @@ describe('the boot of an application with a transactional step', () => {
   it("fails when the role of the DataSource has no rights on the module's tables", async () => {
     await database.query(`CREATE ROLE txn_stranger LOGIN PASSWORD 'secret'`);
     expect(await refusal([orm(asRole('stranger'))], { connection: { url: database.url } })).toBe('no-rights');
+  });
+
+  it('tries again when the server ends the connection of the DataSource', async () => {
+    const proxy = await FaultProxy.start(database.url);
+    try {
+      const cut = proxy.cutAt('START TRANSACTION', 'request');
+      const module = await boot([orm(proxy.url)], { connection: { url: database.url } });
+      await cut;
+      expect(await module.get(WorkflowClient).execute(NotesWorkflow, 'after a cut')).toBe('repeatable read');
+    } finally {
+      await closeApplications();
+      await proxy.stop();
+    }
   });
 
   it('fails when runInTransaction opens no transaction that currentTransaction returns', async () => {
