@@ -52,7 +52,7 @@ export class ApplicationTransactions {
     readonly database: Database,
     private readonly source: DataSource | undefined,
     readonly settings: Pick<ModuleSettings, 'runInTransaction' | 'currentTransaction' | 'pooler' | 'connection'>,
-    private readonly boot: { readonly patienceMs: number; warn(message: string): void },
+    private readonly boot: { readonly patienceMs: number; readonly warn: (message: string) => void },
   ) {}
 
   /** DataSource on which the transactions are executed. */
