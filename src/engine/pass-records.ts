@@ -25,6 +25,14 @@ interface Parts {
   readonly activity: ActivityDelegate;
 }
 
+/** Values of a record that belongs to no call. Each is null when absent. */
+interface Mark {
+  readonly output?: string | null;
+  readonly error?: string | null;
+  /** Id of the inbox message that asked for a cancellation. */
+  readonly takes?: string | null;
+}
+
 /**
  * Numbers the results of one execution of the workflow function (a pass), and hands them to the
  * workflow's code and to the journal.
@@ -73,17 +81,10 @@ export class PassRecords implements CallResults {
   /**
    * Records a cancellation, a patch, or the beginning or end of compensations. None of them belongs
    * to a durable call, so the record settles no call.
-   *
-   * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
-  mark(
-    kind: 'cancel' | 'patch' | 'compensating' | 'compensated',
-    stepKey: string,
-    error: string | null,
-    takes: string | null,
-    output: string | null = null,
-  ): void {
-    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes, output));
+  mark(kind: 'cancel' | 'patch' | 'compensating' | 'compensated', stepKey: string, mark: Mark = {}): void {
+    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, mark));
+    const { output = null, error = null, takes = null } = mark;
     // A second stop may have been requested while a transaction committed, or compensations may
     // have been about to begin.
     const { queue } = this.parts;
