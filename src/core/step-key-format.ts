@@ -27,8 +27,8 @@ export function compensationOf(step: string): string {
 const SIGNAL_PREFIX = 'signal:';
 
 /**
- * Largest length of a step key without its number, in characters. Keeps index rows that contain a step key below
- * PostgreSQL's limit of 2,700 bytes.
+ * Largest length of a step key without its number, in characters. Keeps index rows that contain a
+ * step key below PostgreSQL's limit of 2,700 bytes.
  */
 const MAX_KEY_LENGTH = 800;
 

@@ -3,7 +3,15 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { InvalidInputError } from '../../src/core/errors/index.js';
-import { checkStepKey, compensationOf, escapeStepText, firstStepKey, numberedStepKey, showStepKey, stepLabelOf } from '../../src/core/step-key-format.js';
+import {
+  checkStepKey,
+  compensationOf,
+  escapeStepText,
+  firstStepKey,
+  numberedStepKey,
+  showStepKey,
+  stepLabelOf,
+} from '../../src/core/step-key-format.js';
 import { Step } from '../../src/nest/decorators/decorators.js';
 import { StepKeys } from '../../src/engine/step-keys.js';
 import { execute } from './harness.js';
