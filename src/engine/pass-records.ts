@@ -83,7 +83,7 @@ export class PassRecords implements CallResults {
    * to a durable call, so the record settles no call.
    */
   mark(kind: 'cancel' | 'patch' | 'compensating' | 'compensated', stepKey: string, mark: Mark = {}): void {
-    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, mark));
+    if (this.lane?.isHeld) return this.markLater(this.lane, kind, stepKey, mark);
     const { output = null, error = null, takes = null } = mark;
     // A second stop may have been requested while a transaction committed, or compensations may
     // have been about to begin.
@@ -106,6 +106,19 @@ export class PassRecords implements CallResults {
       finishedAt: now,
     };
     this.enter({ step: record, closesWait: false, takes });
+  }
+
+  /** Records a mark once the lane is free. */
+  private markLater(lane: CommitLane, ...given: Parameters<PassRecords['mark']>): void {
+    // The code continues at once after `ctx.patched`. Its next wait must not become durable before
+    // the patch. After a crash, a replay would otherwise execute the code without the patch.
+    const { gate } = this.parts;
+    const isPatch = given[0] === 'patch';
+    if (isPatch) gate.awaitNumber();
+    lane.wait(() => {
+      this.mark(...given);
+      if (isPatch) gate.numbered();
+    });
   }
 
   /** Enters a result that waited for the lane. */
