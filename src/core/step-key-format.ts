@@ -27,10 +27,13 @@ export function compensationOf(step: string): string {
 const SIGNAL_PREFIX = 'signal:';
 
 /**
- * Largest length of a step key, in characters. Keeps index rows that contain a step key below
- * PostgreSQL's limit of 2,700 bytes.
+ * Largest length of a step key without its number, in characters. Keeps index rows that contain a
+ * step key below PostgreSQL's limit of 2,700 bytes.
  */
 const MAX_KEY_LENGTH = 800;
+
+/** Largest length of a stored step key: the key of a numbered call's compensation. */
+const MAX_STORED_LENGTH = COMPENSATION_PREFIX.length + MAX_KEY_LENGTH + `#${Number.MAX_SAFE_INTEGER}`.length;
 
 /** Matches the number in the step key of a repeated call: `charge#2`. */
 const NUMBERED = /#(\d+)$/;
@@ -195,7 +198,7 @@ export function checkStepKey(given: unknown, argument: string): string {
   if (typeof given !== 'string') throw new InvalidInputError(argument, `must be a string, not ${given === null ? 'null' : typeof given}`);
   if (given.length === 0) throw new InvalidInputError(argument, 'must not be empty');
   const escaped = given.replace(BREAKING, escapeCharacter);
-  if (escaped.length > MAX_KEY_LENGTH) throw new InvalidInputError(argument, `must have at most ${MAX_KEY_LENGTH} characters`);
+  if (escaped.length > MAX_STORED_LENGTH) throw new InvalidInputError(argument, `must have at most ${MAX_STORED_LENGTH} characters`);
   return escaped;
 }
 

@@ -35,7 +35,7 @@ export function callStep(
 ): Promise<unknown> {
   const checked = options === NO_OPTIONS ? options : checkStepOptions(name, options);
   const given = args === undefined ? undefined : Arguments.of(args, pass.settings.payloads.maxBytes);
-  const spec = toSpec(pass.definition, name, checked, body, given);
+  const spec: StepSpec = { ...policyOf(pass.definition, name, checked), body, given };
   return pass.call({
     kind: 'step',
     name,
@@ -55,7 +55,14 @@ export function policyOf(
   name: string,
   options: StepOptions,
 ): Pick<StepSpec, 'retry' | 'timeoutMs' | 'isolation'> {
-  return toSpec(definition, name, options, () => undefined, undefined);
+  const { retry, stepTimeoutMs, longestStepMs = Number.POSITIVE_INFINITY } = definition;
+  if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs };
+  const timeoutMs = options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`);
+  return {
+    retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
+    timeoutMs: Math.min(timeoutMs, longestStepMs),
+    isolation: toIsolation(options.transactional, `transactional of step "${shown(name)}"`),
+  };
 }
 
 /**
@@ -79,25 +86,6 @@ const STEP_OPTIONS = ['key', 'retry', 'timeout', 'transactional'];
 
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
   return checkOptions(options, `options of step "${shown(name)}"`, STEP_OPTIONS);
-}
-
-function toSpec(
-  definition: WorkflowDefinition,
-  name: string,
-  options: StepOptions,
-  body: StepBody,
-  given: Arguments | undefined,
-): StepSpec {
-  const { retry, stepTimeoutMs, longestStepMs = Number.POSITIVE_INFINITY } = definition;
-  if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body, given };
-  const timeoutMs = options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`);
-  return {
-    retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
-    timeoutMs: Math.min(timeoutMs, longestStepMs),
-    body,
-    given,
-    isolation: toIsolation(options.transactional, `transactional of step "${shown(name)}"`),
-  };
 }
 
 /**

@@ -75,7 +75,7 @@ export class Cancellation implements CleanupGraceDelegate {
         state.stop(error);
         return end.stopped(error);
       }
-      records.mark('cancel', CANCEL_KEY, settings.payloads.encodeError(error, run.id), takes);
+      records.mark('cancel', CANCEL_KEY, { error: settings.payloads.encodeError(error, run.id), takes });
       // Drops work that has not begun, because every open call rejects when the record is
       // delivered. A held pass could otherwise begin such work when it is resumed.
       gate.clear();

@@ -100,7 +100,9 @@ export class Compensation {
     }
     if (!this.root.remaining().some(mayNeedUndo)) return false;
     const { records, queue } = this.parts;
-    if (!queue.has('compensating')) records.mark('compensating', COMPENSATING_KEY, outcome.error, null, JSON.stringify(outcome.status));
+    if (!queue.has('compensating')) {
+      records.mark('compensating', COMPENSATING_KEY, { output: JSON.stringify(outcome.status), error: outcome.error });
+    }
     return true;
   }
 
@@ -213,7 +215,7 @@ export class Compensation {
     const errors = await this.undoing!.undo(entries, () => true);
     if (errors.length > 0) return end.compensationFailed(new CompensationFailedError(run.id, settings.payloads.showError(stored), errors));
     // A replay finds the record in its queue, which delivers it next.
-    if (!replay.isRecorded(COMPENSATED_KEY)) records.mark('compensated', COMPENSATED_KEY, null, null);
+    if (!replay.isRecorded(COMPENSATED_KEY)) records.mark('compensated', COMPENSATED_KEY);
   }
 
   /** Makes the workflow's code ineffective, and abandons the calls that need no result. */

@@ -10,6 +10,8 @@ export class DurabilityGate {
   private storing: { readonly seq: number; readonly resolve: () => void }[] = [];
   private held = false;
   private probedSeq = 0;
+  /** Number of records on which the code already relies, and which have no number yet. */
+  private unnumbered = 0;
   /** Number (`seq`) of the last result that the workflow's code has received. */
   seenSeq = 0;
 
@@ -60,8 +62,19 @@ export class DurabilityGate {
    */
   whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(() => this.whenDurable(begin));
-    else if (this.durableSeq >= this.seenSeq) begin();
+    else if (this.unnumbered === 0 && this.durableSeq >= this.seenSeq) begin();
     else this.gated.push(begin);
+  }
+
+  /** Keeps work from beginning until `numbered` is called, as often as this method. */
+  awaitNumber(): void {
+    this.unnumbered++;
+  }
+
+  /** Notes that a record on which the code relies has its number, and was handed to the journal. */
+  numbered(): void {
+    this.unnumbered--;
+    this.beginGated();
   }
 
   /** Resolves when all results up to `seq` are durable. */
@@ -76,8 +89,7 @@ export class DurabilityGate {
       for (const { resolve } of this.storing.filter((each) => each.seq <= this.durableSeq)) resolve();
       this.storing = this.storing.filter((each) => each.seq > this.durableSeq);
     }
-    if (this.durableSeq < this.seenSeq) return;
-    for (const begin of this.gated.splice(0)) this.whenDurable(begin);
+    this.beginGated();
   }
 
   /** Ends the replay. Called when all recorded results were delivered. */
@@ -103,6 +115,11 @@ export class DurabilityGate {
   clear(): void {
     this.deferred = [];
     this.gated = [];
+  }
+
+  private beginGated(): void {
+    if (this.durableSeq < this.seenSeq) return;
+    for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }
 
   private release(): void {

@@ -25,6 +25,14 @@ interface Parts {
   readonly activity: ActivityDelegate;
 }
 
+/** Values of a record that belongs to no call. Each is null when absent. */
+interface Mark {
+  readonly output?: string | null;
+  readonly error?: string | null;
+  /** Id of the inbox message that asked for a cancellation. */
+  readonly takes?: string | null;
+}
+
 /**
  * Numbers the results of one execution of the workflow function (a pass), and hands them to the
  * workflow's code and to the journal.
@@ -73,17 +81,10 @@ export class PassRecords implements CallResults {
   /**
    * Records a cancellation, a patch, or the beginning or end of compensations. None of them belongs
    * to a durable call, so the record settles no call.
-   *
-   * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
-  mark(
-    kind: 'cancel' | 'patch' | 'compensating' | 'compensated',
-    stepKey: string,
-    error: string | null,
-    takes: string | null,
-    output: string | null = null,
-  ): void {
-    if (this.lane?.isHeld) return this.lane.wait(() => this.mark(kind, stepKey, error, takes, output));
+  mark(kind: 'cancel' | 'patch' | 'compensating' | 'compensated', stepKey: string, mark: Mark = {}): void {
+    if (this.lane?.isHeld) return this.markLater(this.lane, kind, stepKey, mark);
+    const { output = null, error = null, takes = null } = mark;
     // A second stop may have been requested while a transaction committed, or compensations may
     // have been about to begin.
     const { queue } = this.parts;
@@ -105,6 +106,19 @@ export class PassRecords implements CallResults {
       finishedAt: now,
     };
     this.enter({ step: record, closesWait: false, takes });
+  }
+
+  /** Records a mark once the lane is free. */
+  private markLater(lane: CommitLane, ...given: Parameters<PassRecords['mark']>): void {
+    // The code continues at once after `ctx.patched`. Its next wait must not become durable before
+    // the patch. After a crash, a replay would otherwise execute the code without the patch.
+    const { gate } = this.parts;
+    const isPatch = given[0] === 'patch';
+    if (isPatch) gate.awaitNumber();
+    lane.wait(() => {
+      this.mark(...given);
+      if (isPatch) gate.numbered();
+    });
   }
 
   /** Enters a result that waited for the lane. */

@@ -30,6 +30,7 @@ import type { WorkflowContext } from './workflow-context.js';
  * | `DurabilityGate`  | decides when work may begin                                    |
  * | `ExternalEvents`  | due timers, messages and aborted AbortSignals                  |
  * | `Cancellation`    | how a cancellation or a timeout reaches the code               |
+ * | `Compensation`    | undoes the calls of a run or of a saga that fails              |
  * | `PassActivity`    | reports to the worker whether the pass works or only waits     |
  * | `PassEnd`         | outcome of the run                                             |
  */

@@ -22,7 +22,7 @@ export class Patches {
     const stepKey = patchKey(checkText(id, 'id of the patch'));
     const isRecorded = this.replay.call(stepKey) !== undefined;
     const isPatched = isRecorded || this.calls.isCaughtUp;
-    if (isPatched && !isRecorded) this.records.mark('patch', stepKey, null, null);
+    if (isPatched && !isRecorded) this.records.mark('patch', stepKey);
     this.known.set(id, isPatched);
     return isPatched;
   }

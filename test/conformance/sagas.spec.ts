@@ -117,6 +117,14 @@ class ParentWorkflow {
   }
 }
 
+@Workflow({ name: 'family', retry: { maxAttempts: 1 } })
+class FamilyWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.invokeMany(OrderWorkflow, [{ cents: 1 }, { cents: 2 }], { compensate: (id) => act(`undo child ${id}`), maxInFlight: 1 });
+    await ctx.step('mail', () => act('mail'));
+  }
+}
+
 @Workflow({ name: 'parallel', compensation: 'parallel', retry: { maxAttempts: 1 } })
 class ParallelWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
@@ -151,7 +159,7 @@ describe('sagas', () => {
     database = await createTestDatabase();
     app = await startApplication(
       database.url,
-      [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow, BesideWorkflow],
+      [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow, FamilyWorkflow, BesideWorkflow],
       {
         worker: { suspendAfter: 20 },
       },
@@ -357,6 +365,13 @@ describe('sagas', () => {
     broken = new Set(['mail']);
     await failed((await app.client.start(ParentWorkflow, { open: false })).runId);
     expect(log).toEqual(['reserve 2 book', 'charge', 'ship', 'mail', 'undo child charge']);
+  });
+
+  it('undo each completed child of ctx.invokeMany', async () => {
+    broken = new Set(['mail']);
+    await failed((await app.client.start(FamilyWorkflow)).runId);
+    const child = ['reserve 2 book', 'charge', 'ship'];
+    expect(log).toEqual([...child, ...child, 'mail', 'undo child charge', 'undo child charge']);
   });
 
   it('cancel an open child, which undoes its own steps, before the parent undoes the others', async () => {

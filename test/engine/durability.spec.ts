@@ -156,6 +156,23 @@ function refusing(stepKey: string): (entry: Entry) => Error | undefined {
     entry.kind === 'step' && entry.step.stepKey === stepKey && left-- > 0 ? new RangeError('the database will not have it') : undefined;
 }
 
+describe('a patch that the code reaches while a transactional step commits', () => {
+  it.each([1, 2, 3])('becomes durable before the waits that follow, so a crash at transition %i keeps the patch', async (point) => {
+    const beside: WorkflowFunction = async (ctx) => {
+      await delay(5);
+      await (ctx.patched('new') ? ctx.sleep(100) : ctx.step('old', () => 1));
+    };
+    const run = new TestRun((ctx) => Promise.all([ctx.step('pay', { transactional: true }, () => 1), beside(ctx, undefined)]), {
+      bare: true,
+      commitMs: 20,
+      crashes: (count) => count === point,
+    });
+    expect(await run.end()).toMatchObject({ status: 'completed' });
+    expect(run.keys).toEqual(['pay', '$patch:new', 'sleep']);
+    expect([...run.stored.waits]).toEqual([]);
+  });
+});
+
 describe('a result that the database refuses', () => {
   it('becomes a failed step, and the code starts again without it', async () => {
     const { run, ending } = await execute(

@@ -3,7 +3,15 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { InvalidInputError } from '../../src/core/errors/index.js';
-import { compensationOf, escapeStepText, showStepKey, stepLabelOf } from '../../src/core/step-key-format.js';
+import {
+  checkStepKey,
+  compensationOf,
+  escapeStepText,
+  firstStepKey,
+  numberedStepKey,
+  showStepKey,
+  stepLabelOf,
+} from '../../src/core/step-key-format.js';
 import { Step } from '../../src/nest/decorators/decorators.js';
 import { StepKeys } from '../../src/engine/step-keys.js';
 import { execute } from './harness.js';
@@ -100,6 +108,14 @@ describe('names and keys of steps', () => {
 
   it.each([[''], ['x'.repeat(256)], [undefined], [7]])('are refused when they cannot be stored: %p', (text) => {
     expect(() => escapeStepText(text, 'key')).toThrow(InvalidInputError);
+  });
+
+  it('are accepted from an operator at any length that a step or its compensation can have', () => {
+    const longest = firstStepKey(`${'\0'.repeat(144)}${'x'.repeat(111)}`, 'x'.repeat(255));
+    expect(longest).toHaveLength(799);
+    const compensation = compensationOf(numberedStepKey(longest, 1_000_000));
+    expect(checkStepKey(compensation, 'stepKey')).toBe(compensation);
+    expect(() => checkStepKey('x'.repeat(900), 'stepKey')).toThrow(InvalidInputError);
   });
 });
 

@@ -6,11 +6,11 @@ import { KEPT_BY_FAILED } from './message-kinds.js';
 import { stepBytesSql } from './step-bytes.js';
 import type { PoolClient } from 'pg';
 
+/** Condition for a failed compensation among the steps `s`. */
 const FAILED_COMPENSATION = `(s.kind = 'compensation' AND s.status = 'failed')`;
 
 /** Condition for a step that shows that compensations have begun, or that one has failed. */
-const isUndoing = (alias: string): string =>
-  `(${alias}.kind = 'compensating' OR (${alias}.kind = 'compensation' AND ${alias}.status = 'failed'))`;
+const UNDOING = `(s.kind = 'compensating' OR ${FAILED_COMPENSATION})`;
 
 /**
  * Makes a failed run due again, in its next generation.
@@ -35,7 +35,7 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 ), undoing AS MATERIALIZED (
   SELECT count(*) > 0 AS yes FROM run CROSS JOIN LATERAL (
     SELECT kind, status FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
-  ) AS s WHERE ${isUndoing('s')}
+  ) AS s WHERE ${UNDOING}
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM undoing, run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
@@ -157,7 +157,7 @@ const RETRYABLE: Statement = {
   name: 'durable_read_failed_run',
   text: (schema) => `SELECT r.status, r.generation, r.error::text, u.compensated, u.undoing, u.undone FROM ${schema}.workflow_runs r
 CROSS JOIN LATERAL (
-  SELECT coalesce(bool_or(s.kind = 'compensated'), false) AS compensated, coalesce(bool_or(${isUndoing('s')}), false) AS undoing,
+  SELECT coalesce(bool_or(s.kind = 'compensated'), false) AS compensated, coalesce(bool_or(${UNDOING}), false) AS undoing,
     coalesce(bool_or(s.kind = 'compensation'), false) AS undone
   FROM ${schema}.workflow_steps s WHERE r.status = 'failed' AND s.run_id = r.id
 ) AS u WHERE r.id = $1`,
