@@ -5,10 +5,11 @@
 #           or result.text reject, as an answer with status 503 does.
 # Behavior: after status 503, result.text rejects. After `data: {"error": ...}` in mid-answer, and after an
 #           answer that ends without a finish_reason, textStream ends as usual and result.text resolves with
-#           the words that have arrived. Only onError and finishReason ('error') report the failure.
+#           the words that have arrived. Only onError, finishReason ('error') and a part of fullStream
+#           report the failure.
 # Hurts:    code that stores `await result.text`, or the parts of textStream, as the answer: it stores half of
-#           the answer as a success, and nothing retries the call. Read fullStream and throw at a part of the type
-#           "error".
+#           the answer as a success, and nothing retries the call. Read fullStream, and throw at a part with the
+#           type "error".
 #
 # Exits with 0 while this holds, with 1 when the behavior has changed.
 set -euo pipefail

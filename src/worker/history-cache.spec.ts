@@ -31,7 +31,7 @@ describe('HistoryCache', () => {
   it.each([
     ['the whole history for the next epoch', {}, 2, undefined],
     ['where the history to load begins for a later epoch', {}, 5, 3],
-    ['nothing for the same epoch, which a fail-over has assigned again', {}, 1, 'unknown'],
+    ['nothing for the same epoch, which a failover has assigned again', {}, 1, 'unknown'],
     ['nothing after a retry', { generation: 1 }, 2, 'unknown'],
     ['nothing for a run that was deleted and started again', { startedAt: 2 }, 2, 'unknown'],
   ])('returns %s', (_, more, epoch, loadAfter) => {

@@ -10,6 +10,7 @@ export type Workload = (typeof WORKLOADS)[number];
 
 /** Faults among workers in each second, unless their number is given. */
 const FAULTS_PER_SECOND = 1.2;
+const faultsIn = (seconds: number): number => Math.round(seconds * FAULTS_PER_SECOND);
 
 /** Amount and kinds of chaos. */
 export interface ChaosSettings {
@@ -28,7 +29,7 @@ export interface ChaosSettings {
 
 /** Adds the default values of settings that are not given. */
 export function withDefaults(settings: Omit<ChaosSettings, 'faults' | 'workload'> & Partial<ChaosSettings>): ChaosSettings {
-  return { faults: Math.round(settings.seconds * FAULTS_PER_SECOND), workload: 'all', ...settings };
+  return { faults: faultsIn(settings.seconds), workload: 'all', ...settings };
 }
 
 const FULL = {
@@ -68,7 +69,7 @@ export function readArguments(args: readonly string[]): ChaosSettings {
     runs: number('runs', full.runs, 1),
     workers: number('workers', full.workers, 2),
     seconds,
-    faults: number('faults', Math.round(seconds * FAULTS_PER_SECOND), 0),
+    faults: number('faults', faultsIn(seconds), 0),
   };
 }
 

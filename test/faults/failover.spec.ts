@@ -101,7 +101,7 @@ async function pagesAgree(scene: FaultScene, ids: readonly string[]): Promise<vo
   }
 }
 
-/** Ways to notice the fail-over: the harder one, and both with DURABLE_CHAOS=1. */
+/** Ways to notice the failover: the harder one, and both with DURABLE_CHAOS=1. */
 const WAYS_TO_NOTICE: [string, boolean][] = [
   ['by a statement', false],
   ...(process.env['DURABLE_CHAOS'] ? [['by the direct connection', true] as [string, boolean]] : []),
@@ -109,7 +109,7 @@ const WAYS_TO_NOTICE: [string, boolean][] = [
 
 const LOST = /^WARN worker: the database failed over and lost commits/;
 
-describe('a fail-over to another server', () => {
+describe('a failover to another server', () => {
   it(
     'loses nothing, and the workers continue, when the new server has every acknowledged commit',
     onPair('synchronous', async (on) => {
@@ -138,7 +138,7 @@ describe('a fail-over to another server', () => {
   );
 
   it.each(WAYS_TO_NOTICE)(
-    'repeats the steps that the new server lacks, and leaves no gap in a history, when the workers notice the fail-over %s',
+    'repeats the steps that the new server lacks, and leaves no gap in a history, when the workers notice the failover %s',
     (_, listen) =>
       onPair('asynchronous', async (on) => {
         const { scene, pair } = on;

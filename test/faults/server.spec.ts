@@ -58,7 +58,7 @@ describe('a server that crashes', () => {
   }, 90_000);
 });
 
-describe('a fail-over behind the same address', () => {
+describe('a failover behind the same address', () => {
   const readOnly = async (scene: FaultScene, isOn: boolean): Promise<void> => {
     const name = new URL(scene.database.url).pathname.slice(1);
     await scene.database.query(

@@ -16,7 +16,7 @@ async function allComplete(scene: FaultScene, prefix: string, runs: number): Pro
   );
 }
 
-/** With DURABLE_CHAOS=1 as long as firewalls and fail-overs take. */
+/** With DURABLE_CHAOS=1 as long as firewalls and failovers take. */
 const SILENCE_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 8_000;
 
 /**

@@ -221,12 +221,13 @@ export class RunQueries {
   }
 
   /**
-   * Groups recently failed runs by workflow, error code, failed step, or several of these. The
-   * largest group comes first.
+   * Groups recently failed runs by workflow, version, error code, failed step, hour, or several of
+   * these. The largest group comes first.
    *
    * @param options.since length of the period before now (milliseconds, or a duration such as
    *   `'5m'`), or the Date at which the period begins
-   * @param options.groupBy `'workflow'`, `'errorCode'`, `'failedStep'`, or a list of these
+   * @param options.groupBy `'workflow'`, `'version'`, `'errorCode'`, `'failedStep'`, `'hour'`
+   *   (UTC), or a list of these
    * @param options.limit maximum number of groups, from 1 to 1,000 (default: 50)
    * @throws InvalidInputError
    * @throws QueryTimeoutError after 15 seconds

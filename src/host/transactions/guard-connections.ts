@@ -14,7 +14,7 @@ const ignore = (): void => undefined;
 /**
  * Adds a listener for errors to each new connection of the DataSource's pool. pg-pool removes its
  * own listener before TypeORM can add one. If the server ends the connection at that moment, for
- * example in a fail-over, the error would end the process. The next statement on the connection
+ * example in a failover, the error would end the process. The next statement on the connection
  * fails all the same.
  */
 export function guardConnections({ driver }: DataSource): void {

@@ -156,7 +156,7 @@ export interface WorkflowModuleOptions {
   listen?: boolean | { url: string };
   /**
    * Hot standby of the database that answers queries in place of the primary: `list`, `count`,
-   * `failures`, `history`, `describe` and `steps` of the client. Their answers may lag a little.
+   * `failures`, `history`, `describe`, `steps` and `streams` of the client. Their answers may lag.
    * Starts, messages, results, `status` and the worker always use the primary. While the standby is
    * away, the primary answers. Parts that the URL leaves out, such as the user, are those of the
    * primary's address. (default: none; the primary answers all queries)

@@ -27,7 +27,7 @@ type Condition<K extends keyof RunConditions> = (
 
 /**
  * Time by which the creation of a run may appear to be later than its end. Both times come from the
- * clock of the server. After a fail-over, that is the clock of another server.
+ * clock of the server. After a failover, that is the clock of another server.
  */
 const CLOCK_TOLERANCE = `interval '1 hour'`;
 

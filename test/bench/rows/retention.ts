@@ -45,14 +45,14 @@ export async function retention(bench: Bench) {
     const p95 = { beside: median(paced.beside.map((each) => each.p95)), without: median(paced.without.map((each) => each.p95)) };
     const pacedRatio = ratioOf(paced);
     say(`retention: at ${pace.perSecond} starts/s ${speed(paced)}; p95 ${p95.beside.toFixed(1)} ms, ${p95.without.toFixed(1)} ms without`);
-    await frequentVacuum(bench, true);
+    await setVacuumInterval(bench, 'second');
     const bytes = await sizes(bench);
     const sizeGrowth = bytes.at(-1)! / bytes[1]!;
     const deletedPerSecond = median(full.deleted);
     const runsPerSecond = median(full.beside.map((each) => each.runsPerSecond));
     return { retention: { ratio, pacedRatio, p95, deletedPerSecond, sizeGrowth, runsPerSecond, rounds: { full, paced, bytes } } };
   } finally {
-    await frequentVacuum(bench, false);
+    await setVacuumInterval(bench, 'default');
     await drop();
   }
 }
@@ -147,11 +147,11 @@ async function sizes({ quick, say, server }: Bench): Promise<number[]> {
 }
 
 /**
- * Lets autovacuum look for work each second instead of each minute, because the rounds are short.
- * Does nothing where the role may not change settings.
+ * Sets how often autovacuum looks for work: each second, because the rounds are short, or at the
+ * server's own interval. Does nothing where the role may not change settings.
  */
-async function frequentVacuum({ server }: Bench, isFrequent: boolean): Promise<void> {
-  const change = isFrequent ? `ALTER SYSTEM SET autovacuum_naptime = '1s'` : 'ALTER SYSTEM RESET autovacuum_naptime';
+async function setVacuumInterval({ server }: Bench, interval: 'second' | 'default'): Promise<void> {
+  const change = interval === 'second' ? `ALTER SYSTEM SET autovacuum_naptime = '1s'` : 'ALTER SYSTEM RESET autovacuum_naptime';
   try {
     await server.admin.query(change);
     await server.admin.query('SELECT pg_reload_conf()');

@@ -482,12 +482,15 @@ describe('streams', () => {
         if (args[0].name === 'durable_read_stream_end') failures++;
         throw error;
       });
-    const reader = handle.stream('body', { from: 1 })[Symbol.asyncIterator]();
-    const pending = reader.next();
-    await waitFor(() => failures > 0);
-    await reader.return!();
-    expect(await pending).toMatchObject({ done: true });
-    await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+    try {
+      const reader = handle.stream('body', { from: 1 })[Symbol.asyncIterator]();
+      const pending = reader.next();
+      await waitFor(() => failures > 0);
+      await reader.return!();
+      expect(await pending).toMatchObject({ done: true });
+    } finally {
+      await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+    }
   });
 
   it('reject the readers that wait when the application closes', async () => {

@@ -7,6 +7,10 @@ import { closeApplications, startApplication } from '../../support/application.j
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 
 const RUNS = 60_000;
+const NEWEST = Date.now();
+
+/** Half a minute after the creation of a run. The next run was created half a minute later. */
+const after = (n: number): Date => new Date(NEWEST - (RUNS - n) * 60_000 + 30_000);
 
 /** Numbers of runs, 1 being the oldest: those that a condition selects, newest first. */
 const numbers = (from: number, to: number, isMet: (n: number) => boolean = () => true): number[] =>
@@ -20,12 +24,15 @@ describe(`a listing beside ${RUNS} runs`, () => {
     ({ client } = await startApplication(database.url, [], { worker: false }));
     // The oldest 300 runs have version 1, and every third of them the name `rare`. The oldest four
     // have not ended: they are blocked, paused and due.
-    await database.query(`INSERT INTO durable.workflow_runs
+    await database.query(
+      `INSERT INTO durable.workflow_runs
         (id, name, queue, version, status, is_blocked, created_at, finished_at, ready_at, start_nonce, input)
       SELECT n::text, CASE WHEN n <= 300 AND n % 3 = 0 THEN 'rare' ELSE 'order' END, 'default', CASE WHEN n <= 300 THEN 1 ELSE 2 END, status,
         n IN (1, 2), at, CASE WHEN status = 'completed' THEN at + interval '1 second' END, CASE WHEN status = 'pending' THEN at END, n, '1'
-      FROM (SELECT n, now() - (${RUNS} - n) * interval '1 minute' AS at, CASE n WHEN 1 THEN 'waiting' WHEN 2 THEN 'paused' WHEN 3 THEN 'paused'
-        WHEN 4 THEN 'pending' ELSE 'completed' END AS status FROM generate_series(1, ${RUNS}) n) AS run`);
+      FROM (SELECT n, to_timestamp($1::float8 / 1000) - (${RUNS} - n) * interval '1 minute' AS at, CASE n WHEN 1 THEN 'waiting' WHEN 2 THEN 'paused' WHEN 3 THEN 'paused'
+        WHEN 4 THEN 'pending' ELSE 'completed' END AS status FROM generate_series(1, ${RUNS}) n) AS run`,
+      [NEWEST],
+    );
     await database.query('VACUUM (ANALYZE) durable.workflow_runs');
   });
   afterAll(async () => {
@@ -44,8 +51,6 @@ describe(`a listing beside ${RUNS} runs`, () => {
     return shown;
   };
 
-  const at = (n: number): Date => new Date(Date.now() - (RUNS - n) * 60_000);
-
   it.each<[string, RunFilter, number[]]>([
     ['a former version', { version: 1 }, numbers(1, 300)],
     ['a rare name', { name: 'rare' }, numbers(1, 300, (n) => n % 3 === 0)],
@@ -54,15 +59,15 @@ describe(`a listing beside ${RUNS} runs`, () => {
     ['a name that no run has', { name: 'nobody' }, []],
     ['blocked runs', { blocked: true }, [2, 1]],
     ['statuses of few runs', { status: ['pending', 'paused', 'running'] }, [4, 3, 2]],
-    ['an old end', { finishedBefore: at(200) }, numbers(5, 199)],
-    ['a name and an old creation', { name: 'order', createdBefore: at(50) }, numbers(1, 49, (n) => n % 3 !== 0)],
+    ['an old end', { finishedBefore: after(200) }, numbers(5, 200)],
+    ['a name and an old creation', { name: 'order', createdBefore: after(50) }, numbers(1, 50, (n) => n % 3 !== 0)],
   ])('shows all old runs by %s, in pages', async (_name, filter, expected) => {
     expect(await readAll(filter, 40)).toEqual(expected);
     expect(await client.count(filter)).toBe(expected.length);
   });
 
   it('shows pages of frequent runs from the newest to the oldest', async () => {
-    const shown = await readAll({ name: 'order', createdAfter: at(20_000) }, 1_000);
+    const shown = await readAll({ name: 'order', createdAfter: after(20_000) }, 1_000);
     expect(shown).toEqual(numbers(20_001, RUNS));
   });
 

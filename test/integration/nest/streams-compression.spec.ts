@@ -9,6 +9,7 @@ import type { Observable } from 'rxjs';
 import { defineSignal, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext, type WorkflowHandle } from '../../../src/index.js';
 import { closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { readUntil } from '../../support/read-until.js';
 
 const more = defineSignal<string>('more');
 
@@ -65,12 +66,10 @@ it.each([
   const response = await get(path(), 'text/event-stream');
   expect(response.headers.get('content-encoding')).toBeNull();
   const reader = response.body!.getReader();
-  let received = '';
   // Each signal is sent after the event of the previous signal has arrived.
   for (const word of ['one', 'two', 'three']) {
-    const text = `data: "${word} of ${path()}"\n`;
     await handle.signal(more, `${word} of ${path()}`);
-    while (!received.includes(text)) received += Buffer.from((await reader.read()).value ?? []).toString();
+    await readUntil(reader, `data: "${word} of ${path()}"\n`);
   }
   await reader.cancel();
 });

@@ -266,10 +266,13 @@ for (const [platform, describePlatform] of httpPlatforms) {
       await boot({ guards: [UserGuard] });
       const { runId } = await client.start(Repeats);
       await database.query('ALTER TABLE durable.workflow_stream_chunks RENAME TO away');
-      const response = await get(`${runId}/streams/answer`, events);
-      expect([response.status, await response.text()]).toEqual([200, 'retry: 1000\n\n']);
-      expect((await get(`${runId}/streams/answer`, { accept: 'application/json' })).status).toBe(503);
-      await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+      try {
+        const response = await get(`${runId}/streams/answer`, events);
+        expect([response.status, await response.text()]).toEqual([200, 'retry: 1000\n\n']);
+        expect((await get(`${runId}/streams/answer`, { accept: 'application/json' })).status).toBe(503);
+      } finally {
+        await database.query('ALTER TABLE durable.away RENAME TO workflow_stream_chunks');
+      }
       expect((await get('unknown/streams/answer', events)).status).toBe(404);
     });
 

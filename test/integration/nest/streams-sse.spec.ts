@@ -15,6 +15,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { readUntil } from '../../support/read-until.js';
 import { waitFor } from '../../support/wait.js';
 
 const more = defineSignal<string>('more');
@@ -63,8 +64,7 @@ it('handle.sse in a controller continues by Last-Event-ID, and ends when the app
   for (const word of ['one', 'two', 'three']) await handle.signal(more, word);
   const response = await fetch(`${url}/own/${handle.runId}`, { headers: { 'last-event-id': '0' } });
   const reader = response.body!.getReader();
-  let received = '';
-  while (!received.includes('"three"')) received += Buffer.from((await reader.read()).value ?? []).toString();
+  let received = await readUntil(reader, '"three"');
   const closed = app.close();
   for (let part = await reader.read(); !part.done; part = await reader.read()) received += Buffer.from(part.value).toString();
   await closed;

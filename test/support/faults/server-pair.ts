@@ -86,7 +86,7 @@ export class Server {
 }
 
 /**
- * Two real servers of one cluster for fail-overs: a primary, and a standby that follows it by
+ * Two real servers of one cluster for failovers: a primary, and a standby that follows it by
  * streaming replication. Needs only initdb and postgres: the standby begins as a copy of a cluster
  * that has never been started.
  */
