@@ -6,7 +6,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 
 import { OnRunEvent, Workflow, WorkflowModule, type RunEventOf, type WorkflowContext } from '../../src/index.js';
-import { DATABASE_PREFIX, dropLeftovers, markUsed } from '../../src/testing/database/leftover-databases.js';
+import { DATABASE_PREFIX, dropLeftovers, lockSpaceOf, markUsed } from '../../src/testing/database/leftover-databases.js';
 import { WorkflowTest, WorkflowTestError } from '../../src/testing/index.js';
 
 @Workflow({ name: 'sleeper' })
@@ -48,10 +48,11 @@ describe('the database of a test', () => {
     open.push(test);
     return test;
   };
+  const prefix = async (): Promise<string> => `${DATABASE_PREFIX}${await lockSpaceOf(admin)}_${process.pid}_`;
   /** Lists the databases of this process. */
   const names = async (): Promise<string[]> => {
     const { rows } = await admin.query<{ datname: string }>('SELECT datname FROM pg_database WHERE starts_with(datname, $1)', [
-      `${DATABASE_PREFIX}${process.pid}_`,
+      await prefix(),
     ]);
     return rows.map(({ datname }) => datname);
   };
@@ -76,15 +77,35 @@ describe('the database of a test', () => {
 
   it('is dropped later when its process was killed, and not while its process lives', async () => {
     await connect();
-    const [left, used] = [`${DATABASE_PREFIX}${process.pid}_left`, `${DATABASE_PREFIX}${process.pid}_used`];
+    const [left, used] = [`${await prefix()}left`, `${await prefix()}used`];
     const owner = new pg.Client({ connectionString: process.env['DURABLE_TEST_SERVER_URL'] });
     await owner.connect();
     open.push({ close: () => owner.end() });
     await markUsed(owner, used);
     for (const name of [left, used]) await owner.query(`CREATE DATABASE ${name} TEMPLATE template0`);
-    await dropLeftovers(admin);
+    await dropLeftovers(admin, await prefix());
     expect(await names()).toEqual([used]);
     await admin.query(`DROP DATABASE ${used}`);
+  });
+
+  it('outlives the start of a process that has a connection to another database of the server', async () => {
+    await connect();
+    const [test] = await Promise.all([create(), create()]);
+    const database = (await names()).at(-1);
+    const given = process.env['DATABASE_URL']!;
+    process.env['DATABASE_URL'] = Object.assign(new URL(given), { pathname: database }).href;
+    try {
+      // A second copy of the module has a connection of its own, as a second process has.
+      await jest.isolateModulesAsync(async () => {
+        const { acquireServer, releaseServer } = await import('../../src/testing/database/test-server.js');
+        await acquireServer();
+        await releaseServer();
+      });
+    } finally {
+      process.env['DATABASE_URL'] = given;
+    }
+    expect(await names()).toHaveLength(2);
+    expect(await test.client.count({})).toBe(0);
   });
 
   it('is also the database of a DataSource in the application, with the clock of the test', async () => {
