@@ -34,16 +34,22 @@ export async function unmarkUsed(admin: pg.Client, database: string): Promise<vo
  * Drops the databases of processes that have ended without closing their tests.
  *
  * @param prefix prefix of the names of databases whose locks `admin` sees
+ * @param limit largest number of databases to drop (default: 50)
  */
-export async function dropLeftovers(admin: pg.Client, prefix: string): Promise<void> {
+export async function dropLeftovers(admin: pg.Client, prefix: string, limit = MAX_DROPPED): Promise<void> {
   const { rows } = await admin.query<{ datname: string }>(
-    `SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1) ORDER BY oid LIMIT ${MAX_DROPPED}`,
+    'SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1) ORDER BY oid',
     [prefix],
   );
+  let dropped = 0;
   for (const { datname } of rows) {
+    if (dropped === limit) return;
     const { rows: locked } = await admin.query<{ free: boolean }>(`SELECT pg_try_advisory_lock(${LOCK}) AS free`, [datname]);
     if (!locked[0]!.free) continue;
-    await dropDatabase(admin, datname).catch(() => undefined);
+    await dropDatabase(admin, datname).then(
+      () => dropped++,
+      () => undefined,
+    );
     await unmarkUsed(admin, datname);
   }
 }
