@@ -216,12 +216,14 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * Returns the recorded steps of a run, in the order of their results.
    *
    * @param run handle or id of the run
-   * @throws InvalidInputError, RunNotFoundError, and WorkflowTestError when the test is closed
+   * @throws InvalidInputError, RunNotFoundError, and WorkflowTestError when the test is closed or fake
+   *   timers would stop the call
    * @example
    * const keys = (await test.stepsOf(run)).map(({ stepKey }) => stepKey);
    */
   async stepsOf(run: TestedRun): Promise<StepDescription[]> {
     this.checkOpen();
+    refuseFakeTicks();
     const found: StepDescription[] = [];
     for (;;) {
       const page = await this.client.steps(idOf(run), { limit: PAGE, after: found.at(-1)?.seq ?? 0 });
@@ -230,9 +232,15 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
     }
   }
 
-  /** Closes the application, undoes all fakes and drops the database. */
-  close(): Promise<void> {
-    return (this.closing ??= this.closeAll());
+  /**
+   * Closes the application, undoes all fakes and drops the database.
+   *
+   * @throws WorkflowTestError when fake timers would stop the call. Restore the timers, and call
+   *   `close` again
+   */
+  async close(): Promise<void> {
+    if (!this.closing) refuseFakeTicks();
+    await (this.closing ??= this.closeAll());
   }
 
   private checkOpen(): void {

@@ -138,6 +138,8 @@ describe('the database of a test', () => {
     jest.useFakeTimers();
     await expect(test.advance('1 day')).rejects.toThrow(/process\.nextTick and queueMicrotask.*doNotFake/);
     await expect(test.runUntilIdle()).rejects.toBeInstanceOf(WorkflowTestError);
+    await expect(test.stepsOf(run)).rejects.toBeInstanceOf(WorkflowTestError);
+    await expect(test.close()).rejects.toBeInstanceOf(WorkflowTestError);
     await expect(create()).rejects.toBeInstanceOf(WorkflowTestError);
   });
 
