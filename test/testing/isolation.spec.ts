@@ -120,6 +120,10 @@ describe('the database of a test', () => {
     const audit = test.module.get(Audit);
     const rows: unknown = await audit.dataSource.query('SELECT current_database() AS name, now() AS now, current_schema() AS schema');
     expect(rows).toEqual([{ name: expect.stringContaining(DATABASE_PREFIX), now: startAt, schema: 'public' }]);
+    const later = await new DataSource({ type: 'postgres', url: process.env['DATABASE_URL']! }).initialize();
+    open.push({ close: () => later.destroy() });
+    const elsewhere: unknown = await later.query('SELECT current_database() AS name');
+    expect(elsewhere).toEqual([{ name: expect.not.stringContaining(DATABASE_PREFIX) }]);
     const run = await test.client.start(Sleeper);
     await test.advance('40 days');
     expect(await run.result()).toBe('awake');
