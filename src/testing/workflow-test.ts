@@ -87,7 +87,8 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
   /**
    * Creates the application on a database of its own, and starts its worker. The database is on
    * the server of `DATABASE_URL`, or else on an embedded server that all tests of a project share.
-   * Every PostgreSQL DataSource that the application connects leads to that database too.
+   * Every PostgreSQL DataSource that the application connects while it boots leads to that database
+   * too.
    *
    * @param builder result of `Test.createTestingModule(...)`, with all overrides
    * @param options the application to make, the start time and the replay check (default: `{}`)
@@ -206,7 +207,7 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
     if (!waitingFor.some((wait) => wait.kind === 'signal' && wait.name === name)) {
       const waits = waitingFor.map(({ text }) => text).join('; ');
       throw new WorkflowTestError(
-        `run "${id}" does not wait for signal "${name}": ${waits === '' ? `it is ${status}` : `it is ${status}, and waits: ${waits}`}`,
+        `run "${id}" does not wait for signal "${name}": ${waits === '' ? `the run is ${status}` : `the run is ${status}, and waits: ${waits}`}`,
       );
     }
     await this.client.signal(id, signal, ...args);
@@ -216,12 +217,14 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
    * Returns the recorded steps of a run, in the order of their results.
    *
    * @param run handle or id of the run
-   * @throws InvalidInputError, RunNotFoundError, and WorkflowTestError when the test is closed
+   * @throws InvalidInputError, RunNotFoundError, and WorkflowTestError when the test is closed, or
+   *   fake timers would stop the call
    * @example
    * const keys = (await test.stepsOf(run)).map(({ stepKey }) => stepKey);
    */
   async stepsOf(run: TestedRun): Promise<StepDescription[]> {
     this.checkOpen();
+    refuseFakeTicks();
     const found: StepDescription[] = [];
     for (;;) {
       const page = await this.client.steps(idOf(run), { limit: PAGE, after: found.at(-1)?.seq ?? 0 });
@@ -230,9 +233,15 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
     }
   }
 
-  /** Closes the application, undoes all fakes and drops the database. */
-  close(): Promise<void> {
-    return (this.closing ??= this.closeAll());
+  /**
+   * Closes the application, undoes all fakes and drops the database.
+   *
+   * @throws WorkflowTestError when fake timers would stop the call. Restore the timers, and call
+   *   `close` again
+   */
+  async close(): Promise<void> {
+    if (!this.closing) refuseFakeTicks();
+    await (this.closing ??= this.closeAll());
   }
 
   private checkOpen(): void {

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 
 import { OnRunEvent, Workflow, WorkflowModule, type RunEventOf, type WorkflowContext } from '../../src/index.js';
-import { DATABASE_PREFIX, dropLeftovers, markUsed } from '../../src/testing/database/leftover-databases.js';
+import { DATABASE_PREFIX, dropLeftovers, lockSpaceOf, markUsed } from '../../src/testing/database/leftover-databases.js';
 import { WorkflowTest, WorkflowTestError } from '../../src/testing/index.js';
 
 @Workflow({ name: 'sleeper' })
@@ -48,10 +48,11 @@ describe('the database of a test', () => {
     open.push(test);
     return test;
   };
+  const prefix = async (): Promise<string> => `${DATABASE_PREFIX}${await lockSpaceOf(admin)}_${process.pid}_`;
   /** Lists the databases of this process. */
   const names = async (): Promise<string[]> => {
     const { rows } = await admin.query<{ datname: string }>('SELECT datname FROM pg_database WHERE starts_with(datname, $1)', [
-      `${DATABASE_PREFIX}${process.pid}_`,
+      await prefix(),
     ]);
     return rows.map(({ datname }) => datname);
   };
@@ -76,15 +77,36 @@ describe('the database of a test', () => {
 
   it('is dropped later when its process was killed, and not while its process lives', async () => {
     await connect();
-    const [left, used] = [`${DATABASE_PREFIX}${process.pid}_left`, `${DATABASE_PREFIX}${process.pid}_used`];
+    const [left, used] = [`${await prefix()}left`, `${await prefix()}used`];
     const owner = new pg.Client({ connectionString: process.env['DURABLE_TEST_SERVER_URL'] });
     await owner.connect();
     open.push({ close: () => owner.end() });
     await markUsed(owner, used);
-    for (const name of [left, used]) await owner.query(`CREATE DATABASE ${name} TEMPLATE template0`);
-    await dropLeftovers(admin);
+    for (const name of [used, left]) await owner.query(`CREATE DATABASE ${name} TEMPLATE template0`);
+    // A database in use comes first, and does not count.
+    await dropLeftovers(admin, await prefix(), 1);
     expect(await names()).toEqual([used]);
     await admin.query(`DROP DATABASE ${used}`);
+  });
+
+  it('outlives the start of a process that has a connection to another database of the server', async () => {
+    await connect();
+    const [test] = await Promise.all([create(), create()]);
+    const database = (await names()).at(-1);
+    const given = process.env['DATABASE_URL']!;
+    process.env['DATABASE_URL'] = Object.assign(new URL(given), { pathname: database }).href;
+    try {
+      // A second copy of the module has a connection of its own, as a second process has.
+      await jest.isolateModulesAsync(async () => {
+        const { acquireServer, releaseServer } = await import('../../src/testing/database/test-server.js');
+        await acquireServer();
+        await releaseServer();
+      });
+    } finally {
+      process.env['DATABASE_URL'] = given;
+    }
+    expect(await names()).toHaveLength(2);
+    expect(await test.client.count({})).toBe(0);
   });
 
   it('is also the database of a DataSource in the application, with the clock of the test', async () => {
@@ -98,6 +120,10 @@ describe('the database of a test', () => {
     const audit = test.module.get(Audit);
     const rows: unknown = await audit.dataSource.query('SELECT current_database() AS name, now() AS now, current_schema() AS schema');
     expect(rows).toEqual([{ name: expect.stringContaining(DATABASE_PREFIX), now: startAt, schema: 'public' }]);
+    const later = await new DataSource({ type: 'postgres', url: process.env['DATABASE_URL']! }).initialize();
+    open.push({ close: () => later.destroy() });
+    const elsewhere: unknown = await later.query('SELECT current_database() AS name');
+    expect(elsewhere).toEqual([{ name: expect.not.stringContaining(DATABASE_PREFIX) }]);
     const run = await test.client.start(Sleeper);
     await test.advance('40 days');
     expect(await run.result()).toBe('awake');
@@ -116,6 +142,8 @@ describe('the database of a test', () => {
     jest.useFakeTimers();
     await expect(test.advance('1 day')).rejects.toThrow(/process\.nextTick and queueMicrotask.*doNotFake/);
     await expect(test.runUntilIdle()).rejects.toBeInstanceOf(WorkflowTestError);
+    await expect(test.stepsOf(run)).rejects.toBeInstanceOf(WorkflowTestError);
+    await expect(test.close()).rejects.toBeInstanceOf(WorkflowTestError);
     await expect(create()).rejects.toBeInstanceOf(WorkflowTestError);
   });
 

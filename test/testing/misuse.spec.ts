@@ -81,7 +81,7 @@ describe('the test kit', () => {
     ['options', async () => sent(approved, { by: 'ann' }, null as never)],
     ['options.providers', () => replayHistory(Mailing, HISTORY as never, { providers: 5 as never })],
     ['options.codec', () => replayHistory(Mailing, HISTORY as never, { codec: {} as never })],
-  ])('refuses an invalid %s with an error that names it (case %#)', async (argument, call) => {
+  ])('names an invalid %s in the error (case %#)', async (argument, call) => {
     const refused = await (async (): Promise<unknown> => call())().catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(InvalidInputError);
     expect((refused as Error).message).toMatch(new RegExp(`^${argument.replaceAll(/[.[\]]/g, '\\$&')} `));

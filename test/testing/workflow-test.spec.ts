@@ -117,7 +117,7 @@ describe('WorkflowTest', () => {
     await expect(run.result()).rejects.toMatchObject({ cause: { code: 'STEP_FAILED', attempts: 3 } });
   });
 
-  it('lets the timeout of a step pass whose body hangs', async () => {
+  it('lets the timeout of a hanging step pass', async () => {
     const charge = test.fakeStep(PaymentService, 'charge', async () => 'ch');
     const ship = test.fakeStep(OrderWorkflow, 'ship', () => new Promise<string>(() => {}));
     const run = await test.client.start(OrderWorkflow, 'o-3');

@@ -61,7 +61,7 @@ export const QUERY_COMMANDS: readonly CommandSpec[] = [
     details: ['The largest group comes first, with the id of one of its runs.'],
     options: {
       since: { value: 'TIME', help: 'runs that failed since that time (default: 24h, a day ago)' },
-      by: { value: 'LIST', help: 'of workflow, version, errorCode, failedStep, hour (default: workflow,errorCode,failedStep)' },
+      by: { value: 'LIST', help: 'any of workflow, version, errorCode, failedStep, hour (default: workflow,errorCode,failedStep)' },
       limit: { value: 'N', help: 'groups, from 1 to 1,000 (default: 50)' },
     },
     examples: ['failures', 'failures --since 1h --by errorCode,failedStep', 'failures --by version,hour', 'failures --json'],

@@ -26,10 +26,10 @@ export interface StepMethodOptions<
    */
   compensate?: Compensation;
   /**
-   * Undone calls of the step. `'completed'`: only calls that have an output. `'attempted'`:
-   * also calls that failed, timed out or were interrupted. Their output is undefined, and
-   * `currentStep().compensates` has their idempotency key. Required with `timeout`. (default:
-   * `'completed'`)
+   * Calls of the step that are undone. `'completed'`: only calls that have an output.
+   * `'attempted'`: also calls that failed, timed out or were interrupted. Their output is
+   * undefined, and `currentStep().compensates` has their idempotency key. Required with `timeout`.
+   * (default: `'completed'`)
    */
   compensateOn?: On;
 }

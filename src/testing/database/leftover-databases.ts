@@ -9,6 +9,17 @@ const MAX_DROPPED = 50;
 /** Condition that takes the advisory lock of a database, by its name in `$1`. */
 const LOCK = 'hashtextextended($1::text, 1)';
 
+/**
+ * Returns the id of the database to which `admin` is connected. An advisory lock belongs to that
+ * database, and processes with connections to other databases do not see the lock.
+ */
+export async function lockSpaceOf(admin: pg.Client): Promise<string> {
+  const { rows } = await admin.query<{ id: string }>(
+    'SELECT oid::text AS id FROM pg_catalog.pg_database WHERE datname = current_database()',
+  );
+  return rows[0]!.id;
+}
+
 /** Takes the lock that marks a database as used. The server releases it when the process ends. */
 export async function markUsed(admin: pg.Client, database: string): Promise<void> {
   await admin.query(`SELECT pg_advisory_lock(${LOCK})`, [database]);
@@ -19,16 +30,26 @@ export async function unmarkUsed(admin: pg.Client, database: string): Promise<vo
   await admin.query(`SELECT pg_advisory_unlock(${LOCK})`, [database]);
 }
 
-/** Drops the databases of processes that have ended without closing their tests. */
-export async function dropLeftovers(admin: pg.Client): Promise<void> {
+/**
+ * Drops the databases of processes that have ended without closing their tests.
+ *
+ * @param prefix prefix of the names of databases whose locks `admin` sees
+ * @param limit largest number of databases to drop (default: 50)
+ */
+export async function dropLeftovers(admin: pg.Client, prefix: string, limit = MAX_DROPPED): Promise<void> {
   const { rows } = await admin.query<{ datname: string }>(
-    `SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1) ORDER BY oid LIMIT ${MAX_DROPPED}`,
-    [DATABASE_PREFIX],
+    'SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1) ORDER BY oid',
+    [prefix],
   );
+  let dropped = 0;
   for (const { datname } of rows) {
+    if (dropped === limit) return;
     const { rows: locked } = await admin.query<{ free: boolean }>(`SELECT pg_try_advisory_lock(${LOCK}) AS free`, [datname]);
     if (!locked[0]!.free) continue;
-    await dropDatabase(admin, datname).catch(() => undefined);
+    await dropDatabase(admin, datname).then(
+      () => dropped++,
+      () => undefined,
+    );
     await unmarkUsed(admin, datname);
   }
 }

@@ -28,13 +28,13 @@ export class TestDatabase {
    */
   static async create(): Promise<TestDatabase> {
     const server = await acquireServer();
-    const { admin } = server;
-    const name = `${DATABASE_PREFIX}${process.pid}_${randomBytes(6).toString('hex')}`;
+    const { admin, lockSpace } = server;
+    const name = `${DATABASE_PREFIX}${lockSpace}_${process.pid}_${randomBytes(6).toString('hex')}`;
     const url = urlOf(server, name);
     try {
       await server.turns.run(async () => {
         await markUsed(admin, name);
-        const template = await templateDatabase(admin, (database) => urlOf(server, database));
+        const template = await templateDatabase(server, (database) => urlOf(server, database));
         await admin.query(`CREATE DATABASE ${admin.escapeIdentifier(name)} TEMPLATE ${template}`);
         await useClock(admin, name);
       });

@@ -6,7 +6,7 @@ import { clearTimeout, setTimeout } from '../../core/timers.js';
 import { startSharedPostgres } from '../../embedded/shared-server.js';
 import type { EmbeddedPostgres } from '../../embedded/index.js';
 import { OwnClient } from '../../store/own-client.js';
-import { dropLeftovers } from './leftover-databases.js';
+import { DATABASE_PREFIX, dropLeftovers, lockSpaceOf } from './leftover-databases.js';
 
 /**
  * Milliseconds for which a process keeps an embedded server that no test uses. The next file of
@@ -23,6 +23,8 @@ export interface TestServer {
    * processes see that the database is in use.
    */
   readonly admin: pg.Client;
+  /** Id of the database to which `admin` is connected. The locks belong to that database. */
+  readonly lockSpace: string;
   /** Lets one caller at a time use `admin`, because a client executes one query at a time. */
   readonly turns: Limiter;
   readonly embedded: EmbeddedPostgres | undefined;
@@ -70,14 +72,15 @@ async function start(): Promise<TestServer> {
   const admin = new OwnClient({ connectionString: url, application_name: 'nestjs-durable-testing' });
   try {
     await admin.connect();
-    await dropLeftovers(admin);
+    const lockSpace = await lockSpaceOf(admin);
+    await dropLeftovers(admin, `${DATABASE_PREFIX}${lockSpace}_`);
+    return { url, admin, lockSpace, turns: new Limiter(1), embedded };
   } catch (cause) {
     await admin.end().catch(() => undefined);
     await embedded?.stop().catch(() => undefined);
     const where = given ? 'the server of DATABASE_URL' : 'the embedded server';
     throw new WorkflowConfigurationError(`WorkflowTest cannot use ${where}: ${(cause as Error).message}`, { cause });
   }
-  return { url, admin, turns: new Limiter(1), embedded };
 }
 
 async function leave(): Promise<void> {
