@@ -48,8 +48,8 @@ const HARMLESS = new Set([
 export const noDatabase = makeRule({
   description: 'Forbids TypeORM in the code of a workflow: a replay reads other rows and writes again.',
   messages: {
-    database: '{{name}}() is executed again by each replay, and nothing records its result. Call it in a step.',
-    step: "Call it in a step named '{{name}}', which records the result.",
+    database: 'Each replay executes {{name}}() again, and nothing records the result. Make the call in a step.',
+    step: "Make the call in a step named '{{name}}', which records the result.",
   },
   hasSuggestions: true,
   check: (code, context) => ({
