@@ -11,7 +11,8 @@ const COMBINING = new Set(['Promise.all', 'Promise.allSettled', 'Promise.race', 
 
 /**
  * Returns the node that drops the promise of an expression: a statement, `void`, a condition, a
- * variable that nothing reads, or a `forEach`. Returns undefined when code can still await the promise.
+ * variable that nothing reads, or a `forEach`. Returns undefined when code can still await the
+ * promise.
  */
 export function droppedBy(expression: Node, names: Names): Node | undefined {
   for (let node = expression, { parent } = expression; parent;) {
