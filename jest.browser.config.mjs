@@ -1,6 +1,7 @@
 import base from './jest.config.mjs';
 
-// Tests with a real browser and a real reverse proxy. What is not installed is skipped.
+// Runs tests with a real browser and a real reverse proxy. Skips tests whose browser or proxy is
+// not installed.
 /** @type {import('jest').Config} */
 export default {
   ...base,

@@ -6,7 +6,7 @@ import { ModelService } from './model.service.js';
 import { ShopTools, type ToolCall } from './shop-tools.service.js';
 
 /** Maximum number of model calls of one run. */
-export const MAX_TURNS = 6;
+export const MAX_MODEL_CALLS = 6;
 
 /**
  * Answers a question with a model that may call tools. Each model call and each tool call is a
@@ -22,7 +22,7 @@ export class AgentWorkflow {
   async run(question: string, ctx: WorkflowContext): Promise<string> {
     await ctx.stream<AgentEvent>(AGENT_STREAM).write({ type: 'question', text: question });
     const messages: ModelMessage[] = [{ role: 'user', content: question }];
-    for (let turn = 1; turn <= MAX_TURNS; turn++) {
+    for (let modelCalls = 0; modelCalls < MAX_MODEL_CALLS; modelCalls++) {
       const reply = await this.model.ask(messages);
       if (reply.calls.length === 0) return reply.text;
       messages.push(...reply.messages);
@@ -37,7 +37,7 @@ export class AgentWorkflow {
         })),
       });
     }
-    throw new Error(`The model gave no answer in ${MAX_TURNS} turns`);
+    throw new Error(`The model gave no answer in ${MAX_MODEL_CALLS} calls`);
   }
 
   private async execute(call: ToolCall, ctx: WorkflowContext): Promise<Record<string, string | number>> {

@@ -1,5 +1,5 @@
-// npm run sample:agent: an agent whose process is killed in the middle of an answer. With `--
-// --serve`, the sample serves the page until Ctrl+C instead. See README.md.
+// `npm run sample:agent` plays an agent whose process is killed in the middle of an answer.
+// `npm run sample:agent -- --serve` serves the page until Ctrl+C instead. See README.md.
 import 'reflect-metadata';
 
 import { openDatabase } from './database.js';

@@ -52,8 +52,8 @@ export class ModelService {
 }
 
 /**
- * Yields the text of an answer. Throws when the answer is incomplete: `result.text` would then be
- * the part that has arrived, and the step would record this part.
+ * Yields the text of an answer. Throws when the answer is incomplete, because `result.text` would
+ * then be the part that has arrived, and the step would record this part.
  */
 async function* textOf(parts: AsyncIterable<TextStreamPart<ToolSet>>): AsyncGenerator<string> {
   for await (const part of parts) {

@@ -1,5 +1,5 @@
 import type { AgentEvent } from './agent-event.js';
-import { MAX_TURNS } from './agent.workflow.js';
+import { MAX_MODEL_CALLS } from './agent.workflow.js';
 import { AppProcess, type AppOptions } from './app-process.js';
 import type { ModelServer } from './model-server.js';
 import { follow } from './reader.js';
@@ -85,7 +85,7 @@ export async function playStory(options: AppOptions, model: ModelServer): Promis
       reset: () => undefined,
     });
     const paid = model.calls.filter(({ state: end }) => end === 'finished').length;
-    claim(endless === 'failed' && paid === MAX_TURNS, `the run failed after ${paid} calls of the model`);
+    claim(endless === 'failed' && paid === MAX_MODEL_CALLS, `the run failed after ${paid} calls of the model`);
   } finally {
     await app.end('SIGTERM');
   }

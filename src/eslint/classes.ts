@@ -59,7 +59,7 @@ export class Classes {
 
   /** Returns the members of that name of a class, or else of its base classes or subclasses. */
   members(owner: ClassNode, name: string): readonly Member[] {
-    for (let each: ClassNode | undefined = owner, depth = 0; each && depth < 10; each = this.base(each), depth++) {
+    for (const each of [owner, ...this.chain(owner)]) {
       const found = this.facts.get(each)?.members.get(name);
       if (found) return found;
     }
@@ -136,7 +136,7 @@ export class Classes {
   }
 
   private field(owner: ClassNode, name: string): Declared | undefined {
-    for (let each: ClassNode | undefined = owner, depth = 0; each && depth < 10; each = this.base(each), depth++) {
+    for (const each of [owner, ...this.chain(owner)]) {
       const found = this.facts.get(each)?.fields.get(name);
       if (found) return found;
     }

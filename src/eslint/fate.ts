@@ -1,6 +1,6 @@
 import type { TSESTree } from '@typescript-eslint/utils';
 
-import { isFunction, memberName, type FunctionNode, type Node } from './ast.js';
+import { enclosingFunction, memberName, type FunctionNode, type Node } from './ast.js';
 import type { Names } from './names.js';
 
 /** Methods of a promise that return another promise for the same work. */
@@ -11,7 +11,8 @@ const COMBINING = new Set(['Promise.all', 'Promise.allSettled', 'Promise.race', 
 
 /**
  * Returns the node that drops the promise of an expression: a statement, `void`, a condition, a
- * variable that nothing reads, or a `forEach`. Returns undefined when code can still await it.
+ * variable that nothing reads, or a `forEach`. Returns undefined when code can still await the
+ * promise.
  */
 export function droppedBy(expression: Node, names: Names): Node | undefined {
   for (let node = expression, { parent } = expression; parent;) {
@@ -63,9 +64,8 @@ function fateIn(parent: Node, node: Node, names: Names): Node | 'used' | 'droppe
 }
 
 function fateOfReturn(statement: TSESTree.ReturnStatement): Node | 'used' | 'dropped' {
-  let outer: Node | undefined = statement.parent;
-  while (outer && !isFunction(outer)) outer = outer.parent;
-  return outer ? fateOfCallback(outer) : 'used';
+  const fn = enclosingFunction(statement);
+  return fn ? fateOfCallback(fn) : 'used';
 }
 
 /** Returns the fate of the promise that a callback returns. */

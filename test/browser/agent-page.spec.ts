@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 
 import { ModelServer } from '../../sample/08-agent/model-server.js';
 import { describeWithChromium, launchChromium } from '../support/chromium.js';
@@ -155,6 +155,27 @@ describeWithChromium('the page of sample/08-agent', () => {
     } finally {
       await nginx.stop();
     }
+  });
+
+  it('keeps the run that a new URL names, when the stream of the former run is refused', async () => {
+    await serve();
+    const held: Route[] = [];
+    await page.route('**/streams/**', (route) => (route.request().method() === 'HEAD' ? void held.push(route) : route.continue()));
+    await page.goto(`http://127.0.0.1:${port}/`);
+    await page.goto(`http://127.0.0.1:${port}/#unknown`);
+    await waitFor(() => held.length > 0);
+    await page.evaluate(`(async () => {
+      const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify({ question: 'Order 1042 arrived broken.' });
+      location.hash = (await (await fetch('questions', { method: 'POST', headers, body })).json()).runId;
+    })()`);
+    await page.getByRole('button', { name: 'Refuse' }).waitFor();
+    const refused = page.waitForResponse((response) => response.request().method() === 'HEAD', { timeout: 10_000 });
+    await held[0]!.fulfill({ status: 403 });
+    await refused;
+    // The page has handled the first response when it gets the second one.
+    await page.evaluate(`fetch('agent.css')`);
+    expect(await page.locator('#state').getAttribute('data-state')).toBe('live');
   });
 
   it('shows a refusal, and refuses the run of another user', async () => {

@@ -47,6 +47,12 @@ describeWithChromium('an EventSource of Chromium', () => {
   const got = (): Promise<unknown[]> => page.evaluate('got');
   const readyState = (): Promise<unknown> => page.evaluate('source.readyState');
 
+  /** Returns the requests when the responses to all of them have ended. */
+  const ended = async (): Promise<SeenRequest[]> => {
+    await waitFor(() => requests.every(({ status }) => status !== undefined));
+    return requests;
+  };
+
   it('stops after the end of a stream, because its next request is answered with 204', async () => {
     const app = await serve();
     await page.goto(`http://127.0.0.1:${port}/`);
@@ -60,7 +66,7 @@ describeWithChromium('an EventSource of Chromium', () => {
       ['message', '1', 'two'],
       ['end', '2-end', { state: 'completed' }],
     ]);
-    expect(requests).toEqual([
+    expect(await ended()).toEqual([
       { lastEventId: undefined, status: 200 },
       { lastEventId: '2-end', status: 204 },
     ]);
@@ -84,7 +90,7 @@ describeWithChromium('an EventSource of Chromium', () => {
       ['message', '1', 'after'],
       ['end', '2-end', { state: 'completed' }],
     ]);
-    expect(requests.at(1)).toEqual({ lastEventId: '0', status: 200 });
+    expect((await ended()).at(1)).toEqual({ lastEventId: '0', status: 200 });
   });
 
   it('gives up at once when the run does not exist', async () => {
@@ -92,6 +98,6 @@ describeWithChromium('an EventSource of Chromium', () => {
     await page.goto(`http://127.0.0.1:${port}/`);
     await open('unknown');
     await waitFor(async () => (await readyState()) === 2);
-    expect(requests).toEqual([{ lastEventId: undefined, status: 404 }]);
+    expect(await ended()).toEqual([{ lastEventId: undefined, status: 404 }]);
   });
 });

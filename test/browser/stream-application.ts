@@ -7,7 +7,7 @@ import { closeLater } from '../support/application.js';
 /** Signal with the next word of a run of `Repeats`. */
 export const more = defineSignal<string>('more');
 
-/** Writes the words that it is sent, until it is sent `stop`. */
+/** Writes each word of the signal `more` to a stream. Ends at the word `stop`. */
 @Workflow({ name: 'repeats' })
 export class Repeats {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
@@ -28,7 +28,7 @@ class EmptyPage {
   }
 }
 
-/** A request for a stream, as the server sees it. */
+/** A request for a stream, as the server sees the request. */
 export interface SeenRequest {
   readonly lastEventId: string | undefined;
   /** Status of the response; undefined until the response has ended. */

@@ -155,7 +155,10 @@ function connect(url, after) {
  * a proxy has lost its application (502) or the server has refused the request (403).
  */
 async function retry(url, last) {
+  const closed = source;
   const response = await fetch(url, { method: 'HEAD', headers: { accept: 'text/event-stream' } }).catch(() => undefined);
+  // Another URL was opened, and the page shows another run.
+  if (source !== closed) return;
   if (response && response.status < 500 && !response.ok) return finish('failed', 'not available');
   timer = setTimeout(() => connect(url, last), 1_000);
 }

@@ -1,6 +1,6 @@
 import type { TSESTree } from '@typescript-eslint/utils';
 
-import { memberName, unwrap, type Node } from '../ast.js';
+import { isClass, memberName, unwrap, type Node } from '../ast.js';
 import { decoratorName } from '../classes.js';
 import { suggestStep } from '../replacements.js';
 import { keyOf } from '../names.js';
@@ -48,8 +48,8 @@ const HARMLESS = new Set([
 export const noDatabase = makeRule({
   description: 'Forbids TypeORM in the code of a workflow: a replay reads other rows and writes again.',
   messages: {
-    database: '{{name}}() is executed again by each replay, and nothing records its result. Call it in a step.',
-    step: "Call it in a step named '{{name}}', which records the result.",
+    database: 'Each replay executes {{name}}() again, and nothing records the result. Make the call in a step.',
+    step: "Make the call in a step named '{{name}}', which records the result.",
   },
   hasSuggestions: true,
   check: (code, context) => ({
@@ -95,8 +95,9 @@ function isAliasOfDatabase(identifier: TSESTree.Identifier, code: WorkflowCode, 
 function isDatabaseType(type: Node, code: WorkflowCode, depth = 0): boolean {
   if (isExport(code.names.origin(type), TYPES)) return true;
   const definition = code.names.variable(type)?.defs[0]?.node;
-  const isClass = definition?.type === 'ClassDeclaration' || definition?.type === 'ClassExpression';
-  return depth < MAX_DEPTH && isClass && definition.superClass !== null && isDatabaseType(definition.superClass, code, depth + 1);
+  return (
+    depth < MAX_DEPTH && isClass(definition) && definition.superClass !== null && isDatabaseType(definition.superClass, code, depth + 1)
+  );
 }
 
 function isExport(origin: string | undefined, names: ReadonlySet<string>): boolean {

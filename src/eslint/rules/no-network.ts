@@ -21,7 +21,7 @@ const CLIENTS = /^(?:axios|got|ky):(?!.*\.bind$)(?!(?:create|extend|interceptors
 
 export const noNetwork = makeRule({
   description: 'Forbids requests in the code of a workflow: each replay would send them again.',
-  messages: { request: '{{name}} is executed again by each replay, and nothing records its answer. Call it in a step.' },
+  messages: { request: 'Each replay executes {{name}} again, and nothing records the answer. Send the request in a step.' },
   check: checkUses(report),
 });
 

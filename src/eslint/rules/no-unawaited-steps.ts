@@ -1,32 +1,31 @@
 import type { TSESTree } from '@typescript-eslint/utils';
 
 import { enclosingFunction, memberName, unwrap, walk, isFunction, type FunctionNode, type Node, type SourceCode } from '../ast.js';
+import type { WorkflowContext } from '../../engine/workflow-context.js';
 import { asyncDroppedBy, droppedBy, isForEachCallback } from '../fate.js';
 import { suggestCode } from '../replacements.js';
 import { makeRule } from '../rule.js';
 import type { WorkflowCode } from '../workflow-code.js';
 
 /** Methods of the context whose promise is the result of a step or a wait. */
-const OF_CONTEXT = new Set([
+const OF_CONTEXT: ReadonlySet<string> = new Set<keyof WorkflowContext>([
   'step',
   'sleep',
   'sleepUntil',
   'waitForSignal',
-  'waitForEvent',
   'hook',
   'race',
   'invoke',
   'invokeMany',
   'start',
   'continueAsNew',
-  'emit',
   'saga',
 ]);
 
 export const noUnawaitedSteps = makeRule({
   description: 'Requires that the promise of each step and wait is awaited, or kept for later.',
   messages: {
-    dropped: 'The promise of {{name}}() is dropped: the run may end before the step, and an error of the step is lost. Await it.',
+    dropped: 'The promise of {{name}}() is dropped: the run may end before the step, and an error of the step is lost. Await the promise.',
     forEach: 'forEach() awaits no callback, so the run may end before {{name}}(). Use for...of, or await Promise.all() of map().',
     await: 'Replace with {{code}}.',
   },
