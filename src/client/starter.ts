@@ -97,7 +97,7 @@ export class Starter {
     });
   }
 
-  /** Creates the run. An error at once is an outcome too, so that the span ends. */
+  /** Creates the run. Reports an error that is thrown at once as the outcome of the start. */
   private tryCreate(start: PendingStart): void {
     try {
       this.create(start);
