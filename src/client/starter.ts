@@ -93,8 +93,17 @@ export class Starter {
         span?.end(error);
         reject(error);
       };
-      this.create({ run: traced, options, created, failed });
+      this.tryCreate({ run: traced, options, created, failed });
     });
+  }
+
+  /** Creates the run. Reports an error that is thrown at once as the outcome of the start. */
+  private tryCreate(start: PendingStart): void {
+    try {
+      this.create(start);
+    } catch (error) {
+      start.failed(error);
+    }
   }
 
   /** Creates the run, later when the journal is full. */

@@ -1,5 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
 import {
   combineRules,
   deletesRuns,
@@ -8,7 +6,6 @@ import {
   type RetentionConfiguration,
   type RetentionRules,
 } from '../core/retention.js';
-import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { changeNamed } from '../store/many-runs.js';
 import { deleteTrees } from '../store/run-deletion.js';
@@ -16,23 +13,10 @@ import { DELETION, expireRuns } from '../store/sql/delete-runs.js';
 import { SCAN_START, scanExpired, SCANNED_RUNS } from '../store/sql/expired-runs.js';
 import { endRetentionTurn, recordRetention, takeRetentionTurn } from '../store/sql/retention-turn.js';
 import { findTrees, type TreeRoot, type TreeRun } from '../store/sql/run-trees.js';
+import { LEASE_MS, paced, roundPause } from './retention-pace.js';
 import type { Sweep } from './sweep.js';
 
-/** Milliseconds after which the turn of a process that died is free. */
-const LEASE_MS = 60_000;
-/**
- * Pause after each statement, as a multiple of the time that the statement took. So retention uses
- * at most a tenth of one connection, and slows down by itself when the server is busy.
- */
-const PAUSE_PER_WORK = 9;
-/**
- * Pause between two rounds through all runs, as a part of the shortest retention, with its shortest
- * and longest length in milliseconds. A round that leaves many runs alone is followed by a longer
- * pause.
- */
-const PAUSE_PER_RETENTION = 0.05;
-const MIN_ROUND_PAUSE_MS = 1_000;
-const USUAL_ROUND_PAUSE_MS = 60_000;
+/** Longest pause, in milliseconds, after a round that leaves many runs alone. */
 const MAX_ROUND_PAUSE_MS = 3_600_000;
 /**
  * Milliseconds by which each run that a round leaves alone lengthens the pause before the next
@@ -56,8 +40,7 @@ export class RetentionSweep implements Sweep {
     private readonly database: Database,
     private readonly configuration: RetentionConfiguration,
   ) {
-    const shortestMs = shortestRetention(combineRules(configuration, {})) ?? Number.POSITIVE_INFINITY;
-    this.everyMs = Math.min(Math.max(shortestMs * PAUSE_PER_RETENTION, MIN_ROUND_PAUSE_MS), USUAL_ROUND_PAUSE_MS);
+    this.everyMs = roundPause(shortestRetention(combineRules(configuration, {})) ?? Number.POSITIVE_INFINITY);
   }
 
   async run(signal: AbortSignal): Promise<number | undefined> {
@@ -70,7 +53,7 @@ export class RetentionSweep implements Sweep {
     this.isRecorded = turn !== undefined;
     if (turn === undefined) return undefined;
     const rules = combineRules(configuration, turn.workflows);
-    const seen = await this.paced(signal, () => scanExpired(database, turn.after, rules));
+    const seen = await paced(signal, () => scanExpired(database, turn.after, rules));
     const deleted = await this.delete(
       seen.filter(({ isExpired }) => isExpired),
       rules,
@@ -93,18 +76,10 @@ export class RetentionSweep implements Sweep {
   private async delete(roots: readonly TreeRoot[], rules: RetentionRules, signal: AbortSignal): Promise<ReadonlySet<string>> {
     if (roots.length === 0 || signal.aborted) return new Set();
     const { database } = this;
-    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> => this.paced(signal, () => findTrees(database, from, rules));
+    const find = (from: readonly TreeRoot[]): Promise<TreeRun[]> => paced(signal, () => findTrees(database, from, rules));
     const remove = async (runs: readonly TreeRun[]): Promise<string[]> =>
-      signal.aborted ? [] : this.paced(signal, () => this.deleteUnlessRefused(runs));
+      signal.aborted ? [] : paced(signal, () => this.deleteUnlessRefused(runs));
     return (await deleteTrees(roots, { find, remove })).deleted;
-  }
-
-  /** Does the work, then pauses. The pause ends early when the process shuts down. */
-  private async paced<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const began = performance.now();
-    const result = await work();
-    await sleep((performance.now() - began) * PAUSE_PER_WORK, undefined, { ref: false, signal }).catch(() => undefined);
-    return result;
   }
 
   /** Deletes runs, and leaves out those that a trigger or a rule of the database protects. */

@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
 import type { RetentionRule } from '../core/retention.js';
-import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import {
   DELETED_CHUNKS,
@@ -12,16 +11,9 @@ import {
   takeStreamTurn,
   type StreamScan,
 } from '../store/sql/expired-streams.js';
+import { LEASE_MS, paced, roundPause } from './retention-pace.js';
 import type { Sweep } from './sweep.js';
 
-/** Milliseconds after which the turn of a process that died is free. */
-const LEASE_MS = 60_000;
-/** Pause after each statement, as a multiple of the time that the statement took. */
-const PAUSE_PER_WORK = 9;
-/** Pause between two rounds, as a fraction of the shortest retention: from 1 second to 1 minute. */
-const PAUSE_PER_RETENTION = 0.05;
-const MIN_ROUND_PAUSE_MS = 1_000;
-const MAX_ROUND_PAUSE_MS = 60_000;
 /** Milliseconds for which one process works before another may continue; less than the lease. */
 const TURN_MS = 20_000;
 
@@ -40,8 +32,7 @@ export class StreamRetentionSweep implements Sweep {
     private readonly rule: RetentionRule,
   ) {
     const { completed = Infinity, failed = Infinity, cancelled = Infinity } = rule;
-    const shortestMs = Math.min(completed, failed, cancelled);
-    this.everyMs = Math.min(Math.max(shortestMs * PAUSE_PER_RETENTION, MIN_ROUND_PAUSE_MS), MAX_ROUND_PAUSE_MS);
+    this.everyMs = roundPause(Math.min(completed, failed, cancelled));
   }
 
   async run(signal: AbortSignal): Promise<number | undefined> {
@@ -52,7 +43,7 @@ export class StreamRetentionSweep implements Sweep {
     const until = performance.now() + TURN_MS;
     while (!signal.aborted && performance.now() < until) {
       const from: string = after;
-      const { runs, rest }: StreamScan = await this.paced(signal, () => scanStreams(database, from, rule));
+      const { runs, rest }: StreamScan = await paced(signal, () => scanStreams(database, from, rule));
       for (const { runId, stream } of runs) {
         if (stream !== undefined && !(await this.remove(runId, stream, signal, until))) break;
         // The next round finds further streams of the run.
@@ -71,20 +62,12 @@ export class StreamRetentionSweep implements Sweep {
   /** Removes the chunks of a stream. Returns false when time ran out before all were removed. */
   private async remove(runId: string, stream: string, signal: AbortSignal, until: number): Promise<boolean> {
     const { database, rule } = this;
-    const mark = await this.paced(signal, () => markStreamExpired(database, { runId, stream }, rule));
+    const mark = await paced(signal, () => markStreamExpired(database, { runId, stream }, rule));
     if (mark === undefined) return true;
     for (let count = DELETED_CHUNKS; count === DELETED_CHUNKS;) {
       if (signal.aborted || performance.now() > until) return false;
-      count = await this.paced(signal, () => deleteExpiredChunks(database, runId, stream, mark));
+      count = await paced(signal, () => deleteExpiredChunks(database, runId, stream, mark));
     }
     return true;
-  }
-
-  /** Does the work, then pauses. The pause ends early when the process shuts down. */
-  private async paced<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const began = performance.now();
-    const result = await work();
-    await sleep((performance.now() - began) * PAUSE_PER_WORK, undefined, { ref: false, signal }).catch(() => undefined);
-    return result;
   }
 }

@@ -64,6 +64,8 @@ export class RunStreams implements StreamPort {
     };
     if (buffer.isLookingUp && chunk.accept === 'checked') await buffer.unchecked.add(chunk.author.by, append);
     else append();
+    // The run has left during the lookup, and nothing frees its buffer any more.
+    if (this.isClosed) return;
     const { journal } = this.services;
     if (this.bytes <= MAX_BUFFERED_BYTES && !journal.isFull) return;
     if (this.bytes > MAX_BUFFERED_BYTES) {

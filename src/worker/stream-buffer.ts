@@ -144,7 +144,7 @@ export class StreamBuffer {
         this.executions.add(execution);
         this.steps.add(stepKey);
         this.opening.add(stepKey);
-        if (isRepeated) this.push('reset', stepKey, attempt, null, null, !hasWritten);
+        if (isRepeated) this.push('reset', stepKey, attempt, null, null, hasWritten ? 'needed' : 'uncertain');
       } else if (this.isClosedFor(kind)) return;
       this.push(kind, stepKey, attempt, data, null);
     }
@@ -243,19 +243,19 @@ export class StreamBuffer {
     throw new StreamClosedError(this.name, 'it was closed');
   }
 
-  /** @param isUncertain true for a reset that the flush omits when the step has no earlier chunk */
+  /** @param reset `uncertain` for one that the flush omits when the step has no earlier chunk */
   private push(
     kind: ChunkKind,
     stepKey: string | null,
     attempt: number | null,
     data: string | null,
     position: number | null,
-    isUncertain = false,
+    reset: 'needed' | 'uncertain' = 'needed',
   ): void {
     const bytes = data === null ? 0 : Buffer.byteLength(data);
     const limit = this.limitFor({ kind, bytes });
     if (limit !== undefined) throw new StreamLimitError(this.name, limit);
-    const isFirst = kind === 'reset' ? isUncertain : this.opening.delete(stepKey);
+    const isFirst = kind === 'reset' ? reset === 'uncertain' : this.opening.delete(stepKey);
     const runPosition = position === null ? null : String(position);
     this.keep({ kind, stepKey, attempt, data, bytes, runPosition, ordinal: String(++ordinals), isFirst });
   }

@@ -53,7 +53,7 @@ const REMEDIES: Readonly<Record<TransactionalStepsProblem, string>> = {
   'read-only':
     'transactions of the DataSource are read-only: connect it to the primary, with a role for which default_transaction_read_only is off',
   'no-rights':
-    "the role of the DataSource lacks rights on the module's tables: grant it USAGE on the schema, SELECT and UPDATE on workflow_sessions and workflow_runs, " +
+    "the role of the DataSource lacks rights on the module's tables: grant it USAGE on the schema, SELECT on workflow_sessions, SELECT and UPDATE on workflow_runs, " +
     'SELECT and INSERT on workflow_steps, and SELECT and DELETE on workflow_waits',
   'no-manager':
     'runInTransaction did not call its function in a transaction that currentTransaction returns: set both options for the same library',

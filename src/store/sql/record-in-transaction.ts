@@ -39,6 +39,9 @@ export interface RecordedInTransaction {
   readonly server: string;
 }
 
+/** Open wait of the step, such as the wait for its next attempt, which the record closes. */
+type OpenWaitOfStep = 'closed' | 'none';
+
 /**
  * Builds the statement. It locks the run's row against every change of its owner. Like every
  * statement on a connection of the application, it returns only text.
@@ -48,7 +51,7 @@ export interface RecordedInTransaction {
  * transaction, and the next owner sees the record. Or this statement sees the change, and records
  * nothing.
  */
-function recordSql(schema: string, closesWait: boolean): string {
+function recordSql(schema: string, wait: OpenWaitOfStep): string {
   const columns = COLUMNS.undoableSteps;
   const parameters = Object.fromEntries(columns.map(([name, type], index) => [name, `$${index + 3}::${type}`]));
   const values = { ...parameters, started_at: fromMs(parameters['started_at']!), finished_at: fromMs(parameters['finished_at']!) };
@@ -65,7 +68,7 @@ closed AS (
   INSERT INTO ${schema}.workflow_steps (${columnList(columns)}) SELECT ${valueList(columns, values)} FROM own
   ON CONFLICT (run_id, step_key) DO NOTHING
   RETURNING 1
-)${closesWait ? closed : ''}
+)${wait === 'closed' ? closed : ''}
 SELECT (SELECT count(*) FROM session)::text, (SELECT count(*) FROM recorded)::text, ${SERVER}
 WHERE (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL
   AND (SELECT set_config('idle_in_transaction_session_timeout', '${MAX_IDLE}', true)) IS NOT NULL`;
@@ -83,11 +86,11 @@ const prepared = new Map<string, Prepared>();
  * Returns the statement with a name that depends on its text: on one connection, modules with
  * several schemas may prepare it.
  */
-function statementFor(schema: string, closesWait: boolean): Prepared {
-  const key = `${closesWait} ${schema}`;
+function statementFor(schema: string, wait: OpenWaitOfStep): Prepared {
+  const key = `${wait} ${schema}`;
   let statement = prepared.get(key);
   if (!statement) {
-    const text = recordSql(schema, closesWait);
+    const text = recordSql(schema, wait);
     statement = { name: `durable_record_step_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
     prepared.set(key, statement);
   }
@@ -109,7 +112,7 @@ export async function recordInTransaction(
   { step, closesWait }: StepResult,
   naming: 'named' | 'unnamed',
 ): Promise<RecordedInTransaction> {
-  const { name, text } = statementFor(schema, closesWait);
+  const { name, text } = statementFor(schema, closesWait ? 'closed' : 'none');
   const values = [fence.id, fence.server, ...undoableStepRow({ kind: 'step', runId, epoch, step, closesWait, takes: null })];
   const named = naming === 'named' ? { name } : {};
   const { rows } = await client.query<[string, string, string]>({ ...named, text, values, rowMode: 'array' });

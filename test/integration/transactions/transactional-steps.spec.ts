@@ -315,6 +315,8 @@ describe('the boot of an application with a transactional step', () => {
   it("fails when the role of the DataSource has no rights on the module's tables", async () => {
     await database.query(`CREATE ROLE txn_stranger LOGIN PASSWORD 'secret'`);
     expect(await refusal([orm(asRole('stranger'))], { connection: { url: database.url } })).toBe('no-rights');
+    // The role of the test with another search_path has exactly these rights.
+    expect(new TransactionalStepsError('no-rights').message).toContain('SELECT on workflow_sessions, SELECT and UPDATE on workflow_runs');
   });
 
   it('tries again when the server ends the connection of the DataSource', async () => {
