@@ -91,6 +91,21 @@ describe('the retention of streams', () => {
     expect(await left()).toEqual(['old a 2']);
   });
 
+  it('goes on with later runs when a trigger protects the chunks of one, and reports the error', async () => {
+    await insert('a protected run', 'completed', 5, { a: 3 });
+    await insert('old', 'completed', 5, { a: 3 });
+    await fixture.admin.query(`CREATE FUNCTION durable.protect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      RAISE EXCEPTION 'protected'; END $$;
+      CREATE TRIGGER protect BEFORE DELETE ON durable.workflow_stream_chunks FOR EACH ROW WHEN (OLD.run_id = 'a protected run')
+      EXECUTE FUNCTION durable.protect()`);
+    try {
+      await expect(new StreamRetentionSweep(database, { completed: DAY_MS }).run(active)).rejects.toThrow('protected');
+    } finally {
+      await fixture.admin.query('DROP FUNCTION durable.protect CASCADE');
+    }
+    expect(await left()).toEqual(['a protected run a 3 expired', 'old a 1 expired']);
+  });
+
   it('leaves the beginning of a stream without gaps, and the mark, whenever it stops', async () => {
     await insert('old', 'completed', 5, { a: 2_500 });
     const stopping = new AbortController();

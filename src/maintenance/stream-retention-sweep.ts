@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import type { RetentionRule } from '../core/retention.js';
 import type { Database } from '../store/database.js';
+import { faultOf } from '../store/database-errors.js';
 import {
   DELETED_CHUNKS,
   deleteExpiredChunks,
@@ -36,6 +37,16 @@ export class StreamRetentionSweep implements Sweep {
   }
 
   async run(signal: AbortSignal): Promise<number | undefined> {
+    const refused = new Map<string, unknown>();
+    const dueInMs = await this.takeTurn(signal, refused);
+    // The progress is stored by now, so a refused run does not keep the chunks of later runs.
+    const [first] = refused.values();
+    if (refused.size > 0) throw first;
+    return dueInMs;
+  }
+
+  /** @param refused receives the runs whose chunks a trigger or a rule of the database protects */
+  private async takeTurn(signal: AbortSignal, refused: Map<string, unknown>): Promise<number | undefined> {
     const { database, rule } = this;
     const begin = await takeStreamTurn(database, LEASE_MS);
     if (begin === undefined) return undefined;
@@ -45,12 +56,12 @@ export class StreamRetentionSweep implements Sweep {
       const from: string = after;
       const { runs, rest }: StreamScan = await paced(signal, () => scanStreams(database, from, rule));
       for (const { runId, stream } of runs) {
-        if (stream !== undefined && !(await this.remove(runId, stream, signal, until))) break;
+        if (stream !== undefined && (await this.removeUnlessRefused(runId, stream, signal, until, refused)) === 'interrupted') break;
         // The next round finds further streams of the run.
         after = runId;
       }
       if (rest === 'none' && (runs.length === 0 || after === runs.at(-1)!.runId)) {
-        const isOver = runs.every(({ stream }) => stream === undefined);
+        const isOver = runs.every(({ runId, stream }) => stream === undefined || refused.has(runId));
         await endStreamTurn(database, '', isOver ? this.everyMs : 0);
         return isOver ? undefined : 0;
       }
@@ -59,15 +70,31 @@ export class StreamRetentionSweep implements Sweep {
     return signal.aborted ? undefined : 0;
   }
 
-  /** Removes the chunks of a stream. Returns false when time ran out before all were removed. */
-  private async remove(runId: string, stream: string, signal: AbortSignal, until: number): Promise<boolean> {
+  private async removeUnlessRefused(
+    runId: string,
+    stream: string,
+    signal: AbortSignal,
+    until: number,
+    refused: Map<string, unknown>,
+  ): Promise<'removed' | 'refused' | 'interrupted'> {
+    try {
+      return await this.remove(runId, stream, signal, until);
+    } catch (error) {
+      if (faultOf(error) !== 'data') throw error;
+      refused.set(runId, error);
+      return 'refused';
+    }
+  }
+
+  /** Removes the chunks of a stream, unless time runs out before all are removed. */
+  private async remove(runId: string, stream: string, signal: AbortSignal, until: number): Promise<'removed' | 'interrupted'> {
     const { database, rule } = this;
     const mark = await paced(signal, () => markStreamExpired(database, { runId, stream }, rule));
-    if (mark === undefined) return true;
+    if (mark === undefined) return 'removed';
     for (let count = DELETED_CHUNKS; count === DELETED_CHUNKS;) {
-      if (signal.aborted || performance.now() > until) return false;
+      if (signal.aborted || performance.now() > until) return 'interrupted';
       count = await paced(signal, () => deleteExpiredChunks(database, runId, stream, mark));
     }
-    return true;
+    return 'removed';
   }
 }
