@@ -1,5 +1,9 @@
 import { swcOptions } from './test/support/swc-options.mjs';
 
+// Machines of CI can be several times slower than a developer's. Workers inherit the variable.
+process.env.DURABLE_TEST_PATIENCE ??= process.env.CI ? '4' : '1';
+export const patience = Number(process.env.DURABLE_TEST_PATIENCE);
+
 // One leg, in CommonJS, without a Node flag. Specs stay valid in ESM too (imports from
 // '@jest/globals', no hoisted jest.mock), so that a second leg with --experimental-vm-modules needs
 // only extensionsToTreatAsEsm here.
@@ -12,8 +16,11 @@ export default {
     '<rootDir>/test/bench/',
     '<rootDir>/test/browser/',
     '<rootDir>/test/chaos/',
+    '<rootDir>/test/conformance/',
     '<rootDir>/test/faults/',
+    '<rootDir>/test/integration/',
     '<rootDir>/test/matrix/',
+    '<rootDir>/test/qstash/',
   ],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/packages/'],
   transform: { '^.+\\.(ts|mjs|js)$': ['@swc/jest', swcOptions] },
@@ -27,7 +34,7 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
-  testTimeout: 120_000,
+  testTimeout: 120_000 * patience,
   // Most tests wait for something most of the time: more workers than processors.
   maxWorkers: 6,
 };

@@ -40,11 +40,15 @@ let failures = 0;
 function runJest(url, suite, more) {
   const results = join(scratch, 'results.json');
   rmSync(results, { force: true });
-  const which = suite === 'settings' ? ['--config', 'jest.matrix.config.mjs'] : SUITES[suite];
-  const { status } = spawnSync('npx', ['jest', ...which, '--json', `--outputFile=${results}`, '--silent', ...more], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, DATABASE_URL: url, DURABLE_MATRIX: isQuick ? 'quick' : 'all', DURABLE_MATRIX_REPORT: report },
-  });
+  const config = suite === 'settings' ? 'jest.matrix.config.mjs' : suite === 'store' ? 'jest.config.mjs' : 'jest.integration.config.mjs';
+  const { status } = spawnSync(
+    'npx',
+    ['jest', '--config', config, ...SUITES[suite], '--json', `--outputFile=${results}`, '--silent', ...more],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, DATABASE_URL: url, DURABLE_MATRIX: isQuick ? 'quick' : 'all', DURABLE_MATRIX_REPORT: report },
+    },
+  );
   const { numPassedTests: passed, numFailedTests: failed, testResults } = JSON.parse(readFileSync(results, 'utf8'));
   for (const { message } of testResults) if (message) console.log(message);
   return { hasPassed: status === 0, passed, failed };

@@ -21,9 +21,13 @@ const parts = quick
 
 for (const [mode, paths] of Object.entries(parts)) {
   const env = { ...process.env, DURABLE_TEST_POOLER: mode };
-  const { status } = spawnSync('npx', ['jest', ...paths, ...process.argv.slice(2).filter((argument) => argument !== '--quick')], {
-    stdio: 'inherit',
-    env,
-  });
+  const { status } = spawnSync(
+    'npx',
+    ['jest', '--config', 'jest.integration.config.mjs', ...paths, ...process.argv.slice(2).filter((argument) => argument !== '--quick')],
+    {
+      stdio: 'inherit',
+      env,
+    },
+  );
   if (status !== 0) process.exit(status ?? 1);
 }

@@ -126,5 +126,5 @@ describe('a journal', () => {
     await expect(open.submit(startOf('neighbour', false))).resolves.toMatchObject({ outcome: 'done' });
     await expect(open.submit(startOf('successor', false))).resolves.toMatchObject({ outcome: 'done' });
     expect(calls).toBe(1);
-  }, 5_000);
+  });
 });

@@ -230,6 +230,6 @@ describe('a hook', () => {
       await other.client.resumeHook(token, '5');
       expect(await handle.result({ timeout: '45s' })).toBe(5);
       await other.close();
-    }, 60_000);
+    });
   });
 });

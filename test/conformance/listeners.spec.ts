@@ -319,7 +319,7 @@ describe('listeners of several processes', () => {
     await executing.client.execute(Pays, {});
     await waitFor(async () => count('broken') === failures + 1 && (await rows()).length === 0);
     expect(count('sound')).toBe(before + 1);
-  }, 60_000);
+  });
 
   it('start one run for each event when they are durable, whose step is retried and which has no events', async () => {
     const calls: { event: AnyRunEvent; attempt: number; stepKey: string }[] = [];

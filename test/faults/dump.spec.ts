@@ -80,5 +80,5 @@ function databaseAt(url: string, drop: () => Promise<void>): TestDatabase {
       await scene.close();
       await rm(home.directory, { recursive: true, force: true, maxRetries: 5 });
     }
-  }, 120_000);
+  });
 });

@@ -55,7 +55,7 @@ describe('a server that crashes', () => {
     } finally {
       await scene.close();
     }
-  }, 90_000);
+  });
 });
 
 describe('a failover behind the same address', () => {

@@ -21,4 +21,4 @@ it('three workers and eighty runs survive eight seconds of faults', async () => 
   if (failedChecks(report).length > 0) throw new Error(describeReport(report));
   expect(failedChecks(report)).toEqual([]);
   if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));
-}, 120_000);
+});

@@ -35,7 +35,7 @@ beforeAll(async () => {
   admin = new pg.Client({ connectionString: server.url });
   await admin.connect();
   ({ client } = await startApplication(server.url, [Takes]));
-}, 120_000);
+});
 afterAll(async () => {
   open();
   await closeApplications();

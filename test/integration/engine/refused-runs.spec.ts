@@ -99,4 +99,4 @@ it('a run whose row takes no update delays no other run, shows in health, and co
   await blocked('cursed');
   await client.resume('cursed');
   expect(await client.getHandle(Gated, 'cursed').result({ timeout: '45s' })).toBe('cursed');
-}, 60_000);
+});

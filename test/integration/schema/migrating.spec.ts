@@ -71,7 +71,7 @@ describe('the schema', () => {
     expect(exits).toEqual(processes.map(() => ({ code: 0, signal: null })));
     expect((await database.query('SELECT name FROM durable.workflow_migrations')).map(({ name }) => name)).toEqual(NAMES);
     expect(await database.query('SELECT id FROM durable.workflow_runs')).toHaveLength(3);
-  }, 60_000);
+  });
 
   it('is made by ten modules of one process that boot at the same time', async () => {
     const clients = (await Promise.all(Array.from({ length: 10 }, () => boot({ worker: false })))).map(({ client }) => client);

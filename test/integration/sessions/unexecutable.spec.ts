@@ -141,7 +141,7 @@ describe('a run that nobody can execute', () => {
     expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
     expect(await client.describe('overdue')).toMatchObject({ status: 'failed' });
     expect((await client.list({ errorCode: 'WORKFLOW_TIMEOUT' })).runs.map(({ runId }) => runId)).toContain('overdue');
-  }, 60_000);
+  });
 
   it('fails at its timeout although nobody has ever claimed it', async () => {
     const { client } = await startApplication(database.url, [Parent], { worker });
@@ -154,7 +154,7 @@ describe('a run that nobody can execute', () => {
         .catch((thrown: unknown) => thrown);
       expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
     }
-  }, 60_000);
+  });
 
   it('is explained by a result timeout: nobody executes the run, or what the run waits for', async () => {
     const { client } = await startApplication(database.url, [Changing, Parent], { worker });
