@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { onScene } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const CHILDREN = process.env['DURABLE_CHAOS'] ? 200 : 80;
 const IN_FLIGHT = 20;
@@ -42,7 +42,7 @@ describe('children of a parent whose workers are killed', () => {
           await next.waitForLine(/^ready$/);
           workers.push(next);
         }
-        expect(await scene.application.client.getHandle('parent').result({ timeout: '30s' })).toBe(CHILDREN * (CHILDREN - 1));
+        expect(await scene.application.client.getHandle('parent').result({ timeout: seconds(30) })).toBe(CHILDREN * (CHILDREN - 1));
       } finally {
         clearInterval(watching);
       }
@@ -70,7 +70,7 @@ describe('children of a parent whose workers are killed', () => {
       await scene.start('poisoned', undefined, ['poisoned']);
       const supervisor = supervise();
       try {
-        const result = await scene.application.client.getHandle('poisoned').result({ timeout: '100s' });
+        const result = await scene.application.client.getHandle('poisoned').result({ timeout: seconds(100) });
         expect(result).toBe('WorkflowFailedError: WorkerLostError');
       } finally {
         over.abort();

@@ -12,7 +12,7 @@ import {
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const go = defineSignal<string>('go');
 
@@ -184,7 +184,7 @@ describe('children', () => {
     const handle = await ask({ of: 'unserved', options: { id: 'never-began' } }, 'waits in vain');
     await isWaiting('waits in vain');
     await app.client.cancel('never-began', { reason: 'a person' });
-    expect(await handle.result({ timeout: '5s' })).toEqual(['WorkflowCancelledError', expect.stringContaining('a person')]);
+    expect(await handle.result({ timeout: seconds(5) })).toEqual(['WorkflowCancelledError', expect.stringContaining('a person')]);
   });
 
   it('throw an error that the parent can catch when another run has their id', async () => {
@@ -200,7 +200,7 @@ describe('children', () => {
     await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$;
       CREATE TRIGGER slow BEFORE INSERT ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'taken slowly') EXECUTE FUNCTION slow()`);
     const handle = await ask({ of: 'failing', options: { id: 'taken slowly' } }, 'slow');
-    expect(await handle.result({ timeout: '45s' })).toEqual(['RunAlreadyExistsError', expect.stringContaining('taken slowly')]);
+    expect(await handle.result({ timeout: seconds(45) })).toEqual(['RunAlreadyExistsError', expect.stringContaining('taken slowly')]);
     await database.query('DROP TRIGGER slow ON durable.workflow_runs; DROP FUNCTION slow()');
   });
 
@@ -226,6 +226,6 @@ describe('children', () => {
     await database.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ('deaf', 'child', 'invoke:patient', '"heard"', now() - interval '1 minute')`,
     );
-    expect(await handle.result({ timeout: '15s' })).toBe('heard');
+    expect(await handle.result({ timeout: seconds(15) })).toBe('heard');
   });
 });

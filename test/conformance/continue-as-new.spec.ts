@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { defineSignal, Workflow, type StandardSchema, type WorkflowContext } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const work = defineSignal<number>('work');
 
@@ -149,7 +149,7 @@ describe('a run that is continued as new', () => {
     const total = 60;
     const handle = await app.client.start(Looping, { batch: 3, total });
     for (let n = 0; n < total; n++) await app.client.signal(handle.runId, work, n);
-    expect((await handle.result({ timeout: '45s' })).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n));
+    expect((await handle.result({ timeout: seconds(45) })).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n));
     const { continuedAs } = await handle.describe({ follow: false });
     await expect(app.client.describe(continuedAs!, { follow: false })).resolves.toMatchObject({ continuedFrom: handle.runId });
   });
@@ -157,12 +157,12 @@ describe('a run that is continued as new', () => {
   it('does not move the signal that it takes in the flush of its end', async () => {
     const handle = await app.client.start(CollectsOneByOne, []);
     for (const name of ['a', 'b', 'c']) await handle.signal(item, name);
-    expect(await handle.result({ timeout: '45s' })).toEqual(['a', 'b', 'c']);
+    expect(await handle.result({ timeout: seconds(45) })).toEqual(['a', 'b', 'c']);
   });
 
   it('is continued although the check of the input takes longer than suspendAfter, beside another wait', async () => {
     const handle = await app.client.start(Impatient);
-    expect(await handle.result({ timeout: '30s' })).toBe('continued');
+    expect(await handle.result({ timeout: seconds(30) })).toBe('continued');
   });
 
   it('keeps the order of its waiting signals', async () => {
@@ -180,14 +180,14 @@ describe('a run that is continued as new', () => {
     const handle = await app.client.start(Endless, 0);
     await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await handle.cancel({ reason: 'enough' });
-    await expect(handle.result({ timeout: '30s' })).rejects.toThrow('enough');
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toThrow('enough');
   });
 
   it('is cancelled with its parent', async () => {
     const handle = await app.client.start(ParentOfEndless, 'endless child');
     await waitFor(async () => (await app.client.describe('endless child', { follow: false })).continuedAs);
     await handle.cancel();
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
     await waitFor(async () => (await app.client.status(await lastOf(app, 'endless child'))) === 'cancelled');
   });
 
@@ -199,7 +199,8 @@ describe('a run that is continued as new', () => {
       (await Promise.all(handles.map((each) => each.describe({ follow: false })))).every((each) => each.continuedAs),
     );
     await app.client.bulk.cancel({ token });
-    for (const handle of handles) await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+    for (const handle of handles)
+      await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
   });
 
   it('is paused when the last run of its chain is paused', async () => {
@@ -209,7 +210,7 @@ describe('a run that is continued as new', () => {
       return (await app.client.status(await lastOf(app, handle.runId))) === 'paused';
     });
     await handle.cancel();
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
   });
 
   it('takes a signal with one idempotency key once, even across a continuation', async () => {
@@ -218,7 +219,7 @@ describe('a run that is continued as new', () => {
     await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
     for (const name of ['b', 'c']) await handle.signal(item, name);
-    expect(await handle.result({ timeout: '45s' })).toEqual(['pay', 'b', 'c']);
+    expect(await handle.result({ timeout: seconds(45) })).toEqual(['pay', 'b', 'c']);
   });
 
   it('moves the payloads of its hook', async () => {
@@ -226,7 +227,7 @@ describe('a run that is continued as new', () => {
     const handle = await app.client.start(HookedLoop, { token, seen: [] });
     await waitFor(async () => (await handle.steps()).length === 1);
     for (const n of [1, 2, 3]) await app.client.resumeHook(token, n);
-    expect(await handle.result({ timeout: '45s' })).toEqual([1, 2, 3]);
+    expect(await handle.result({ timeout: seconds(45) })).toEqual([1, 2, 3]);
     await expect(app.client.resumeHook(token, 4)).rejects.toMatchObject({ name: 'RunEndedError' });
   });
 
@@ -240,7 +241,7 @@ describe('a run that is continued as new', () => {
     const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     expect(await app.client.describe(successor)).toMatchObject({ tags: { customer: '7' }, priority: 3, queue: 'other' });
     for (const name of ['b', 'c']) await handle.signal(item, name);
-    expect(await handle.result({ timeout: '45s' })).toEqual(['a', 'b', 'c']);
+    expect(await handle.result({ timeout: seconds(45) })).toEqual(['a', 'b', 'c']);
   });
 
   it('has a history of its own in each run of the chain', async () => {
@@ -266,6 +267,6 @@ describe('a run that is continued as new', () => {
       `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'work', '2', now() - interval '1 minute')`,
       [handle.runId],
     );
-    expect(await handle.result({ timeout: '15s' })).toEqual([1, 2]);
+    expect(await handle.result({ timeout: seconds(15) })).toEqual([1, 2]);
   });
 });

@@ -13,7 +13,7 @@ import {
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, waitFor } from '../support/wait.js';
 
 const go = defineSignal<number>('go');
 /** Executed bodies, in order. */
@@ -161,11 +161,11 @@ describe('a retry', () => {
       await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
       const { deadline } = await handle.describe();
       const left = deadline!.getTime() - Date.now();
-      expect(left).toBeLessThanOrEqual(3_600_000 + 5_000);
+      expect(left).toBeLessThanOrEqual(3_600_000 + 5_000 * PATIENCE);
       expect(left).toBeGreaterThan(3_600_000 - 60_000);
     }
     const fork = await app.client.fork(handle.runId);
-    expect((await fork.describe()).deadline!.getTime() - Date.now()).toBeLessThanOrEqual(3_600_000 + 5_000);
+    expect((await fork.describe()).deadline!.getTime() - Date.now()).toBeLessThanOrEqual(3_600_000 + 5_000 * PATIENCE);
     await expect(fork.result()).rejects.toBeInstanceOf(WorkflowFailedError);
   });
 

@@ -12,7 +12,7 @@ import {
 } from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 interface Input {
   token?: string;
@@ -163,7 +163,7 @@ describe('a hook', () => {
     );
     await database.query(`DROP TRIGGER no_space ON durable.workflow_steps`);
     await app.client.resumeHook(token, 'still me');
-    expect(await handle.result({ timeout: '45s' })).toMatchObject({ token, got: ['still me'] });
+    expect(await handle.result({ timeout: seconds(45) })).toMatchObject({ token, got: ['still me'] });
     expect(await tokensOf(handle.runId)).toEqual([token]);
     const [run] = await database.query<{ epoch: number }>(`SELECT epoch FROM durable.workflow_runs WHERE id = $1`, [handle.runId]);
     expect(run!.epoch).toBeGreaterThan(1);
@@ -228,7 +228,7 @@ describe('a hook', () => {
       expect(dropped).toBeLessThan(250);
       expect(resumed).toBeLessThanOrEqual(dropped!);
       await other.client.resumeHook(token, '5');
-      expect(await handle.result({ timeout: '45s' })).toBe(5);
+      expect(await handle.result({ timeout: seconds(45) })).toBe(5);
       await other.close();
     });
   });

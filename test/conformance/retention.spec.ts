@@ -6,7 +6,7 @@ import { defineSignal, NonRetryableError, RunNotEndedError, RunNotFoundError, Wo
 import { RUN_TABLES } from '../../src/store/sql/leftovers.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { configured } from './configured.js';
 
 const go = defineSignal<number>('go');
@@ -95,7 +95,7 @@ describe('deleting ended runs', () => {
   const ended = async (id: string): Promise<void> => {
     await app.client
       .getHandle(id)
-      .result({ timeout: '30s' })
+      .result({ timeout: seconds(30) })
       .catch(() => undefined);
   };
   /** Moves runs into the past, in the order of their creation. */
@@ -202,19 +202,19 @@ describe('deleting ended runs', () => {
 
     // Children of deleted parents, and chains without their middle, continue.
     await client.signal('old-parent/patient', go, 5);
-    await expect(client.getHandle('old-parent/patient').result({ timeout: '30s' })).resolves.toBe(5);
+    await expect(client.getHandle('old-parent/patient').result({ timeout: seconds(30) })).resolves.toBe(5);
     await client.signal('old-chain', go, 0);
-    await expect(client.getHandle('old-chain').result({ timeout: '30s' })).resolves.toBe(0);
+    await expect(client.getHandle('old-chain').result({ timeout: seconds(30) })).resolves.toBe(0);
     await client.signal('old-active', go, 6);
-    await expect(client.getHandle('old-active').result({ timeout: '30s' })).resolves.toBe(6);
+    await expect(client.getHandle('old-active').result({ timeout: seconds(30) })).resolves.toBe(6);
     // A rule to try, which no option has.
     expect(await client.retention.preview({ cancelled: '1m' })).toEqual([]);
   });
 
   it('client.delete removes an ended run with its children, and frees its id', async () => {
     const { client } = app;
-    await client.execute(Parent, undefined, { id: 'family', tags: { customer: '1' }, resultTimeout: '30s' });
-    const token = await client.getHandle<string>('family/plain').result({ timeout: '30s' });
+    await client.execute(Parent, undefined, { id: 'family', tags: { customer: '1' }, resultTimeout: seconds(30) });
+    const token = await client.getHandle<string>('family/plain').result({ timeout: seconds(30) });
     await client.delete('family', { actor: 'ann', reason: 'tidy' });
     expect((await idsOf()).filter((id) => id.startsWith('family'))).toEqual(['family/patient']);
     expect((await tablesWith('family%')).filter((table) => table !== 'workflow_waits' && table !== 'workflow_steps')).toEqual([]);
@@ -225,7 +225,7 @@ describe('deleting ended runs', () => {
     await client.signal('family/patient', go, 1);
     await ended('family/patient');
     await client.delete('family/patient');
-    await client.execute(Parent, undefined, { id: 'family', resultTimeout: '30s' });
+    await client.execute(Parent, undefined, { id: 'family', resultTimeout: seconds(30) });
     expect((await client.describe('family')).children).toHaveLength(5);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { approved, Counted, Tree } from './workflows.js';
 
@@ -34,7 +34,7 @@ describe('runs in several processes', () => {
     const { client, database, spawnWorker } = stage();
     await Promise.all([1, 2].map(() => spawnWorker({ concurrency: 10 })));
     const handle = await client.start(Tree, 100);
-    expect(await handle.result({ timeout: '30s' })).toBe(4_950);
+    expect(await handle.result({ timeout: seconds(30) })).toBe(4_950);
     const [bodies] = await database.query(
       `SELECT count(*)::int AS count, count(DISTINCT (run_id, step_key))::int AS different, count(DISTINCT pid)::int AS processes
       FROM bodies WHERE step_key LIKE 'twig%' OR step_key = 'leaf'`,

@@ -8,7 +8,7 @@ import { DatabaseUnavailableError, WorkflowClient } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { bootAt, GreetWorkflow } from '../support/faults/booting.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const LIMIT = 7;
 
@@ -66,7 +66,7 @@ describe('a server that grants no more connections', () => {
     await takeAll();
     const names = Array.from({ length: 100 }, (_, index) => `name-${index}`);
     const [results, listing] = await Promise.all([
-      Promise.allSettled(names.map((name) => client.execute(GreetWorkflow, name, { resultTimeout: '40s' }))),
+      Promise.allSettled(names.map((name) => client.execute(GreetWorkflow, name, { resultTimeout: seconds(40) }))),
       client.list({}).catch((error: unknown) => error),
     ]);
     for (const result of results) if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(DatabaseUnavailableError);

@@ -5,7 +5,7 @@ import pg from 'pg';
 
 import { closeApplications, startApplication } from '../support/application.js';
 import { onProxy, onScene, range, troublesOf, type FaultScene } from '../support/faults/fault-workers.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 // Shorter forms of these tests are in connections, journal-outage and journal-locked-rows.
 const MINUTE_MS = 60_000;
@@ -19,7 +19,7 @@ async function p95(scene: FaultScene, prefix: string, until: (done: number) => b
   while (!until(took.length)) {
     const since = performance.now();
     const handle = await scene.application.client.start('adder', { steps: 2, ms: 0 }, { id: `${prefix}${took.length}` });
-    await handle.result({ timeout: 20_000 });
+    await handle.result({ timeout: seconds(20) });
     took.push(performance.now() - since);
   }
   return took.sort((a, b) => a - b)[Math.floor(took.length * 0.95)]!;
@@ -48,7 +48,7 @@ chaosOnly('a fault that lasts a minute', () => {
       await sleep(MINUTE_MS - (performance.now() - since));
       proxy.restore();
       expect(await impatient).toBe('DATABASE_UNAVAILABLE');
-      await (await patient).result({ timeout: 20_000 });
+      await (await patient).result({ timeout: seconds(20) });
       await allComplete(scene, 'down-', 40);
       // No other worker could take over: nothing was lost, and no body was executed twice.
       expect(await scene.database.query(`SELECT count(*)::int AS bodies FROM bodies WHERE starts_with(run_id, 'down-')`)).toEqual([

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { onScene, range } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const WORKERS = 2;
 const OTHERS = 49;
@@ -49,7 +49,7 @@ describe('a run that kills the process that executes it', () => {
           await Promise.all(supervisors);
         }
         expect(await scene.statuses()).toEqual({ completed: OTHERS, failed: 1 });
-        await expect(scene.application.client.getHandle(poison).result({ timeout: '5s' })).rejects.toMatchObject({
+        await expect(scene.application.client.getHandle(poison).result({ timeout: seconds(5) })).rejects.toMatchObject({
           name: 'WorkflowFailedError',
           cause: { name: 'WorkerLostError' },
         });

@@ -6,7 +6,7 @@ import { FrontDoor } from '../chaos/qstash/front-door.js';
 import { startApplication } from '../support/application.js';
 import { onScene, type FaultScene, type FaultWorkerOptions } from '../support/faults/fault-workers.js';
 import type { SpawnedProcess } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 interface Stage {
   readonly scene: FaultScene;
@@ -74,7 +74,7 @@ describe('an application that receives SIGTERM during a delivery of QStash', () 
       expect(await first.exited).toEqual({ code: 0, signal: null });
       await second.waitForLine(/^body story\/3$/);
       await scene.open(['story/3']);
-      const pages = await client.getHandle<string[]>('story').result({ timeout: '20s' });
+      const pages = await client.getHandle<string[]>('story').result({ timeout: seconds(20) });
       expect(pages.map((page) => page[0])).toEqual(['1', '2', '3']);
       const [one, two] = [first.child.pid, second.child.pid];
       expect([await scene.pidsOf('story', 'page-1'), await scene.pidsOf('story', 'page-2')]).toEqual([[one], [one]]);
@@ -103,7 +103,7 @@ describe('an application that receives SIGTERM during a delivery of QStash', () 
         // The body would wait for ever, so any end of the process shows that nothing waited for it.
         await second.waitForLine(/^body long$/);
         await scene.open(['long']);
-        expect(await client.getHandle('long').result({ timeout: '20s' })).toBe('opened, then over');
+        expect(await client.getHandle('long').result({ timeout: seconds(20) })).toBe('opened, then over');
         expect(await scene.pidsOf('long', 'gate')).toEqual([first.child.pid, second.child.pid]);
         expect(await scene.pidsOf('long', 'after')).toEqual([second.child.pid]);
         expect(await lossesOf(scene, 'long')).toBe(0);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { onProxy, onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import type { SpawnedProcess } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, waitFor } from '../support/wait.js';
 
 const SLOW_S = 1.5;
 
@@ -29,7 +29,7 @@ const underWay = (scene: FaultScene): Promise<unknown> =>
 async function endsCleanly(scene: FaultScene, worker: SpawnedProcess): Promise<void> {
   const since = performance.now();
   expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
-  expect(performance.now() - since).toBeLessThan(8_000);
+  expect(performance.now() - since).toBeLessThan(8_000 * PATIENCE);
   expect(worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
   expect(await scene.sessions()).toEqual([]);
   const statuses = await scene.statuses();
@@ -93,7 +93,7 @@ describe('a worker that receives SIGTERM', () => {
       const since = performance.now();
       worker.kill('SIGTERM');
       expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
-      expect(performance.now() - since).toBeLessThan(12_000);
+      expect(performance.now() - since).toBeLessThan(12_000 * PATIENCE);
       const heir = await scene.ready({ worker: { sessionTtl: '2s' } });
       await heir.waitForLine(/^body mute$/);
       await scene.open(['mute']);

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import { FaultProxy } from '../support/faults/proxy.js';
 import type { SpawnedProcess } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../support/wait.js';
 
 describe('a worker that shuts down', () => {
   const ownedBy = async (scene: FaultScene, worker: SpawnedProcess): Promise<number> => {
@@ -60,7 +60,7 @@ describe('a worker that shuts down', () => {
       await worker.exited;
       const took = performance.now() - since;
       expect(took).toBeGreaterThan(650);
-      expect(took).toBeLessThan(3_500);
+      expect(took).toBeLessThan(3_500 * PATIENCE);
       await (await heir).waitForLine(/^body long$/);
       await scene.open(['long']);
       await waitFor(async () => (await scene.statuses('long'))['completed'] === 1);
@@ -80,9 +80,9 @@ describe('a worker that shuts down', () => {
       await new Promise((resolve) => setTimeout(resolve, 1_100));
       const since = performance.now();
       worker.kill('SIGTERM');
-      const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 3_000))]);
+      const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), seconds(3)))]);
       expect(ended).not.toBe('still there');
-      expect(performance.now() - since).toBeLessThan(1_000);
+      expect(performance.now() - since).toBeLessThan(1_000 * PATIENCE);
     }),
   );
 
@@ -157,9 +157,9 @@ describe('a worker that shuts down', () => {
         proxy.refuse();
         const since = performance.now();
         worker.kill('SIGTERM');
-        const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 12_000))]);
+        const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), seconds(12)))]);
         expect(ended).toEqual({ code: null, signal: 'SIGTERM' });
-        expect(performance.now() - since).toBeLessThan(10_000);
+        expect(performance.now() - since).toBeLessThan(10_000 * PATIENCE);
       } finally {
         await proxy.stop();
       }

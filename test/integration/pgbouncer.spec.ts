@@ -14,7 +14,7 @@ import { bootApplication, closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { FaultScene, range, troublesOf } from '../support/faults/fault-workers.js';
 import { PgBouncer, pgBouncerVersion } from '../support/pgbouncer.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'count' })
 class CountWorkflow {
@@ -66,7 +66,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     const client = await boot(bouncer.urlOf(database.url), { pooler: 'transaction', ...options });
     const inputs = Array.from({ length: 200 }, (__, index) => ({ steps: 3, ...(index % 10 === 0 ? { sleep: 50 } : {}) }));
     const handles = await client.startMany(CountWorkflow, inputs);
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '45s' })))).toEqual(inputs.map(() => 6));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(45) })))).toEqual(inputs.map(() => 6));
     const held = await database.query('SELECT holds_lock FROM durable.workflow_sessions');
     expect(held).toEqual([{ holds_lock: listen !== undefined }]);
     expect(warnings).toEqual([]);
@@ -131,7 +131,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     const client = module.get(WorkflowClient);
     const dataSource = module.get<DataSource>(getDataSourceToken());
     const handle = await dataSource.transaction((manager) => client.start(CountWorkflow, { steps: 3 }, { id: 'joined', manager }));
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe(6);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe(6);
     const undone = dataSource.transaction(async (manager) => {
       await client.start(CountWorkflow, { steps: 3 }, { id: 'undone', manager });
       throw new Error('rolled back');

@@ -8,7 +8,7 @@ import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { slowApi } from '../support/slow-api.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { Lines } from './requests.js';
 
 const go = defineSignal<number>('go');
@@ -115,7 +115,7 @@ describe('an application that QStash drives', () => {
     const handle = await pushed.client.start(EightSteps, 1_500);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await waitFor(async () => (await sessions()).length === 0);
-    expect(await handle.result({ timeout: '20s' })).toBe(36);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(36);
     expect(pushed.qstash.stats().published).toBe(2);
     await waitFor(async () => (await sessions()).length === 0);
   });
@@ -125,7 +125,7 @@ describe('an application that QStash drives', () => {
       EightSteps,
       Array.from({ length: 8 }, () => 450),
     );
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).toEqual(handles.map(() => 36));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(5) })))).toEqual(handles.map(() => 36));
     const { published, deduplicated } = pushed.qstash.stats();
     expect(published).toBeLessThanOrEqual(16);
     expect(deduplicated).toBe(0);
@@ -135,11 +135,11 @@ describe('an application that QStash drives', () => {
     const handle = await pushed.client.start(Waits);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(go, 7);
-    expect(await handle.result({ timeout: '20s' })).toBe(7);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(7);
   });
 
   it('executes children', async () => {
-    expect(await (await pushed.client.start(Parent, 5)).result({ timeout: '20s' })).toEqual([0, 2, 4, 6, 8]);
+    expect(await (await pushed.client.start(Parent, 5)).result({ timeout: seconds(20) })).toEqual([0, 2, 4, 6, 8]);
   });
 
   it('publishes a message for the parent before it answers the delivery of an ended child', async () => {
@@ -147,7 +147,7 @@ describe('an application that QStash drives', () => {
     const options = { qstash: { url: await slowApi(qstash.url, 200), namespace: 'slow' } };
     const slow = await startPushed(database.url, [SlowParent, SlowChild], { qstash, options });
     const handle = await slow.client.start(SlowParent);
-    expect(await handle.result({ timeout: '20s' })).toBe(1);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(1);
     await qstash.settled();
     const [, toldOfParent] = qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`));
     const child = qstash.deliveries.find(({ body }) => body !== '' && !body.includes(`"${handle.runId}"`));
@@ -160,7 +160,7 @@ describe('an application that QStash drives', () => {
     const handle = await pushed.client.start(Child, 3, { delay: '2h' });
     await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
     await pushed.sweep();
-    expect(await handle.result({ timeout: '20s' })).toBe(6);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(6);
     await pushed.qstash.settled();
     expect(pushed.qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`))).toHaveLength(1);
   });
@@ -170,7 +170,7 @@ describe('an application that QStash drives', () => {
     const blocked = `status = 'waiting', is_blocked = true, blocked_deployments = '{former}', wake_at = NULL, started_at = now()`;
     await database.query(`UPDATE durable.workflow_runs SET ${blocked} WHERE id = $1`, [handle.runId]);
     await pushed.sweep();
-    expect(await handle.result({ timeout: '20s' })).toBe(8);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(8);
   });
 
   it('executes a bulk operation at its rate during a sweep', async () => {
@@ -188,7 +188,7 @@ describe('an application that QStash drives', () => {
       Child,
       Array.from({ length: 40 }, (_, n) => n),
     );
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '20s' })))).toEqual(handles.map((_, n) => n * 2));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(20) })))).toEqual(handles.map((_, n) => n * 2));
     await waitFor(async () => (await sessions()).length === 0);
   });
 
@@ -196,7 +196,7 @@ describe('an application that QStash drives', () => {
     const brief = await startPushed(database.url, [Long], { options: { qstash: { timeBudget: 0, namespace: 'brief' } } });
     executed = [];
     const handle = await brief.client.start(Long, 5);
-    expect(await handle.result({ timeout: '20s' })).toBe(5);
+    expect(await handle.result({ timeout: seconds(20) })).toBe(5);
     expect(executed).toEqual(['work', 'work#2', 'work#3', 'work#4', 'work#5']);
     expect(brief.qstash.stats().published).toBeGreaterThan(2);
     await brief.close();
@@ -219,7 +219,7 @@ describe('an application that QStash drives', () => {
     const short = await startPushed(database.url, [Endless], {
       options: { qstash: { deliveryTimeout: '6s', timeBudget: 100, namespace: 'short' } },
     });
-    const failure = await (await short.client.start(Endless)).result({ timeout: '20s' }).catch((error: unknown) => error);
+    const failure = await (await short.client.start(Endless)).result({ timeout: seconds(20) }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(WorkflowFailedError);
     expect(String((failure as Error).cause)).toContain('3000 ms');
     expect(bodies).toBe(2);
@@ -242,7 +242,7 @@ describe('an application that QStash drives', () => {
     const logger = new Lines();
     const brief = await startPushed(database.url, [Late], { logger, options: { qstash: { deliveryTimeout: '3s', namespace: 'late' } } });
     const handle = await brief.client.start(Late);
-    expect(await handle.result({ timeout: '20s' })).toBe('done');
+    expect(await handle.result({ timeout: seconds(20) })).toBe('done');
     expect(logger.lines.join('\n')).toContain(
       `run "${handle.runId}" (late): the delivery reached its limit of 3000 ms (qstash.deliveryTimeout) in the middle of a step`,
     );
@@ -259,7 +259,7 @@ describe('an application that QStash drives', () => {
     await sleep(600);
     await client.resume(handle.runId);
     open!();
-    expect(await handle.result({ timeout: '20s' })).toBe('through');
+    expect(await handle.result({ timeout: seconds(20) })).toBe('through');
     expect(qstash.messages).toHaveLength(2);
     await close();
   });
@@ -276,7 +276,7 @@ describe('an application that QStash drives', () => {
     // The message of the run went to an address at which no application listens any more.
     await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
     await pushed.sweep();
-    expect(await ours.result({ timeout: '20s' })).toBe(20);
+    expect(await ours.result({ timeout: seconds(20) })).toBe(20);
     expect(new Set(executed).size).toBe(executed.length);
     await other.qstash.close();
   });
@@ -299,7 +299,7 @@ describe('an application that QStash drives', () => {
   it('publishes a message for a waiting run that its own process has started, with transport both', async () => {
     const options = { transport: 'both', qstash: { namespace: 'both' }, worker: { suspendAfter: 20 } } as const;
     const both = await startPushed(database.url, [EightSteps], { options });
-    expect(await (await both.client.start(EightSteps, 500)).result({ timeout: '20s' })).toBe(36);
+    expect(await (await both.client.start(EightSteps, 500)).result({ timeout: seconds(20) })).toBe(36);
     expect(both.qstash.stats().published).toBeGreaterThan(0);
     await both.close();
   });

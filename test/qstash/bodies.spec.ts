@@ -11,7 +11,7 @@ import { Workflow } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication, type PushedSettings } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { DELIVERY, Lines, platforms, send, SWEEP, wakeUp } from './requests.js';
 
 @Workflow({ name: 'short' })
@@ -151,7 +151,7 @@ for (const platform of platforms)
         const answer = await send(pushed, { body, headers: { 'content-type': type } });
         const completes = async (): Promise<void> => {
           const handle = await pushed.client.start(Short);
-          expect(await handle.result({ timeout: '10s' })).toBe('done');
+          expect(await handle.result({ timeout: seconds(10) })).toBe('done');
         };
         return { answer, logger, pushed, completes };
       };
@@ -200,7 +200,7 @@ describe('an application on Express', () => {
     const pushed = await startPushed(database.url, [Short], {
       configure: (app) => (app as NestExpressApplication).useBodyParser('json', { limit: '1mb' }),
     });
-    expect(await (await pushed.client.start(Short)).result({ timeout: '10s' })).toBe('done');
+    expect(await (await pushed.client.start(Short)).result({ timeout: seconds(10) })).toBe('done');
   });
 
   it('accepts deliveries when a middleware sets an empty object as the body without reading the body', async () => {
@@ -212,7 +212,7 @@ describe('an application on Express', () => {
           next();
         }),
     });
-    expect(await (await pushed.client.start(Short)).result({ timeout: '10s' })).toBe('done');
+    expect(await (await pushed.client.start(Short)).result({ timeout: seconds(10) })).toBe('done');
   });
 
   it('answers 500 when a middleware has read the body and kept no bytes', async () => {

@@ -5,7 +5,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedSettings } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { Lines, send, wakeUp } from './requests.js';
 
 @Workflow({ name: 'short' })
@@ -92,7 +92,7 @@ describe('an application in production', () => {
       { NODE_ENV: 'production', QSTASH_CURRENT_SIGNING_KEY: currentSigningKey, QSTASH_NEXT_SIGNING_KEY: nextSigningKey },
       { qstash: NO_KEYS },
     );
-    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: seconds(10) })).toBe('done');
   });
 });
 
@@ -113,13 +113,13 @@ describe('an application', () => {
     ['an empty address', { QSTASH_URL: '' }],
   ])('uses its options when its environment has %s', async (_, environment) => {
     const { pushed } = await boot(environment);
-    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: seconds(10) })).toBe('done');
   });
 
   it('shows its token and its keys in no log line, no error and no health', async () => {
     const { pushed, logger } = await boot({}, {});
-    await (await pushed.client.start(Short, false)).result({ timeout: '10s' });
-    const failure = await (await pushed.client.start(Short, true)).result({ timeout: '10s' }).catch((error: unknown) => error);
+    await (await pushed.client.start(Short, false)).result({ timeout: seconds(10) });
+    const failure = await (await pushed.client.start(Short, true)).result({ timeout: seconds(10) }).catch((error: unknown) => error);
     expectNoSecret(String((failure as Error).stack));
     await send(pushed, { body: 'x', signature: qstash.sign({ url: 'https://elsewhere.example', body: 'x' }) });
     await send(pushed, { body: 'x', signature: 'a.b.c' });
@@ -139,7 +139,7 @@ describe('an application', () => {
     const { pushed, logger } = await boot({}, { qstash: { sweep: { cron: '99 * * * *' } } });
     await waitFor(() => logger.has('invalid cron expression: 99 * * * *'));
     expect(logger.has('could not create the schedule of the sweep')).toBe(true);
-    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: seconds(10) })).toBe('done');
   });
 
   it('boots, and logs why QStash cannot be reached', async () => {

@@ -5,7 +5,7 @@ import { Workflow, WorkflowConfigurationError } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'brief' })
 class Brief {
@@ -68,7 +68,7 @@ describe('dead letters of QStash', () => {
     expect(found.find(({ runId }) => runId === null)).toMatchObject({ queue: null });
     isBroken = false;
     expect(await pushed.client.deadLetters.redrive()).toEqual({ redriven: 1, deleted: 2 });
-    await expect(waiting.result({ timeout: '5s' })).resolves.toBe(4);
+    await expect(waiting.result({ timeout: seconds(5) })).resolves.toBe(4);
     await letters(0);
     expect(await pushed.client.deadLetters.redrive()).toEqual({ redriven: 0, deleted: 0 });
   });
@@ -85,7 +85,7 @@ describe('dead letters of QStash', () => {
     const ids = [...first.deadLetters, ...second.deadLetters].map(({ id }) => id);
     expect(new Set(ids).size).toBe(2);
     expect(await pushed.client.deadLetters.redrive(ids)).toEqual({ redriven: 2, deleted: 0 });
-    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).resolves.toEqual([6, 8]);
+    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: seconds(5) })))).resolves.toEqual([6, 8]);
   });
 
   it('cannot be listed with bad arguments, or by an application without QStash', async () => {

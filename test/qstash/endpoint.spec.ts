@@ -4,7 +4,7 @@ import { defineSignal, Workflow, type WorkflowContext } from '../../src/index.js
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const go = defineSignal('go');
 let bodies = 0;
@@ -66,7 +66,7 @@ describe('the endpoint of QStash', () => {
     const handle = await pushed.client.start(Counted);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(go);
-    await handle.result({ timeout: '10s' });
+    await handle.result({ timeout: seconds(10) });
     const count = bodies;
     for (const body of [message(handle.runId), message(handle.runId), message('nobody')])
       expect(await call(pushed, { body })).toMatchObject({ status: 200, body: { status: 'nothing' } });
@@ -123,7 +123,7 @@ describe('the endpoint of QStash', () => {
     expect([await asleep.status(), await waits.status()]).toEqual(['pending', 'pending']);
     await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
     await pushed.sweep();
-    await waits.result({ timeout: '20s' });
+    await waits.result({ timeout: seconds(20) });
     await asleep.cancel();
   });
 });

@@ -4,7 +4,7 @@ import { currentStep, Workflow, type WorkflowContext } from '../../src/index.js'
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const SEED = Number(process.env['FAULT_SEED'] ?? 1);
 const RUNS = process.env['DURABLE_CHAOS'] ? 400 : 60;
@@ -61,7 +61,7 @@ describe('a QStash that refuses, loses, duplicates and reorders messages and ack
       },
       { timeoutMs: 50_000 },
     );
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).toEqual(handles.map((_, n) => n * 8));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(5) })))).toEqual(handles.map((_, n) => n * 8));
     expect([...bodies.values()].every((count) => count === 1)).toBe(true);
     expect(bodies.size).toBe(RUNS * 8);
     expect(await database.query('SELECT 1 FROM durable.workflow_waits')).toEqual([]);

@@ -27,7 +27,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication, type PushedSettings } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { DELIVERY, platforms, send, wakeUp } from './requests.js';
 
 @Workflow({ name: 'two steps' })
@@ -118,7 +118,7 @@ afterEach(closeApplications);
 afterAll(() => database.drop());
 
 async function expectToWork({ client, qstash }: PushedApplication): Promise<void> {
-  expect(await (await client.start(TwoSteps)).result({ timeout: '15s' })).toBe(3);
+  expect(await (await client.start(TwoSteps)).result({ timeout: seconds(15) })).toBe(3);
   await waitFor(() => qstash.deliveries.length > 0 && qstash.deliveries.every(({ status }) => status !== undefined));
   expect(qstash.deliveries.map(({ status }) => status)).toEqual(qstash.deliveries.map(() => 200));
 }

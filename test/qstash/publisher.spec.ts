@@ -8,7 +8,7 @@ import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { slowApi } from '../support/slow-api.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../support/wait.js';
 import { Lines } from './requests.js';
 
 @Workflow({ name: 'brief' })
@@ -37,7 +37,7 @@ describe('the publisher of messages to QStash', () => {
     const pushed = await startPushed(database.url, [Brief]);
     const inputs = Array.from({ length: 1_000 }, (_, n) => n);
     const handles = await pushed.client.startMany(Brief, inputs);
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '60s' })))).toEqual(inputs.map((n) => n * 2));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(60) })))).toEqual(inputs.map((n) => n * 2));
     expect(wakeUps(pushed)).toHaveLength(1_000);
     await pushed.close();
   });
@@ -81,8 +81,8 @@ describe('the publisher of messages to QStash', () => {
     });
     const began = performance.now();
     const handles = await pushed.client.startMany(Brief, [1, 2, 3]);
-    expect(performance.now() - began).toBeLessThan(1_000);
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '20s' })))).toEqual([2, 4, 6]);
+    expect(performance.now() - began).toBeLessThan(1_000 * PATIENCE);
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(20) })))).toEqual([2, 4, 6]);
     await waitFor(async () => (await pushed.client.count({ status: 'pending' })) === 0);
     await pushed.close();
     await qstash.close();
@@ -125,7 +125,7 @@ describe('the publisher of messages to QStash', () => {
     ]);
     qstash.setFaults({ failMember: 0 });
     // There is no sweep. The publisher sends refused messages again.
-    await expect(Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: '30s' })))).resolves.toHaveLength(5);
+    await expect(Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: seconds(30) })))).resolves.toHaveLength(5);
     await pushed.close();
     await qstash.close();
   });
@@ -138,9 +138,9 @@ describe('the publisher of messages to QStash', () => {
     await first.close();
     const began = performance.now();
     const handle = await pushed.client.start(Brief, 4);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(5_000 * PATIENCE);
     const second = await QStashEmulator.start({ port: Number(port), token, currentSigningKey, nextSigningKey });
-    await expect(handle.result({ timeout: '20s' })).resolves.toBe(8);
+    await expect(handle.result({ timeout: seconds(20) })).resolves.toBe(8);
     await pushed.close();
     await second.close();
   });
@@ -159,13 +159,13 @@ describe('the publisher of messages to QStash', () => {
     expect(kept.length).toBeGreaterThan(0);
     await Promise.all(kept);
     expect(wakeUps(pushed)).toHaveLength(1);
-    expect(await handle.result({ timeout: '10s' })).toBe(10);
+    expect(await handle.result({ timeout: seconds(10) })).toBe(10);
     isRefused = true;
-    expect(await (await pushed.client.start(Brief, 6)).result({ timeout: '10s' })).toBe(12);
+    expect(await (await pushed.client.start(Brief, 6)).result({ timeout: seconds(10) })).toBe(12);
     expect(logger.has('qstash: waitUntil failed')).toBe(true);
     await pushed.close();
     const other = await startPushed(database.url, [Brief], { options: { qstash: { waitUntil } } });
-    expect(await (await other.client.start(Brief, 7)).result({ timeout: '10s' })).toBe(14);
+    expect(await (await other.client.start(Brief, 7)).result({ timeout: seconds(10) })).toBe(14);
     await other.close();
   });
 });

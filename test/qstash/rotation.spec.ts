@@ -5,7 +5,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { send, wakeUp } from './requests.js';
 
 let bodies = 0;
@@ -72,7 +72,7 @@ describe('a rotation of the signing keys', () => {
       Sleeper,
       Array.from({ length: 10 }, () => 100),
     );
-    const results = await Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: '20s' })));
+    const results = await Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: seconds(20) })));
     expect(results).toEqual(results.map(() => 'done'));
     expect(bodies).toBe(40);
     await waitFor(() => qstash.deliveries.every(({ status }) => status !== undefined));
@@ -92,7 +92,7 @@ describe('a rotation of the signing keys', () => {
     await outdated.close();
     const renewed = await start({ port: Number(new URL(outdated.targetUrl).port) });
     await qstash.advance('13s');
-    expect(await renewed.client.getHandle(Sleeper, runId).result({ timeout: '10s' })).toBe('done');
+    expect(await renewed.client.getHandle(Sleeper, runId).result({ timeout: seconds(10) })).toBe('done');
     expect(bodies).toBe(2);
   });
 });

@@ -6,7 +6,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'brief' })
 class Brief {
@@ -32,7 +32,7 @@ describe('applications that share a QStash', () => {
   it('do not deduplicate messages of each other’s runs with the same id', async () => {
     const [one, other] = await Promise.all(databases.map((database) => startPushed(database.url, [Brief], { qstash })));
     const handles = [await one!.client.start(Brief, 1, { id: 'same' }), await other!.client.start(Brief, 2, { id: 'same' })];
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '10s' })))).toEqual([2, 4]);
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(10) })))).toEqual([2, 4]);
     await one!.close();
     await other!.close();
   });

@@ -2,7 +2,7 @@ import { defineSignal, Step, Workflow, WorkflowClient, type WorkflowContext } fr
 import type { TestingModule } from '@nestjs/testing';
 import type { DataSource } from 'typeorm';
 
-import { waitFor } from './wait.js';
+import { seconds, waitFor } from './wait.js';
 
 const go = defineSignal<{ amount: number }>('go');
 
@@ -66,7 +66,7 @@ let runs = 0;
  */
 export async function exercise(module: TestingModule, dataSource: DataSource | undefined): Promise<Record<string, unknown>> {
   const client = module.get(WorkflowClient);
-  const timeout = { timeout: '30s' } as const;
+  const timeout = { timeout: seconds(30) };
   const answers: Record<string, unknown> = {};
   const tag = `x${process.pid}-${++runs}`;
 
@@ -109,7 +109,7 @@ async function exerciseTransactions(client: WorkflowClient, dataSource: DataSour
     await client.start(ChainWorkflow, 0, { id, manager, onConflict: 'return' }),
     await client.start(WaitsWorkflow, `token-${id}`, { id: `${id}-waits`, manager }),
   ]);
-  const result = await handles[0]!.result({ timeout: '30s' });
+  const result = await handles[0]!.result({ timeout: seconds(30) });
   await waitFor(async () => (await client.describe(`${id}-waits`)).state['isReady'], { message: 'the hook to be there' });
   await dataSource.transaction((manager) => client.signal(`${id}-waits`, go, { amount: 9 }, { manager, idempotencyKey: 'once' }));
   await dataSource.transaction((manager) => client.cancel(`${id}-waits`, { manager }));

@@ -2,9 +2,12 @@ import { createServer } from 'node:net';
 
 /**
  * Ports below those that systems give to outgoing connections: such a port could be taken again
- * before the server listens.
+ * before the server listens. Each worker of Jest has a part of its own, for the same reason.
  */
 const [FIRST, LAST] = [10_240, 32_000];
+const PARTS = 16;
+const PART = Number(process.env['JEST_WORKER_ID'] ?? 0) % PARTS;
+const SIZE = Math.floor((LAST - FIRST) / PARTS);
 
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
@@ -18,6 +21,6 @@ async function isFree(port: number): Promise<boolean> {
 
 /** For a server that has to know its address before it listens. */
 export async function freePort(): Promise<number> {
-  const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
+  const port = FIRST + PART * SIZE + Math.floor(Math.random() * SIZE);
   return (await isFree(port)) ? port : freePort();
 }

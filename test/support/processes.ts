@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { PATIENCE } from './wait.js';
 
 export interface SpawnOptions {
   /** Added to this process's environment; `undefined` takes a variable away. */
@@ -19,7 +20,7 @@ export interface SpawnedProcess {
   readonly stdoutLines: readonly string[];
   readonly stderrLines: readonly string[];
   /** The first line on stdout that matches, printed already or yet to come. */
-  waitForLine(pattern: RegExp, timeoutMs?: number): Promise<string>;
+  waitForLine(pattern: RegExp, limitMs?: number): Promise<string>;
   kill(signal?: NodeJS.Signals): void;
   readonly exited: Promise<Exit>;
 }
@@ -74,7 +75,8 @@ export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}
   });
   exited.catch(() => running.delete(child));
 
-  const waitForLine = (pattern: RegExp, timeoutMs = 45_000): Promise<string> => {
+  const waitForLine = (pattern: RegExp, limitMs = 45_000): Promise<string> => {
+    const timeoutMs = limitMs * PATIENCE;
     const printed = stdoutLines.find((line) => pattern.test(line));
     if (printed !== undefined) return Promise.resolve(printed);
     return new Promise((resolve, reject) => {

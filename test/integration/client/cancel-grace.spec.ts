@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Workflow, WorkflowCancelledError, type Duration, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 let bodies = 0;
 let release: (() => void) | undefined;
@@ -67,7 +67,9 @@ describe('a cancelled run that cleans up', () => {
     const { client } = await boot();
     await waitFor(() => bodies === 2);
     release!();
-    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: seconds(5) })).rejects.toBeInstanceOf(
+      WorkflowCancelledError,
+    );
     expect(await keys(handle.runId)).toEqual(['$cancel', 'tidy']);
   });
 
@@ -79,7 +81,9 @@ describe('a cancelled run that cleans up', () => {
     const { client } = await boot();
     await waitFor(() => bodies === 1);
     release!();
-    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: seconds(5) })).rejects.toBeInstanceOf(
+      WorkflowCancelledError,
+    );
     expect(await keys(handle.runId)).toEqual(['$cancel', 'sleep#2', 'tidy']);
     expect(await database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
   });
@@ -91,7 +95,7 @@ describe('a cancelled run that cleans up', () => {
     expect(waits).toContainEqual({ stepKey: '$cancel', kind: 'grace', wakeAt: expect.any(Date), attempts: 1 });
     expect(wakeAt!.getTime()).toBeLessThan(Date.now() + 30_000);
     await age(handle.runId, '1 minute');
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(await keys(handle.runId)).toEqual(['$cancel']);
     expect(bodies).toBe(0);
   });

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { currentStep, RunNotFoundError, Workflow, WorkflowCancelledError, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 type Code = (ctx: WorkflowContext) => unknown;
 let code: Code = () => undefined;
@@ -49,7 +49,7 @@ describe('client.cancel', () => {
   it('ends a run that was never executed at once, and no worker executes that run', async () => {
     const client = await boot(() => log.push('executed'), false);
     const handle = await client.start(ScriptedWorkflow);
-    const waiting = handle.result({ timeout: '5s' });
+    const waiting = handle.result({ timeout: seconds(5) });
     waiting.catch(() => undefined);
     await handle.cancel({ actor: 'Ada', reason: 'no longer wanted' });
     await expect(handle.status()).resolves.toBe('cancelled');
@@ -87,7 +87,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel({ reason: 'enough' });
-    const error = await handle.result({ timeout: '5s' }).catch((thrown: unknown) => thrown);
+    const error = await handle.result({ timeout: seconds(5) }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowCancelledError);
     expect(error).toMatchObject({ reason: 'enough' });
     expect(log).toEqual(['caught enough', 'cleaned']);
@@ -101,7 +101,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length > 0);
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
   it('aborts the signal of the executing step', async () => {
@@ -113,7 +113,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(() => log.includes('call begun'));
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(log).toEqual(['ctx false', 'call begun', 'call aborted: WorkflowCancelledError', 'WorkflowCancelledError', 'ctx true']);
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).not.toContain('call');
   });
@@ -123,7 +123,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(() => log.includes('begun'));
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
   it('ends a run as cancelled when the workflow swallows the cancellation error', async () => {
@@ -138,7 +138,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', output: undefined });
   });
 
@@ -151,7 +151,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
   it('ends the wait of a step for its next attempt', async () => {
@@ -163,7 +163,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel();
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
@@ -172,7 +172,7 @@ describe('client.cancel', () => {
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await Promise.all([handle.cancel({ reason: 'a' }), client.cancel(handle.runId, { reason: 'b' })]);
-    await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(log).toHaveLength(1);
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { defineSignal, RunNotFoundError, Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const next = defineSignal('next');
 
@@ -20,7 +20,7 @@ const CALLS: Record<string, (client: WorkflowClient, id: string) => Promise<unkn
   describe: (client, id) => client.describe(id),
   steps: (client, id) => client.steps(id),
   history: (client, id) => client.history(id),
-  result: (client, id) => client.getHandle(id).result({ timeout: '45s' }),
+  result: (client, id) => client.getHandle(id).result({ timeout: seconds(45) }),
   signal: (client, id) => client.signal(id, next),
   cancel: (client, id) => client.cancel(id),
   pause: (client, id) => client.pause(id),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { defineSignal, InvalidInputError, RunEndedError, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<'continue' | 'end' | 'fail'>('go');
 
@@ -85,7 +85,7 @@ describe('a chain of continued runs', () => {
     await client.resume('done to');
     await waitFor(async () => (await client.status(current)) === 'waiting');
     await client.signal('done to', go, 'fail');
-    await expect(client.getHandle('done to').result({ timeout: '45s' })).rejects.toMatchObject({ cause: { message: 'period 3' } });
+    await expect(client.getHandle('done to').result({ timeout: seconds(45) })).rejects.toMatchObject({ cause: { message: 'period 3' } });
     await client.retry('done to');
     // The retry takes the same signal again, so the run fails once more.
     await waitFor(async () => {
@@ -93,12 +93,12 @@ describe('a chain of continued runs', () => {
       return generation === 1 && status === 'failed';
     });
     await client.resolveStep('done to', 'signal:go', { output: 'end' });
-    await expect(client.getHandle('done to').result({ timeout: '45s' })).resolves.toBe('ended in period 3');
+    await expect(client.getHandle('done to').result({ timeout: seconds(45) })).resolves.toBe('ended in period 3');
     expect(await client.status(current)).toBe('completed');
     await expect(client.pause('done to')).rejects.toThrow(RunEndedError);
     await start('cancelled');
     await client.cancel('cancelled');
-    await expect(client.getHandle('cancelled').result({ timeout: '45s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+    await expect(client.getHandle('cancelled').result({ timeout: seconds(45) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     expect(await client.status('cancelled')).toBe('cancelled');
   });
 
@@ -117,14 +117,14 @@ describe('a chain of continued runs', () => {
     expect(handle.created).toBe(false);
     expect(await handle.status()).toBe('waiting');
     await app.client.signal('started again', go, 'end');
-    await expect(handle.result({ timeout: '45s' })).resolves.toBe('ended in period 3');
+    await expect(handle.result({ timeout: seconds(45) })).resolves.toBe('ended in period 3');
     expect(await handle.status()).toBe('completed');
   });
 
   it('list and count show the last run as completed and the earlier runs as continued', async () => {
     await start('listed');
     await app.client.signal('listed', go, 'end');
-    await app.client.getHandle('listed').result({ timeout: '45s' });
+    await app.client.getHandle('listed').result({ timeout: seconds(45) });
     const tags = { chain: 'listed' };
     const statuses = async (status?: 'continued' | 'completed'): Promise<string[]> =>
       (await app.client.list({ tags, status })).runs.map((run) => run.status);
@@ -170,7 +170,7 @@ describe('a chain of continued runs', () => {
       return Number(row!.scans);
     };
     const before = await calls();
-    await expect(app.client.getHandle('long-1').result({ timeout: '45s' })).resolves.toBe('the end');
+    await expect(app.client.getHandle('long-1').result({ timeout: seconds(45) })).resolves.toBe('the end');
     expect((await calls()) - before).toBeLessThan(length / 2);
   });
 });

@@ -8,7 +8,7 @@ import { defineSignal, NonRetryableError, OnRunEvent, Workflow, type AnyRunEvent
 import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<number>('go');
 
@@ -96,7 +96,7 @@ describe('the documented SQL that deletes runs', () => {
     await app.client.signal(id, go, 1);
     await app.client
       .getHandle(id)
-      .result({ timeout: '45s' })
+      .result({ timeout: seconds(45) })
       .catch(() => undefined);
   };
 
@@ -119,7 +119,7 @@ describe('the documented SQL that deletes runs', () => {
     expect(await rowsOf('young')).toContain('workflow_steps');
     await app.client.start(Busy, 'completes', { id: 'old' });
     await app.client.signal('old', go, 2);
-    await expect(app.client.getHandle('old').result({ timeout: '45s' })).resolves.toBe('completes');
+    await expect(app.client.getHandle('old').result({ timeout: seconds(45) })).resolves.toBe('completes');
   });
 
   it('keeps a parent run until its child has ended', async () => {
@@ -128,7 +128,7 @@ describe('the documented SQL that deletes runs', () => {
     await deleteOld();
     expect(await app.client.status('parent')).toBe('completed');
     await app.client.signal(child, go, 1);
-    await app.client.getHandle(child).result({ timeout: '45s' });
+    await app.client.getHandle(child).result({ timeout: seconds(45) });
     await age();
     await deleteOld();
     await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });

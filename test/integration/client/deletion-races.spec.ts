@@ -7,7 +7,7 @@ import { nextPart } from '../../../src/store/sql/bulk-operation-parts.js';
 import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
 import { startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<number>('go');
 
@@ -65,13 +65,13 @@ describe('deleting runs beside other changes of the same runs', () => {
     ]);
     await Promise.all(work);
     // A child that ended before the deletion went with its parent.
-    const ends = ids.map((id) => client.getHandle(before.get(id)!).result({ timeout: '20s' }));
+    const ends = ids.map((id) => client.getHandle(before.get(id)!).result({ timeout: seconds(20) }));
     for (const end of await Promise.allSettled(ends)) {
       if (end.status === 'rejected') expect(end.reason).toMatchObject({ code: 'RUN_NOT_FOUND' });
       else expect(end.value).toBe(1);
     }
     for (const id of ids) await client.signal(await childOf(id, before.get(id)), go, 2);
-    for (const id of ids) await expect(client.getHandle(id).result({ timeout: '20s' })).resolves.toEqual([2, 2]);
+    for (const id of ids) await expect(client.getHandle(id).result({ timeout: seconds(20) })).resolves.toEqual([2, 2]);
     for (const table of RUN_TABLES)
       expect(await database.query(`SELECT 1 FROM durable.${table} WHERE run_id NOT IN (SELECT id FROM durable.workflow_runs)`)).toEqual([]);
   });
@@ -84,7 +84,7 @@ describe('deleting runs beside other changes of the same runs', () => {
     await client.delete('gone');
     expect(await client.describe(child)).toMatchObject({ parent: { runId: 'gone' } });
     await client.signal(child, go, 3);
-    await expect(client.getHandle(child).result({ timeout: '20s' })).resolves.toBe(3);
+    await expect(client.getHandle(child).result({ timeout: seconds(20) })).resolves.toBe(3);
     const messages = () => database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = 'gone'`);
     expect(await messages()).toHaveLength(1);
     await database.query(`UPDATE durable.workflow_inbox SET created_at = created_at - interval '10 seconds'`);
@@ -97,7 +97,7 @@ describe('deleting runs beside other changes of the same runs', () => {
     for (const id of ['one', 'two']) {
       await client.start(Parent, 1, { id, tags });
       await client.signal(await childOf(id), go, 1);
-      await client.getHandle(id).result({ timeout: '20s' });
+      await client.getHandle(id).result({ timeout: seconds(20) });
     }
     const child = await childOf('one');
     const holder = new pg.Client({ connectionString: database.url });

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { PATIENCE, waitFor } from '../../support/wait.js';
 
 let finish: (() => void) | undefined;
 
@@ -54,7 +54,7 @@ describe('a running step body', () => {
     const expected = `for step "hang", which has been running since ${body!.since.toISOString()} (attempt 2, host "${hostname()}", process ${process.pid})`;
     const { waitingFor } = await asking.client.describe(runId);
     expect(waitingFor).toEqual([{ kind: 'step', name: 'hang', since: body!.since, until: undefined, text: expected }]);
-    expect(Math.abs(body!.since.getTime() - startedAt)).toBeLessThan(10_000);
+    expect(Math.abs(body!.since.getTime() - startedAt)).toBeLessThan(10_000 * PATIENCE);
     finish!();
     await waitFor(async () => (await underWay()).length === 0);
     await waitFor(async () => (await asking.client.describe(runId)).waitingFor[0]?.kind === 'sleep');

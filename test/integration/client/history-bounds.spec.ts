@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { Workflow, defineSignal, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const MIB = 1 << 20;
 /** A promise that the body of "hold" waits for, until the test opens the gate. */
@@ -71,7 +71,7 @@ describe('the history of a run', () => {
     jest.restoreAllMocks();
     await database.query(`UPDATE durable.workflow_runs SET status = 'pending', ready_at = now(), is_blocked = false, blocked_deployments = NULL
       WHERE id = 'large' AND status = 'waiting' AND is_blocked`);
-    expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: '45s' })).toBe(5 * MIB);
+    expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: seconds(45) })).toBe(5 * MIB);
   });
 
   it('is measured before it is loaded when the run was lost with its worker', async () => {
@@ -99,6 +99,7 @@ describe('the history of a run', () => {
     expect((await runOf('second')).is_blocked).toBe(false);
     expect((await runOf('first')).status).toBe('running');
     openGate();
-    for (const id of ['first', 'second']) expect(await client.getHandle(HoarderWorkflow, id).result({ timeout: '45s' })).toBe(3 * MIB);
+    for (const id of ['first', 'second'])
+      expect(await client.getHandle(HoarderWorkflow, id).result({ timeout: seconds(45) })).toBe(3 * MIB);
   });
 });

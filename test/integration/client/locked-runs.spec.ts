@@ -7,7 +7,7 @@ import pg from 'pg';
 import { defineSignal, NonRetryableError, Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<number>('go');
 const end = defineSignal<number>('end');
@@ -236,7 +236,7 @@ describe('terminate of a locked run', () => {
     const beside = await client.bulk.signal({ filter: { tags: { set: 'two' } }, signal: go, payload: 7, dryRun: true });
     await client.bulk.signal({ token: beside.token });
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 4);
-    expect(await client.getHandle(Waits, 'bulk-beside').result({ timeout: '45s' })).toBe(7);
+    expect(await client.getHandle(Waits, 'bulk-beside').result({ timeout: seconds(45) })).toBe(7);
     await holder.query('ROLLBACK');
     await holder.end();
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 5);

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { currentStep, Workflow, WorkflowCancelledError, workflowRef, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../../support/wait.js';
 
 let aborted = false;
 
@@ -55,9 +55,9 @@ describe('a client in one process and a worker in another', () => {
       took.push(await milliseconds(() => expect(here.execute(work, 'quick')).resolves.toBe('done')));
     }
     expect(Math.min(...took)).toBeLessThan(100);
-    expect(Math.max(...took)).toBeLessThan(15_000);
+    expect(Math.max(...took)).toBeLessThan(15_000 * PATIENCE);
     const failing = await here.start('work', 'fail');
-    await expect(failing.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_FAILED' });
+    await expect(failing.result({ timeout: seconds(30) })).rejects.toMatchObject({ code: 'WORKFLOW_FAILED' });
     await expect(failing.describe()).resolves.toMatchObject({ version: 1, name: 'work' });
   });
 
@@ -69,10 +69,10 @@ describe('a client in one process and a worker in another', () => {
     const took = await milliseconds(async () => {
       for (const handle of [sleeping!, hanging!]) {
         await handle.cancel();
-        await expect(handle.result({ timeout: '30s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+        await expect(handle.result({ timeout: seconds(30) })).rejects.toBeInstanceOf(WorkflowCancelledError);
       }
     });
-    expect(took).toBeLessThan(4_000);
+    expect(took).toBeLessThan(4_000 * PATIENCE);
     expect(aborted).toBe(true);
   });
 
@@ -80,7 +80,7 @@ describe('a client in one process and a worker in another', () => {
     const { here } = await boot(RARELY, true);
     const took = await milliseconds(() => here.execute(work, 'quick', { delay: 200 }));
     expect(took).toBeGreaterThanOrEqual(200);
-    expect(took).toBeLessThan(4_000);
+    expect(took).toBeLessThan(4_000 * PATIENCE);
   });
 
   it('see changes of each other by polling when they do not listen', async () => {
@@ -91,7 +91,7 @@ describe('a client in one process and a worker in another', () => {
     await waitFor(async () => (await handles[0]!.status()) === 'waiting' && (await handles[1]!.status()) === 'running');
     for (const handle of handles) {
       await handle.cancel();
-      await expect(handle.result({ timeout: '30s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+      await expect(handle.result({ timeout: seconds(30) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     }
   });
 

@@ -5,7 +5,7 @@ import { defineSignal, LeftoversError, Workflow, type WorkflowContext } from '..
 import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
 import { startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<number>('go');
 
@@ -84,7 +84,7 @@ describe('an id that is used again after its run was deleted', () => {
   const deleteRun = (id: string) => database.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
   const live = async (id: string, life: number): Promise<Record<string, unknown>> => {
     await app.client.signal(id, go, life);
-    return (await app.client.getHandle(id).result({ timeout: '45s' })) as Record<string, unknown>;
+    return (await app.client.getHandle(id).result({ timeout: seconds(45) })) as Record<string, unknown>;
   };
 
   it.each(['here', 'by claims'] as const)(
@@ -100,7 +100,7 @@ describe('an id that is used again after its run was deleted', () => {
       bodies.get(1)!();
       await app.client.execute(Child, 0);
       bodies.get(2)!();
-      await expect(app.client.getHandle(id).result({ timeout: '45s' })).resolves.toEqual([2, 2]);
+      await expect(app.client.getHandle(id).result({ timeout: seconds(45) })).resolves.toEqual([2, 2]);
       bodies.clear();
     },
   );
@@ -139,7 +139,7 @@ describe('an id that is used again after its run was deleted', () => {
     expect(second).toMatchObject({ step: 2, signal: 2, child: 2 });
     expect(second['token']).not.toBe(first['token']);
     expect(second['detached']).not.toBe(first['detached']);
-    expect(await app.client.getHandle(second['detached'] as string).result({ timeout: '45s' })).toBe(2);
+    expect(await app.client.getHandle(second['detached'] as string).result({ timeout: seconds(45) })).toBe(2);
     const { state, children } = await app.client.describe(id);
     expect(state).toEqual({ life: 2 });
     expect(children).toHaveLength(2);
@@ -166,9 +166,9 @@ describe('an id that is used again after its run was deleted', () => {
     const newChild = await waitFor(async () => (await app.client.describe(id)).children.find(({ runId }) => runId !== oldChild)?.runId);
     expect((await app.client.describe(id)).children).toHaveLength(1);
     await app.client.signal(oldChild, go, 1);
-    await expect(app.client.getHandle(oldChild).result({ timeout: '45s' })).resolves.toBe(1);
+    await expect(app.client.getHandle(oldChild).result({ timeout: seconds(45) })).resolves.toBe(1);
     await app.client.signal(newChild, go, 2);
-    await expect(app.client.getHandle(id).result({ timeout: '45s' })).resolves.toBe(2);
+    await expect(app.client.getHandle(id).result({ timeout: seconds(45) })).resolves.toBe(2);
     expect(await database.query('SELECT * FROM durable.workflow_inbox WHERE run_id = $1', [id])).toEqual([]);
   });
 
@@ -209,7 +209,7 @@ describe('an id that is used again after its run was deleted', () => {
         expect(handles.filter(({ created }) => created)).toHaveLength(1);
       }
       if (way === 'ctx.start') await app.client.signal(id, go, 1);
-      const result = await app.client.getHandle(id).result({ timeout: '45s' });
+      const result = await app.client.getHandle(id).result({ timeout: seconds(45) });
       expect(result).toEqual(way === 'ctx.start' ? expect.objectContaining({ step: 1, signal: 1, child: 1 }) : 1);
       expect(JSON.stringify(await database.query(`SELECT * FROM durable.${table} WHERE run_id = $1`, [id]))).not.toContain('former');
     },
@@ -242,7 +242,7 @@ describe('an id that is used again after its run was deleted', () => {
       // The result is undefined when the deletion was last.
       const result = await app.client
         .getHandle(id)
-        .result({ timeout: '45s' })
+        .result({ timeout: seconds(45) })
         .catch(() => undefined);
       if (created.length > 0) expect([...created, undefined]).toContain(result);
     }

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Workflow, workflowRef } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 let order: string[] = [];
 
@@ -79,7 +79,7 @@ describe('scheduling', () => {
     await closeApplications();
     // A worker polls when it boots, however long its interval.
     const client = await boot({ pollInterval: '30s', maxPollInterval: '30s' });
-    await expect(client.getHandle(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
+    await expect(client.getHandle(NoteWorkflow, runId).result({ timeout: seconds(5) })).resolves.toBe('patient');
   });
 
   it('runs with a higher priority start first, and the oldest first among equal priorities', async () => {

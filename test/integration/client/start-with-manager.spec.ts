@@ -15,7 +15,7 @@ import {
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { poolerOptions, reach } from '../../support/pooler.js';
-import { waitFor } from '../../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -71,8 +71,8 @@ describe('a start with a manager', () => {
       await expect(started.result()).rejects.toBeInstanceOf(RunNotCommittedError);
       return started;
     });
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
+    expect(performance.now() - startedAt).toBeLessThan(5_000 * PATIENCE);
     await expect(handle.describe()).resolves.toMatchObject({ tags: { order: '1' }, status: 'completed' });
   });
 
@@ -103,8 +103,8 @@ describe('a start with a manager', () => {
       expect(await countOf('kept')).toBe(0);
     });
     expect([await countOf('outer'), await countOf('undone'), await countOf('kept')]).toEqual([1, 0, 1]);
-    await expect(client.getHandle('kept').result({ timeout: '5s' })).resolves.toBe('hello Ada');
-    await expect(client.getHandle('outer').result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('kept').result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('outer').result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
   });
 
   it('works with a query runner in two consecutive transactions', async () => {
@@ -114,11 +114,11 @@ describe('a start with a manager', () => {
       const first = await start(runner.manager, 'first');
       await runner.commitTransaction();
       await runner.startTransaction();
-      await expect(first.result({ timeout: '5s' })).resolves.toBe('hello Ada');
+      await expect(first.result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
       const second = await start(runner.manager, 'second');
       await expect(second.result()).rejects.toBeInstanceOf(RunNotCommittedError);
       await runner.rollbackTransaction();
-      await expect(second.result({ timeout: '5s' })).rejects.toBeInstanceOf(RunNotFoundError);
+      await expect(second.result({ timeout: seconds(5) })).rejects.toBeInstanceOf(RunNotFoundError);
     } finally {
       await runner.release();
     }
@@ -137,7 +137,7 @@ describe('a start with a manager', () => {
       await manager.query('INSERT INTO orders VALUES (2)');
     });
     expect(await database.query('SELECT id FROM orders WHERE id = 2')).toHaveLength(1);
-    await expect(client.getHandle('twice').result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('twice').result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
   });
 
   it('does not abort the transaction when an argument is invalid', async () => {
@@ -154,7 +154,7 @@ describe('a start with a manager', () => {
     const far = await dataSource.transaction((manager) => start(manager, 'far', { delay: '1h', priority: 4, queue: 'default' }));
     await expect(far.describe()).resolves.toMatchObject({ status: 'waiting', priority: 4 });
     const near = await dataSource.transaction((manager) => start(manager, 'near', { delay: 150 }));
-    await expect(near.result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(near.result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
     const { createdAt, startedAt } = await near.describe();
     expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(149);
   });
@@ -164,7 +164,7 @@ describe('a start with a manager', () => {
       client.startMany(GreetWorkflow, ['a', 'b', 'a'], (name) => ({ id: `many ${name}`, manager, tags: { name } })),
     );
     expect(handles.map(({ created }) => created)).toEqual([true, true, false]);
-    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).resolves.toEqual([
+    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: seconds(5) })))).resolves.toEqual([
       'hello a',
       'hello b',
       'hello a',
@@ -241,7 +241,7 @@ describe('a start with a manager', () => {
     const other = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     try {
       const handle = await other.transaction((manager) => start(manager, 'same database'));
-      await expect(handle.result({ timeout: '5s' })).resolves.toBe('hello Ada');
+      await expect(handle.result({ timeout: seconds(5) })).resolves.toBe('hello Ada');
     } finally {
       await other.destroy();
     }

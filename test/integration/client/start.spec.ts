@@ -11,6 +11,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { PATIENCE, seconds } from '../../support/wait.js';
 
 const executions: string[] = [];
 
@@ -212,10 +213,10 @@ describe('the client', () => {
     const late = await handle.result({ timeout: soon }).catch((thrown: unknown) => thrown);
     expect(late).toBeInstanceOf(ResultTimeoutError);
     // The database's clock evaluates the Date, and may differ from this process's clock.
-    expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000);
+    expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000 * PATIENCE);
     const invalid = handle.result({ timeout: new Date(Number.NaN) });
     await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });
-    const waiting = handle.result({ timeout: '45s' });
+    const waiting = handle.result({ timeout: seconds(45) });
     await handle.cancel();
     await expect(waiting).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
   });

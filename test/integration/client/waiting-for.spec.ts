@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Workflow, defineSignal, type WaitingFor, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal('go');
 let answer: (() => void) | undefined;
@@ -107,7 +107,7 @@ describe('describe().waitingFor', () => {
     expect(code!.text).toContain(`which host "${hostname()}", process ${process.pid} executes`);
     expect(others).toEqual([]);
     answer!();
-    await client.getHandle(runId).result({ timeout: '10s' });
+    await client.getHandle(runId).result({ timeout: seconds(10) });
     expect(await waitsOf(client, runId)).toEqual([]);
   });
 

@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { serializer, Step, Workflow, type PayloadCodec, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 const isAway = async (): Promise<never> => {
   throw new Error('away');
@@ -87,7 +88,7 @@ describe('a promise from a callback that must be synchronous', () => {
     ]);
     await closeApplications();
     const { client: coded } = await app({ encode: () => undefined, decode: isAway as never });
-    await expect(coded.getHandle(runId).result({ timeout: '30s' })).rejects.toMatchObject({
+    await expect(coded.getHandle(runId).result({ timeout: seconds(30) })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/decode.*promise.*synchronous/),
     });
@@ -112,7 +113,7 @@ describe('a promise from a callback that must be synchronous', () => {
       runId,
       '{"$durable":"type","name":"async-callbacks.Revived","value":1}',
     ]);
-    await expect(client.getHandle(runId).result({ timeout: '30s' })).rejects.toMatchObject({
+    await expect(client.getHandle(runId).result({ timeout: seconds(30) })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/deserialize.*promise.*synchronous/),
     });

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { Workflow, WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 const realTimeout = nodeTimers.setTimeout;
 const { setTimeout, setInterval, setImmediate } = nodeTimers;
@@ -43,7 +44,7 @@ describe('an application whose test fakes timers', () => {
     await database.drop();
   });
 
-  const executes = (): Promise<string> => Promise.race([app.client.execute(SimpleWorkflow), late(20_000)]);
+  const executes = (): Promise<string> => Promise.race([app.client.execute(SimpleWorkflow), late(seconds(20))]);
 
   it.each([
     ['all timers but nextTick and queueMicrotask', { doNotFake: ['nextTick', 'queueMicrotask'] }],
@@ -78,7 +79,7 @@ describe('an application whose test fakes timers', () => {
     const executed = app.client.execute(SimpleWorkflow);
     await late(300);
     jest.useRealTimers();
-    await expect(Promise.race([executed, late(20_000)])).resolves.toBe('done');
+    await expect(Promise.race([executed, late(seconds(20))])).resolves.toBe('done');
     await expect(executes()).resolves.toBe('done');
   });
 
@@ -92,6 +93,6 @@ describe('an application whose test fakes timers', () => {
     const other = await startApplication(database.url, [SimpleWorkflow]);
     expect(other.module.get(WorkflowClient)).toBeDefined();
     jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask'] });
-    await expect(Promise.race([other.close().then(() => 'closed'), late(20_000)])).resolves.toBe('closed');
+    await expect(Promise.race([other.close().then(() => 'closed'), late(seconds(20))])).resolves.toBe('closed');
   });
 });

@@ -4,7 +4,7 @@ import { NonRetryableError, Workflow, defineSignal, type WorkflowContext } from 
 import { Database } from '../../../src/store/database.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const bodies: string[] = [];
 let isBroken = true;
@@ -117,7 +117,7 @@ describe('a run that waits many times', () => {
       await client.signal('travelling', poke, index);
       await waitFor(() => bodies.length === index + 1);
     }
-    expect(await client.getHandle(ListenerWorkflow, 'travelling').result({ timeout: '30s' })).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await client.getHandle(ListenerWorkflow, 'travelling').result({ timeout: seconds(30) })).toEqual([0, 1, 2, 3, 4, 5]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-2', 'note-3', 'note-4', 'note-5']);
     // The second process loads all rows of the first part. The first process loads the rows of the
     // second part. Both load waits.
@@ -135,7 +135,7 @@ describe('a run that waits many times', () => {
     await expect(client.getHandle(ListenerWorkflow, 'retried').result()).rejects.toThrow('broken');
     isBroken = false;
     await client.retry('retried', { fromStep: 'note-1' });
-    expect(await client.getHandle(ListenerWorkflow, 'retried').result({ timeout: '30s' })).toEqual([0, 1]);
+    expect(await client.getHandle(ListenerWorkflow, 'retried').result({ timeout: seconds(30) })).toEqual([0, 1]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-1']);
   });
 
@@ -147,7 +147,7 @@ describe('a run that waits many times', () => {
     );
     await isParked('resolved', 1);
     await client.resolveStep('resolved', 'second', { output: 'by hand' });
-    expect(await client.getHandle(UnluckyWorkflow, 'resolved').result({ timeout: '30s' })).toEqual(['first', 'by hand']);
+    expect(await client.getHandle(UnluckyWorkflow, 'resolved').result({ timeout: seconds(30) })).toEqual(['first', 'by hand']);
   });
 
   it('starts with an empty history under the id of a deleted run', async () => {
@@ -167,7 +167,7 @@ describe('a run that waits many times', () => {
     const handle = await client.start(ListenerWorkflow, 1, { id: 'again' });
     await isParked('again', 1);
     await client.signal('again', poke, 7);
-    expect(await handle.result({ timeout: '30s' })).toEqual([7]);
+    expect(await handle.result({ timeout: seconds(30) })).toEqual([7]);
     expect(bodies).toEqual(['note-0']);
   });
 });

@@ -22,7 +22,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 /** A secret that neither the database nor a log may contain. */
 const SECRET = 'secret-4711';
@@ -202,7 +202,7 @@ describe('a payload codec', () => {
     await blind.close();
 
     const { client } = await boot(after, 'seeing');
-    await expect(client.getHandle(id).result({ timeout: '45s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(id).result({ timeout: seconds(45) })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('with a wrong key blocks a suspended run, and a deployment with the right key completes the run', async () => {
@@ -218,7 +218,7 @@ describe('a payload codec', () => {
     );
     await blind.close();
     const { client } = await boot(before, 'seeing');
-    await expect(client.getHandle(handle.runId).result({ timeout: '45s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(handle.runId).result({ timeout: seconds(45) })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('refuses a start when it cannot encode the input, and writes nothing', async () => {

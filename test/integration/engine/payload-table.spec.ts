@@ -6,7 +6,7 @@ import { PayloadTooLargeError, serializer, Step, Workflow, type WorkflowClient }
 import { anyValue, isSame } from '../../support/any-value.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Entity({ schema: 'shop', name: 'customers' })
 class Customer {
@@ -221,6 +221,6 @@ describe('payloads stored in the database', () => {
       deserialize: (degrees: number) => new Kelvin(degrees),
     });
     await startApplication(database.url, workflows, { deploymentId: 'two' });
-    await expect(handle.result({ timeout: '45s' })).resolves.toStrictEqual(new Kelvin(30));
+    await expect(handle.result({ timeout: seconds(45) })).resolves.toStrictEqual(new Kelvin(30));
   });
 });

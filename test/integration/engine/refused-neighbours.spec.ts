@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { defineSignal, Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const word = defineSignal<string>('word');
 
@@ -42,7 +42,7 @@ const startAll = async (kind: string): Promise<void> => {
   for (const id of IDS) await client.start(Neighbour, kind, { id });
 };
 const results = (ids: readonly string[]): Promise<unknown[]> =>
-  Promise.all(ids.map((id) => client.getHandle(Neighbour, id).result({ timeout: '45s' })));
+  Promise.all(ids.map((id) => client.getHandle(Neighbour, id).result({ timeout: seconds(45) })));
 const allWait = (): Promise<unknown> =>
   waitFor(async () => (await database.query(`SELECT 1 FROM durable.workflow_runs WHERE status = 'waiting'`)).length === IDS.length);
 

@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm';
 import { defineSignal, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const bodies: string[] = [];
 
@@ -89,7 +89,7 @@ describe('a step that the database refuses to record', () => {
     await client.resume('refused', { actor: 'ann', reason: 'the trigger is gone' });
     const { entries } = await client.history('refused');
     expect(entries.find(({ kind }) => kind === 'resumed')?.data).toEqual({ actor: 'ann', reason: 'the trigger is gone' });
-    expect(await client.getHandle(NamedWorkflow, 'refused').result({ timeout: '30s' })).toBe('done');
+    expect(await client.getHandle(NamedWorkflow, 'refused').result({ timeout: seconds(30) })).toBe('done');
   });
 
   it('fails, and its run continues, once the database accepts the failure', async () => {
@@ -101,7 +101,7 @@ describe('a step that the database refuses to record', () => {
     // the failure.
     await waitFor(async () => (await database.query('SELECT 1 FROM public.refusals WHERE is_called AND last_value >= 2')).length > 0);
     await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
-    expect(await handle.result({ timeout: '30s' })).toBe('Step "cursed" failed after 1 attempt: not in my table');
+    expect(await handle.result({ timeout: seconds(30) })).toBe('Step "cursed" failed after 1 attempt: not in my table');
     expect(bodies).toEqual(['cursed']);
   });
 
@@ -118,7 +118,7 @@ CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN 
     await caller.transaction(async (manager) => {
       for (const each of ['one', 'two']) await client.signal('listening', go, each, { manager });
     });
-    const result = await handle.result({ timeout: '30s' });
+    const result = await handle.result({ timeout: seconds(30) });
     expect(result[1]).toBe('refused');
     await caller.destroy();
     // The sweep of overlooked messages raises the counter too, seconds later.

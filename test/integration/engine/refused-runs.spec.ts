@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 let release: () => void = () => undefined;
 const bodies: string[] = [];
@@ -67,7 +67,7 @@ it('a run whose end the database refuses is blocked with the reason, and complet
   expect(await refusals()).toBeLessThanOrEqual(TRIES);
   await dropTrigger();
   await client.resume('cursed');
-  expect(await client.getHandle(Gated, 'cursed').result({ timeout: '45s' })).toBe('cursed');
+  expect(await client.getHandle(Gated, 'cursed').result({ timeout: seconds(45) })).toBe('cursed');
   expect(bodies).toEqual(['cursed']);
 });
 
@@ -98,5 +98,5 @@ it('a run whose row takes no update delays no other run, shows in health, and co
   await dropTrigger();
   await blocked('cursed');
   await client.resume('cursed');
-  expect(await client.getHandle(Gated, 'cursed').result({ timeout: '45s' })).toBe('cursed');
+  expect(await client.getHandle(Gated, 'cursed').result({ timeout: seconds(45) })).toBe('cursed');
 });

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { currentStep, Step, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 const bodies: string[] = [];
 
@@ -44,7 +45,7 @@ describe('a run', () => {
   it('executes its steps and returns its result', async () => {
     const { client } = await startApplication(database.url, [OrderWorkflow, PaymentService]);
     const handle = await client.start(OrderWorkflow, { amount: 7 });
-    await expect(handle.result({ timeout: '30s' })).resolves.toEqual({ charge: 'charged 7', shipped: new Date(0) });
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toEqual({ charge: 'charged 7', shipped: new Date(0) });
     const steps = await handle.steps();
     expect(steps.map((step) => step.stepKey).sort()).toEqual(['PaymentService.charge', 'mail', 'ship', 'sleep']);
     expect(await handle.status()).toBe('completed');

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 /** Bodies that have begun, as `run/step`, and the gates that let them end. */
 const begun: string[] = [];
@@ -124,7 +124,7 @@ describe('the slots of a worker', () => {
     await waitFor(() => begun.includes('a/first'), { message: 'the first body' });
     const second = await client.start(TwoBodies, 'b');
     gates.add('all');
-    await Promise.all([first, second].map((handle) => handle.result({ timeout: '30s' })));
+    await Promise.all([first, second].map((handle) => handle.result({ timeout: seconds(30) })));
   });
 
   it('are held by a run that awaits I/O outside of steps', async () => {
@@ -203,7 +203,7 @@ describe('the slots of a worker', () => {
     await waitFor(() => begun.length > 0, { message: 'the first body' });
     await sleep(300);
     gates.add('all');
-    await Promise.all([holder, ...handles].map((handle) => handle.result({ timeout: '30s' })));
+    await Promise.all([holder, ...handles].map((handle) => handle.result({ timeout: seconds(30) })));
     expect((await client.health()).worker).toMatchObject({ runs: 0, freeSlots: 1 });
   });
 

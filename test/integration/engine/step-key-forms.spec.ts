@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { InvalidInputError, NonRetryableError, Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const NAMES = ['PO#12', '$10', '50%25', 'two\nlines'];
 const log: string[] = [];
@@ -77,11 +77,11 @@ describe('a step whose name or key is escaped in its step key', () => {
   it('is retried and resolved in a failed run in the form that the application wrote', async () => {
     isBroken = false;
     await client.retry('order', { fromStep: 'charge:PO#12' });
-    await client.getHandle('order').result({ timeout: '45s' });
+    await client.getHandle('order').result({ timeout: seconds(45) });
     isBroken = true;
     await expect(client.execute(Orders, undefined, { id: 'resolved' })).rejects.toThrow();
     await client.resolveStep('resolved', 'ship:PO#12', { output: 'by hand' });
-    await client.getHandle('resolved').result({ timeout: '45s' });
+    await client.getHandle('resolved').result({ timeout: seconds(45) });
     expect((await client.steps('resolved')).at(-1)).toMatchObject({ stepKey: 'ship:PO%2312', output: 'by hand' });
   });
 
@@ -89,7 +89,7 @@ describe('a step whose name or key is escaped in its step key', () => {
     const { runId } = await client.start(Stuck, 'now');
     await waitFor(async () => (await client.describe(runId)).waits.length > 0);
     await client.resolveStep(runId, key, { output: 'by hand' });
-    expect(await client.getHandle(Stuck, runId).result({ timeout: '45s' })).toBe('by hand');
+    expect(await client.getHandle(Stuck, runId).result({ timeout: seconds(45) })).toBe('by hand');
   });
 
   it('is resolved before its call in the form that the application wrote', async () => {
@@ -97,6 +97,6 @@ describe('a step whose name or key is escaped in its step key', () => {
     await waitFor(async () => (await client.describe(runId)).waits.length > 0);
     await client.resolveStep(runId, 'charge:PO#12', { output: 'by hand' });
     await client.resolveStep(runId, 'sleep', { output: null });
-    expect(await client.getHandle(Stuck, runId).result({ timeout: '45s' })).toBe('by hand');
+    expect(await client.getHandle(Stuck, runId).result({ timeout: seconds(45) })).toBe('by hand');
   });
 });

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { currentStep, NestedStepError, Step, StepFailedError, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Injectable()
 class PaymentService {
@@ -178,7 +178,7 @@ describe('steps', () => {
     const client = await boot();
     executed = 0;
     const handle = await client.start(CountingWorkflow, 1_000);
-    await expect(handle.result({ timeout: '25s' })).resolves.toBe(499_500);
+    await expect(handle.result({ timeout: seconds(25) })).resolves.toBe(499_500);
     expect(executed).toBe(1_000);
     const steps = await handle.steps();
     expect(steps).toHaveLength(1_000);

@@ -13,7 +13,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 class CardDeclined extends Error {
   readonly code = 'CARD_DECLINED';
@@ -79,7 +79,7 @@ describe('a listing of runs', () => {
     for (const kind of [...kinds, 'invoice']) {
       await client
         .getHandle(kind)
-        .result({ timeout: '30s' })
+        .result({ timeout: seconds(30) })
         .catch(() => undefined);
     }
     await waitFor(async () => (await client.status('sleeps')) === 'waiting');
@@ -228,7 +228,7 @@ describe('a listing of runs', () => {
         return row.n > 0;
       });
       const handles = await Promise.all(Array.from({ length: 20 }, () => client.start(InvoiceWorkflow)));
-      await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' })));
+      await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(30) })));
       expect(answered).toBe(0);
       await locker.query('COMMIT');
       expect((await Promise.all(listings)).map(({ runs }) => runs.length)).toEqual(Array(8).fill(9));

@@ -7,7 +7,7 @@ import { Workflow, WorkflowClient, WorkflowModule, type WorkflowContext, type Wo
 import { closeApplications, closeLater, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { poolerOptions, reach } from '../../support/pooler.js';
-import { waitFor } from '../../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../../support/wait.js';
 
 let finish: (() => void) | undefined;
 let address = '';
@@ -93,7 +93,7 @@ describe('an application', () => {
     const handle = await app.get(WorkflowClient).start(CallbackWorkflow);
     await app.listen(0);
     address = await app.getUrl();
-    await expect(handle.result({ timeout: '5s' })).resolves.toBe('from http');
+    await expect(handle.result({ timeout: seconds(5) })).resolves.toBe('from http');
     expect(await sessions()).toHaveLength(1);
   });
 
@@ -150,7 +150,7 @@ describe('an application', () => {
     expect(steps).toEqual([{ step_key: 'slow', output: 'finished' }]);
     expect(await sessions()).toEqual([]);
     const other = await startApplication(database.url, [SlowWorkflow]);
-    await expect(other.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
+    await expect(other.client.getHandle(SlowWorkflow, runId).result({ timeout: seconds(5) })).resolves.toBe('finished and next');
   });
 
   it('closes without a step that takes longer than shutdownTimeout', async () => {
@@ -160,7 +160,7 @@ describe('an application', () => {
     await waitFor(() => finish !== undefined);
     const since = performance.now();
     await close();
-    expect(performance.now() - since).toBeLessThan(3_000);
+    expect(performance.now() - since).toBeLessThan(3_000 * PATIENCE);
     const [row] = await database.query(
       'SELECT status, session_id, epoch, worker_losses AS losses FROM durable.workflow_runs WHERE id = $1',
       [runId],
@@ -181,7 +181,7 @@ describe('an application', () => {
     await first.close();
     await waitFor(() => finish !== undefined, { timeoutMs: 5_000 });
     finish!();
-    await expect(second.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
+    await expect(second.client.getHandle(SlowWorkflow, runId).result({ timeout: seconds(5) })).resolves.toBe('finished and next');
   });
 
   it('can be closed twice while it listens for HTTP', async () => {

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Step, Workflow, WorkflowCancelledError, type WorkflowContext, type WorkflowRequest } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 let made: { type: string; runId: string }[] = [];
 let breaks: (request: WorkflowRequest) => boolean = () => false;
@@ -164,7 +164,7 @@ describe('a request-scoped workflow', () => {
     const handle = await client.start(TenantWorkflow, { tenant: 'late' });
     await waitFor(() => makings('Tenant') === 1);
     await waitFor(async () => (await handle.status()) === 'waiting');
-    await expect(handle.result({ timeout: '45s' })).resolves.toBe('hello late!');
+    await expect(handle.result({ timeout: seconds(45) })).resolves.toBe('hello late!');
     expect(makings('Tenant')).toBeGreaterThan(2);
   });
 
@@ -175,7 +175,7 @@ describe('a request-scoped workflow', () => {
     await waitFor(() => makings('Tenant') > 0);
     await expect(client.execute(TenantWorkflow, { tenant: 'fine' })).resolves.toBe('hello fine!');
     await handle.cancel();
-    await expect(handle.result({ timeout: '30s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(await database.query('SELECT run_id FROM durable.workflow_inbox')).toEqual([]);
   });
 
@@ -185,7 +185,7 @@ describe('a request-scoped workflow', () => {
     const handle = await client.start(TenantWorkflow, { tenant: 'broken' });
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel();
-    await expect(handle.result({ timeout: '30s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
   it('is garbage-collected after its pass', async () => {

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { NonRetryableError, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
 import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 /** A gate that a body waits at, opened or broken by the test. */
 let gate: { open(): void; fail(error: Error): void } | undefined;
@@ -143,7 +143,7 @@ describe('the shutdown of an application', () => {
     await waitFor(() => gate);
     gate!.open();
     const handle = next.get(WorkflowClient).getHandle(UsingWorkflow, runId);
-    await expect(handle.result({ timeout: '5s' })).resolves.toBe('fine, then over');
+    await expect(handle.result({ timeout: seconds(5) })).resolves.toBe('fine, then over');
   });
 
   it('records a step that fails with a NonRetryableError while the application closes', async () => {

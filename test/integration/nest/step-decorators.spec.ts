@@ -15,6 +15,7 @@ import {
 import { Step, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 let open = 0;
 
@@ -127,7 +128,7 @@ const idleInTransaction = () =>
 describe('a decorator that surrounds a method with @Step', () => {
   it.each<Entry>(['above', 'below', 'typeorm'])('opens its transaction around the body, in each attempt (%s)', async (entry) => {
     const handle = await client.start(BookWorkflow, { entry });
-    await expect(handle.result({ timeout: '45s' })).resolves.toBe('keep failed');
+    await expect(handle.result({ timeout: seconds(45) })).resolves.toBe('keep failed');
     expect(await database.query('SELECT outcome FROM ledger')).toEqual([{ outcome: 'keep' }]);
     expect(await idleInTransaction()).toEqual([]);
     const steps = (await client.steps(handle.runId)).filter(({ kind }) => kind === 'step');

@@ -14,6 +14,7 @@ import {
 import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { poolerOptions, reach } from '../../support/pooler.js';
+import { seconds } from '../../support/wait.js';
 
 let bodies: string[] = [];
 
@@ -58,7 +59,7 @@ const boot = async (providers: Provider[]): Promise<WorkflowClient> => {
 };
 const pay = async (client: WorkflowClient): Promise<{ output: string[]; keys: string[] }> => {
   const handle = await client.start(PayWorkflow, undefined);
-  const output = await handle.result({ timeout: '45s' });
+  const output = await handle.result({ timeout: seconds(45) });
   const steps = (await client.steps(handle.runId)).filter(({ kind }) => kind === 'step');
   return { output, keys: steps.map(({ stepKey }) => stepKey) };
 };
@@ -79,7 +80,7 @@ describe('an override of a step', () => {
     }
     const client = await boot([PayWorkflow, { provide: Payments, useClass: Stripe }]);
     const handle = await client.start(PayWorkflow, undefined);
-    await expect(handle.result({ timeout: '45s' })).rejects.toThrow();
+    await expect(handle.result({ timeout: seconds(45) })).rejects.toThrow();
     expect(bodies).toEqual(['stripe Stripe.charge', 'base', ...Array<string>(3).fill('stripe payments.refund')]);
   });
 

@@ -11,6 +11,7 @@ import { bootApplication, closeApplications } from '../../support/application.js
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { Scenario } from '../../matrix/scenario.js';
 import { StepsWorkflow, workflows } from '../../matrix/workflows.js';
+import { seconds } from '../../support/wait.js';
 
 /** Suffix that keeps role names unique, because all tests share one server. */
 const suffix = `_${randomBytes(6).toString('hex')}`;
@@ -90,7 +91,7 @@ describe('the roles of docs/operations.md', () => {
     expect(entries.find(({ kind }) => kind === 'hook_created')?.name).toBe('token-of');
     await expect(client.health()).resolves.toMatchObject({ database: { isReachable: true }, worker: { state: 'stopped' } });
     await expect(client.metrics()).resolves.toMatch(/^nestjs_durable_database_up 1$/m);
-    await expect(client.getHandle(runId).result({ timeout: '5s' })).resolves.toMatchObject({ key: 'hook' });
+    await expect(client.getHandle(runId).result({ timeout: seconds(5) })).resolves.toMatchObject({ key: 'hook' });
 
     await expect(client.start(StepsWorkflow, {}, { id: 'by-a-reader' })).rejects.toThrow(/permission denied/);
     await expect(client.cancel(runId)).rejects.toThrow(/permission denied/);

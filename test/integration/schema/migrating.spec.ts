@@ -14,7 +14,7 @@ import {
 import { bootApplication, closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { killSpawned, spawnCompiled } from '../../support/processes.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -78,7 +78,7 @@ describe('the schema', () => {
     const handles = await Promise.all(clients.map((client, index) => client.start(GreetWorkflow, `${index}`)));
     expect(new Set(handles.map(({ runId }) => runId)).size).toBe(10);
     await boot();
-    await expect(handles[7]!.result({ timeout: '5s' })).resolves.toBe('hello 7');
+    await expect(handles[7]!.result({ timeout: seconds(5) })).resolves.toBe('hello 7');
   });
 
   it('is not made with autoMigrate: false, and the error names the missing migrations', async () => {

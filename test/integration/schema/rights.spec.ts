@@ -7,6 +7,7 @@ import { getRepositoryToken } from '@nestjs/typeorm';
 import { DataSource, type Repository } from 'typeorm';
 import { bootApplication, closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 @Workflow({ name: 'greet', retry: { initialInterval: 1 } })
 class GreetWorkflow {
@@ -85,7 +86,7 @@ describe('a role with few rights', () => {
       expect(error).toMatchObject({ argument: 'options.manager', message: expect.stringMatching(/rights.*permission denied/) });
       await database.query(`GRANT USAGE ON SCHEMA started TO ${role}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA started TO ${role}`);
       const handle = await start();
-      await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
+      await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
     } finally {
       await dataSource.destroy();
     }

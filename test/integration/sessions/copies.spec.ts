@@ -14,7 +14,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const bodies: string[] = [];
 let gate: Promise<void> = Promise.resolve();
@@ -141,17 +141,17 @@ describe('a copy of a database', () => {
     expect(await client.health()).toMatchObject({ worker: { state: 'stopped' }, sessions: [] });
     expect(bodies).toEqual([]);
     const because = 'because the database is a copy of the one that its runs belong to';
-    await expect(client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '45s' })).rejects.toThrow(because);
+    await expect(client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: seconds(45) })).rejects.toThrow(because);
 
     const real = await boot(original.url);
     await real.client.signal('under-way', go, 'original');
-    expect(await real.client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '30s' })).toBe('original');
+    expect(await real.client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: seconds(30) })).toBe('original');
     expect(real.errors.lines).toEqual([]);
     expect(bodies).toEqual(['original']);
 
     await onCopy(url, 'DELETE FROM durable.workflow_home');
     await waitFor(async () => (await client.health()).worker.state === 'running');
-    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '45s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: seconds(45) })).toBe('copy');
   });
 
   it('completes runs that were under way after its workflow_home is emptied, and so does the original', async () => {
@@ -167,7 +167,7 @@ describe('a copy of a database', () => {
     const restored = await boot(url);
     openGate();
     for (const { client } of [real, restored]) {
-      for (const id of ids) expect(await client.getHandle(BusyWorkflow, id).result({ timeout: '30s' })).toEqual(['before', 'after']);
+      for (const id of ids) expect(await client.getHandle(BusyWorkflow, id).result({ timeout: seconds(30) })).toEqual(['before', 'after']);
     }
   });
 
@@ -179,7 +179,7 @@ describe('a copy of a database', () => {
     expect(await client.status('under-way')).toBe('cancelled');
     await client.start(CopiedWorkflow, undefined, { id: 'fresh' });
     await client.signal('fresh', go, 'copy');
-    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: '30s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: seconds(30) })).toBe('copy');
     expect(errors.lines).toEqual([]);
   });
 
@@ -201,7 +201,7 @@ describe('a copy of a database', () => {
     const { client, errors } = await boot(await copy());
     await client.start(CopiedWorkflow, undefined, { id: 'fresh' });
     await client.signal('fresh', go, 'copy');
-    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: '30s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: seconds(30) })).toBe('copy');
     expect(errors.lines).toEqual([]);
   });
 
@@ -209,7 +209,7 @@ describe('a copy of a database', () => {
     await leaveRun({ environment: 'production' });
     const { client, errors } = await boot(await copy(), { environment: 'production' });
     await client.signal('under-way', go, 'restored');
-    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '30s' })).toBe('restored');
+    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: seconds(30) })).toBe('restored');
     expect(errors.lines).toEqual([]);
   });
 

@@ -5,6 +5,7 @@ import { Workflow } from '../../../src/index.js';
 import { channelOf } from '../../../src/store/notifications.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 @Workflow({ name: 'plain' })
 class Plain {
@@ -46,7 +47,7 @@ it('a worker survives malformed notices from a role without rights, and executes
       await stranger.query('SELECT pg_notify($1, $2)', [channelOf('durable'), payload]);
     }
     const handles = await Promise.all(Array.from({ length: 5 }, () => client.start(Plain)));
-    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' })))).toEqual(Array(5).fill('done'));
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(30) })))).toEqual(Array(5).fill('done'));
     expect(thrown).toEqual([]);
   } finally {
     process.off('uncaughtExceptionMonitor', note);

@@ -5,7 +5,7 @@ import { closeApplications, startApplication, type TestApplication } from '../..
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { spawnCompiled, type SpawnedProcess } from '../../support/processes.js';
 import { parseExposition, valueOf, type ParsedMetric } from '../../support/prometheus.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 /** Has the name of a workflow of the other process, whose body takes long. */
 @Workflow({ name: 'busy' })
@@ -60,7 +60,7 @@ describe('the metrics of a worker', () => {
     child.kill('SIGKILL');
     await counted(heir, 'workers_lost_total', 1);
     await counted(heir, 'runs_taken_over_total', 1);
-    await heir.client.getHandle('lost').result({ timeout: '10s' });
+    await heir.client.getHandle('lost').result({ timeout: seconds(10) });
   });
 
   it('count a session that was taken over', async () => {

@@ -12,7 +12,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal('go');
 let cleaned = 0;
@@ -99,7 +99,7 @@ describe('a run that nobody can execute', () => {
       .catch((thrown: unknown) => thrown);
     expect(late).toMatchObject({ code: 'RESULT_TIMEOUT', status: 'blocked' });
     expect((late as Error).message).toContain('for another deployment: the code of deployment "blocked 2" does not fit');
-    const result = client.getHandle('blocked').result({ timeout: '45s' });
+    const result = client.getHandle('blocked').result({ timeout: seconds(45) });
     await client.terminate('blocked', { actor: 'ann', reason: 'never again' });
     const error: unknown = await result.catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowTerminatedError);
@@ -128,14 +128,14 @@ describe('a run that nobody can execute', () => {
     expect(await end('cancel')).toMatchObject({ done: 0, skipped: 1 });
     expect(await client.status('bulk')).toBe('waiting');
     expect(await end('terminate')).toMatchObject({ kind: 'terminate', done: 1, skipped: 0 });
-    await expect(client.getHandle('bulk').result({ timeout: '45s' })).rejects.toThrow(WorkflowTerminatedError);
+    await expect(client.getHandle('bulk').result({ timeout: seconds(45) })).rejects.toThrow(WorkflowTerminatedError);
   });
 
   it('fails at its timeout although it is blocked', async () => {
     const { client } = await block('overdue', { timeout: 3_000 });
     const error: unknown = await client
       .getHandle('overdue')
-      .result({ timeout: '40s' })
+      .result({ timeout: seconds(40) })
       .catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
     expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
@@ -150,7 +150,7 @@ describe('a run that nobody can execute', () => {
     for (const id of ['unknown', 'unserved']) {
       const error: unknown = await client
         .getHandle(id)
-        .result({ timeout: '40s' })
+        .result({ timeout: seconds(40) })
         .catch((thrown: unknown) => thrown);
       expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
     }
@@ -213,7 +213,7 @@ describe('a run that nobody can execute', () => {
     const child = await waitFor(async () => (await client.describe('parent')).children[0]?.runId);
     await waitFor(async () => (await client.status(child)) === 'waiting');
     await client.terminate(child, { reason: 'enough' });
-    await expect(client.getHandle('parent').result({ timeout: '45s' })).resolves.toEqual([
+    await expect(client.getHandle('parent').result({ timeout: seconds(45) })).resolves.toEqual([
       'WorkflowTerminatedError',
       `Run "${child}" was terminated: enough`,
     ]);
@@ -225,7 +225,7 @@ describe('a run that nobody can execute', () => {
     await client.start(Hanging, undefined, { id: 'hangs' });
     await waitFor(() => release);
     await client.terminate('hangs');
-    await expect(client.getHandle('hangs').result({ timeout: '45s' })).rejects.toThrow(WorkflowTerminatedError);
+    await expect(client.getHandle('hangs').result({ timeout: seconds(45) })).rejects.toThrow(WorkflowTerminatedError);
     release!();
     await client.execute(Hanging, undefined, { resultTimeout: 500 }).catch(() => release!());
     expect(await client.steps('hangs')).toEqual([]);

@@ -8,7 +8,7 @@ import { closeApplications, startApplication } from '../../support/application.j
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { killSpawned, spawnCompiled, type SpawnedProcess } from '../../support/processes.js';
 import { TraceTree, type SpanRecord } from '../../support/trace-tree.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const OWN = 'nestjs-durable';
 const HTTP = '@opentelemetry/instrumentation-http';
@@ -94,7 +94,7 @@ describe('traces of processes with an SDK and instrumentations', () => {
 
   async function resultOf(runId: string): Promise<unknown> {
     const { client } = await startApplication(database.url, [], { worker: false });
-    return client.getHandle(runId).result({ timeout: '30s' });
+    return client.getHandle(runId).result({ timeout: seconds(30) });
   }
 
   function own(spans: readonly SpanRecord[]): SpanRecord[] {

@@ -14,7 +14,7 @@ import { closeApplications, startApplication } from '../../support/application.j
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { startPushed } from '../../support/pushed-application.js';
 import { TestTracing } from '../../support/tracing.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -234,7 +234,7 @@ describe('tracing', () => {
     release!();
     await waitFor(() => outcomes().includes('abandoned'));
     await waitFor(async () => {
-      await first.client.start(ThreeSteps).then((handle) => handle.result({ timeout: '5s' }));
+      await first.client.start(ThreeSteps).then((handle) => handle.result({ timeout: seconds(5) }));
       return true;
     });
     const held = release;
@@ -288,7 +288,7 @@ describe('tracing', () => {
     const tracing = TestTracing.register();
     const { client, close } = await startPushed(database.url, WORKFLOWS);
     const root = await tracing.request(async (span) => {
-      expect(await (await client.start(ThreeSteps)).result({ timeout: '20s' })).toBe(6);
+      expect(await (await client.start(ThreeSteps)).result({ timeout: seconds(20) })).toBe(6);
       return span;
     });
     await close();

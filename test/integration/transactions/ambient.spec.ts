@@ -19,6 +19,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 type Host = TransactionHost<TransactionalAdapterTypeOrm>;
 
@@ -123,7 +124,7 @@ describe('a client with nestjs-cls', () => {
 
   it('joins the transaction of a @Transactional method without the manager option', async () => {
     const handle = await shop.order('one', 'commit');
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello one');
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello one');
     await expect(shop.order('two', 'roll back')).rejects.toBeInstanceOf(Rollback);
     expect(await exists('two')).toBe(false);
     expect(await database.query('SELECT id FROM orders')).toEqual([{ id: 'one' }]);
@@ -164,7 +165,7 @@ describe('a client with nestjs-cls', () => {
     });
     expect([await exists('many a'), await exists('many b'), await waiting.status()]).toEqual([false, false, 'waiting']);
     await host.withTransaction(() => waiting.cancel({ reason: 'changed my mind' }));
-    await expect(waiting.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED', reason: 'changed my mind' });
+    await expect(waiting.result({ timeout: seconds(30) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED', reason: 'changed my mind' });
   });
 
   it('prefers the manager option to the transaction of the library', async () => {
@@ -175,7 +176,7 @@ describe('a client with nestjs-cls', () => {
   it('joins no transaction when the manager option is "none"', async () => {
     await rolledBack(async () => {
       const handle = await client.start(GreetWorkflow, 'apart', { id: 'apart', manager: 'none' });
-      await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello apart');
+      await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello apart');
       await client.startMany(GreetWorkflow, ['x', 'y'], (name) => ({ id: `apart ${name}`, manager: 'none' }));
     });
     expect([await exists('apart'), await exists('apart x'), await exists('apart y')]).toEqual([true, true, true]);
@@ -194,12 +195,12 @@ describe('a client with nestjs-cls', () => {
   it('executes runs outside the transaction in which they were started', async () => {
     await rolledBack(async () => {
       const handle = await client.start(ProbeWorkflow, 'probe', { manager: 'none' });
-      await expect(handle.result({ timeout: '30s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
+      await expect(handle.result({ timeout: seconds(30) })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
     });
     expect(await exists('probe child')).toBe(true);
     // The commit notifies the poller, in the context of the transaction that has just ended.
     const committed = await host.withTransaction(() => client.start(ProbeWorkflow, 'probe 2'));
-    await expect(committed.result({ timeout: '30s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
+    await expect(committed.result({ timeout: seconds(30) })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
   });
 
   describe('a currentTransaction function', () => {

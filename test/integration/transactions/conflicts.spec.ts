@@ -12,7 +12,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -86,7 +86,7 @@ describe('a start in a transaction with a contended id', () => {
     expect((await waiting).created).toBe(false);
     await second.query(`INSERT INTO orders VALUES ('after contended')`);
     await commit(second);
-    await expect((await waiting).result({ timeout: '30s' })).resolves.toBe('hello Ada');
+    await expect((await waiting).result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
   });
 
   it('waits for the other transaction, and creates the run after a rollback', async () => {
@@ -98,7 +98,7 @@ describe('a start in a transaction with a contended id', () => {
     await rollback(first);
     expect((await waiting).created).toBe(true);
     await commit(second);
-    await expect((await waiting).result({ timeout: '30s' })).resolves.toBe('hello Ada');
+    await expect((await waiting).result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
   });
 
   it('waits no longer than the lock_timeout of its transaction', async () => {
@@ -167,7 +167,7 @@ describe('a start in a transaction with a contended id', () => {
       await runner.query('INSERT INTO orders VALUES ($1)', [id]);
       await commit(runner);
       expect(await database.query('SELECT id FROM orders WHERE id = $1', [id])).toHaveLength(1);
-      await expect(many[2]!.result({ timeout: '30s' })).resolves.toBe(`hello y`);
+      await expect(many[2]!.result({ timeout: seconds(30) })).resolves.toBe(`hello y`);
     },
   );
 
@@ -200,7 +200,7 @@ describe('a start in a transaction with a contended id', () => {
         return handle;
       }),
     );
-    const results = await Promise.all((await Promise.all(all)).map((handle) => handle.result({ timeout: '30s' })));
+    const results = await Promise.all((await Promise.all(all)).map((handle) => handle.result({ timeout: seconds(30) })));
     expect(results).toEqual(Array.from({ length: 8 }, (_, index) => `hello serial ${index}`));
   });
 });

@@ -14,7 +14,7 @@ import {
 } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -26,7 +26,7 @@ class GreetWorkflow {
 class Rollback extends Error {}
 
 const questions: readonly [string, (handle: WorkflowHandle) => Promise<unknown>][] = [
-  ['result', (handle) => handle.result({ timeout: '30s' })],
+  ['result', (handle) => handle.result({ timeout: seconds(30) })],
   ['status', (handle) => handle.status()],
   ['describe', (handle) => handle.describe()],
   ['steps', (handle) => handle.steps()],
@@ -140,7 +140,7 @@ describe('a run that was started in a transaction', () => {
       await expect(again.status()).rejects.toBeInstanceOf(RunNotCommittedError);
       return [again, await outer.transaction((manager) => start(manager, 'released'))];
     });
-    for (const handle of handles) await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
+    for (const handle of handles) await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
     expect(await exists('undone deep')).toBe(false);
   });
 
@@ -170,7 +170,7 @@ describe('a run that was started in a transaction', () => {
       await started.cancel({ manager, reason: 'never mind' });
       return started;
     });
-    await expect(handle.result({ timeout: '45s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED', reason: 'never mind' });
+    await expect(handle.result({ timeout: seconds(45) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED', reason: 'never mind' });
     const { startedAt, status } = await handle.describe();
     expect({ startedAt, status }).toEqual({ startedAt: undefined, status: 'cancelled' });
     expect(await database.query('SELECT 1 FROM durable.workflow_inbox')).toEqual([]);
@@ -188,7 +188,7 @@ describe('a run that was started in a transaction', () => {
       await expect(handle.status()).resolves.toBe('waiting');
       await expect(client.cancel('nobody', { manager })).rejects.toBeInstanceOf(RunNotFoundError);
     });
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     await expect(client.cancel(handle.runId, { manager: dataSource.manager })).rejects.toBeInstanceOf(InvalidInputError);
   });
 
@@ -236,7 +236,7 @@ describe('a run that was started in a transaction', () => {
       await other.destroy();
       await other.initialize();
       const handle = await other.transaction((manager) => start(manager, 'second life'));
-      await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
+      await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
     } finally {
       await other.destroy();
     }
@@ -250,7 +250,7 @@ describe('a run that was started in a transaction', () => {
     }).initialize();
     try {
       const handle = await other.transaction((manager) => start(manager, 'from Tokyo'));
-      await expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
+      await expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
     } finally {
       await other.destroy();
     }

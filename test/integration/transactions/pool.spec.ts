@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { currentManager, currentStep, Step, Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 const RUNS = 50;
 
@@ -101,14 +102,14 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
         dataSource.transaction('REPEATABLE READ', (manager) => client.start(ChildWorkflow, id, { id: `snapshot ${id}`, manager })),
       );
     const parents = await client.startMany(ParentWorkflow, ids, (id) => ({ id }));
-    await Promise.all(parents.map((handle) => handle.result({ timeout: '90s' })));
+    await Promise.all(parents.map((handle) => handle.result({ timeout: seconds(90) })));
     await Promise.all(requests);
     const children = [
       ...(await Promise.all(snapshots)),
       ...ids.flatMap((id) => [`${id}:place`, `${id} a`, `${id} b`].map((child) => client.getHandle(child))),
     ];
-    await Promise.all(children.map((handle) => handle.result({ timeout: '90s' })));
-    await client.getHandle('of all').result({ timeout: '90s' });
+    await Promise.all(children.map((handle) => handle.result({ timeout: seconds(90) })));
+    await client.getHandle('of all').result({ timeout: seconds(90) });
     expect([await count('placed'), await count('notes')]).toEqual([RUNS, 3 * RUNS + snapshots.length + 1]);
     expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
   });
@@ -120,7 +121,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
       ids.map((id) => ({ id, second: false })),
       ({ id }) => ({ id }),
     );
-    await Promise.all(handles.map((handle) => handle.result({ timeout: '60s' })));
+    await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(60) })));
     expect(await count("placed WHERE id LIKE 'turn %'")).toBe(RUNS);
   });
 
@@ -131,9 +132,9 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
       ids.map((id) => ({ id, second: true })),
       ({ id }) => ({ id }),
     );
-    const errors = await Promise.all(handles.map((handle) => handle.result({ timeout: '30s' }).catch((error: unknown) => error)));
+    const errors = await Promise.all(handles.map((handle) => handle.result({ timeout: seconds(30) }).catch((error: unknown) => error)));
     for (const error of errors) expect((error as { cause: { cause: unknown } }).cause.cause).toMatchObject({ code: 'STEP_TIMEOUT' });
-    await client.execute(TransactionalWorkflow, { id: 'afterwards', second: false }, { resultTimeout: '30s' });
+    await client.execute(TransactionalWorkflow, { id: 'afterwards', second: false }, { resultTimeout: seconds(30) });
     expect(await count("placed WHERE id LIKE 'second %'")).toBe(0);
   });
 
@@ -149,7 +150,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
       const handle = await client.start(ChildWorkflow, 'x', { delay: '1h' });
       await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting' });
       await client.cancel(handle.runId);
-      await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+      await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     } finally {
       for (const runner of runners) {
         await runner.rollbackTransaction();

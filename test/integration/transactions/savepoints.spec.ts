@@ -6,6 +6,7 @@ import { Starter } from '../../../src/client/starter.js';
 import { RunNotCommittedError, Workflow, WorkflowClient, WorkflowModule, type WorkflowHandle } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -39,7 +40,7 @@ describe('manual statements in a transaction', () => {
   });
 
   const start = (manager: EntityManager, id: string) => client.start(GreetWorkflow, 'Ada', { id, manager });
-  const finishes = (handle: WorkflowHandle) => expect(handle.result({ timeout: '30s' })).resolves.toBe('hello Ada');
+  const finishes = (handle: WorkflowHandle) => expect(handle.result({ timeout: seconds(30) })).resolves.toBe('hello Ada');
 
   it.each([
     ['SAVEPOINT a', 'ROLLBACK TO SAVEPOINT a'],
@@ -76,7 +77,7 @@ describe('manual statements in a transaction', () => {
         return { kept: [first, await start(manager, 'fifth')], undone: [second, third, fourth] };
       });
       expect(told()).toEqual(['first', 'fifth']);
-      for (const handle of undone) await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject(NOT_FOUND);
+      for (const handle of undone) await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject(NOT_FOUND);
       for (const handle of kept) await finishes(handle);
     } finally {
       announce.mockRestore();
@@ -92,7 +93,7 @@ describe('manual statements in a transaction', () => {
       await expect(started.status()).rejects.toMatchObject(NOT_FOUND);
       return started;
     });
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject(NOT_FOUND);
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject(NOT_FOUND);
   });
 
   it.each(['commit', 'END', 'SELECT 1; COMMIT'])('commit the runs with "%s", and later starts are refused', async (commit) => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { InvalidInputError, Step, Workflow, WorkflowFailedError, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 type Code = (ctx: WorkflowContext, self: ScriptedWorkflow) => unknown;
 let code: Code = () => undefined;
@@ -136,7 +137,7 @@ describe('the context of a workflow', () => {
       );
     };
     const handle = await client.start(ScriptedWorkflow);
-    const error = await handle.result({ timeout: '5s' });
+    const error = await handle.result({ timeout: seconds(5) });
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as InvalidInputError).argument).toContain(argument);
     expect((error as Error).message.length).toBeLessThan(1_000);
