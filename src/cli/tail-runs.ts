@@ -100,7 +100,7 @@ class RunFollower {
       if (this.known.has(run.id)) continue;
       this.note(run);
       changes.push({ at: run.createdAt, what: 'started', run });
-      if (hasEnded(run) && run.status !== 'failed') changes.push({ at: run.finishedAt!, what: 'status', run });
+      if (hasEnded(run) && run.status !== 'failed') changes.push({ at: endOf(run), what: 'status', run });
     }
     changes.push(...(await this.failures()), ...(await this.statusChanges()));
     this.from = settled;
@@ -137,7 +137,7 @@ class RunFollower {
       this.failed.set(run.id, run.finishedAt!);
       this.active.delete(run.id);
     }
-    return added.map((run) => ({ at: run.finishedAt!, what: 'status', run }));
+    return added.map((run) => ({ at: endOf(run), what: 'status', run }));
   }
 
   private async statusChanges(): Promise<Change[]> {
@@ -151,7 +151,8 @@ class RunFollower {
       if (run?.status === 'failed') continue;
       if (run && !hasEnded(run)) this.active.set(id, run);
       else this.active.delete(id);
-      if (run && stateOf(run) !== stateOf(before)) changes.push({ at: run.finishedAt ?? this.connection.clock.now(), what: 'status', run });
+      if (run && stateOf(run) !== stateOf(before))
+        changes.push({ at: hasEnded(run) ? endOf(run) : this.connection.clock.now(), what: 'status', run });
     }
     return changes;
   }
@@ -160,6 +161,14 @@ class RunFollower {
 /** Returns the position before all runs of this time. */
 function startOf(ms: number): TailPosition {
   return { micros: Math.floor(ms * 1_000), id: '' };
+}
+
+/**
+ * Returns when an ended run ended. The process dates the end and the server dates the start, so
+ * their clocks could put the end before the start.
+ */
+function endOf({ createdAt, finishedAt }: TailedRun): number {
+  return Math.max(createdAt, finishedAt!);
 }
 
 function hasEnded({ status }: TailedRun): boolean {

@@ -9,7 +9,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from './database.js';
 import { faultOf } from './database-errors.js';
 import type { ReadingPool } from './reading-pool.js';
-import { checkReplica, lagOf, type ReplicaLag } from './replica-check.js';
+import { checkReplica, lagOf, ReplicaRefusedError, type ReplicaLag } from './replica-check.js';
 import { readReplicationState, type ReplicationState } from './sql/replica.js';
 
 /** Milliseconds in which the replica, and the primary too, must answer a check. */
@@ -27,7 +27,10 @@ export type ReplicaState = ({ readonly isInUse: true } & ReplicaLag) | { readonl
 
 /** Handlers for changes of the replica's state. */
 export interface ReplicaEvents {
-  /** Called when reads begin to use the primary instead. */
+  /**
+   * Called when reads begin to use the primary instead, and when a replica that was away comes back
+   * as a server that is refused.
+   */
   failed(error: unknown): void;
   /** Called when reads use the replica again. */
   recovered(): void;
@@ -68,8 +71,8 @@ export class ReadReplica {
   private opened: Pools | undefined;
   private lag: ReplicaLag = { lagBytes: undefined, lagMs: undefined };
   private error: unknown = new Error('the replica has not been checked yet');
-  /** True after `failed` was called, until the replica is in use again. */
-  private hasFailed = false;
+  /** Failure that `failed` was called for, until the replica is in use again. */
+  private reported: 'away' | 'refused' | undefined;
   /** Latest known state of the primary. Its identity stays valid while the primary is away. */
   private primary: ReplicationState | undefined;
   private checking: Promise<void> | undefined;
@@ -192,8 +195,8 @@ export class ReadReplica {
     this.pools = pools;
     this.pauseMs = 0;
     this.nextCheckAt = performance.now() + CHECK_EVERY_MS;
-    if (this.hasFailed) this.events.recovered();
-    this.hasFailed = false;
+    if (this.reported) this.events.recovered();
+    this.reported = undefined;
   }
 
   /** Stops using these connections. Queries on them are repeated on the primary. */
@@ -212,8 +215,13 @@ export class ReadReplica {
     // Many processes lose a replica at the same moment, and should not all return at the same
     // moment.
     this.nextCheckAt = performance.now() + this.pauseMs * (0.75 + Math.random() / 2);
-    if (!this.hasFailed) this.events.failed(error);
-    this.hasFailed = true;
+    const failure = error instanceof ReplicaRefusedError ? 'refused' : 'away';
+    // A server that is refused stays refused until an operator acts, so the log must name it. A
+    // refused server that is also away changes nothing for an operator.
+    if (this.reported === undefined || (this.reported === 'away' && failure === 'refused')) {
+      this.reported = failure;
+      this.events.failed(error);
+    }
   }
 }
 

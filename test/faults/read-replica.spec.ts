@@ -199,12 +199,15 @@ describe('a read replica', () => {
     await other.drop();
   });
 
-  it('that was promoted is refused, although it belongs to the same cluster', async () => {
+  it('that was promoted while it was away is refused with a warning, although it belongs to the same cluster', async () => {
     const client = await boot(address.url);
     await inUse(client);
+    address.refuse();
+    await waitFor(async () => (await client.count(), lines.about('replica-unavailable').length > 0));
     await pair.standby.query('SELECT pg_promote(true, 20)');
     await pair.standby.query(`DELETE FROM durable.workflow_runs`);
-    await waitFor(async () => !(await state(client)).isInUse);
+    address.restore();
+    await waitFor(async () => (await state(client), lines.about('replica-refused').length > 0), { message: 'the warning' });
     expect(lines.about('replica-refused')[0]).toContain('takes writes of its own');
     expect(await client.count()).toBe(4);
   });

@@ -1,7 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -10,6 +9,7 @@ import pg from 'pg';
 import { postgresBinaries } from '../../../src/embedded/binaries.js';
 import { temporaryRoot } from '../../../src/embedded/directory.js';
 import { serverUser } from '../../../src/embedded/server-user.js';
+import { freePort } from '../free-port.js';
 import { waitFor } from '../wait.js';
 import { FaultProxy } from './proxy.js';
 
@@ -155,12 +155,4 @@ export async function makeHome(binaries?: string): Promise<Home> {
   await writeFile(join(second, 'standby.signal'), '', { mode: 0o600 });
   await own(join(second, 'standby.signal'));
   return { directory, native, identity, password };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
