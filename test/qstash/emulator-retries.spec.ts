@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 
 import { type Bench, openBench } from './emulator-bench.js';
+import { seconds } from '../support/wait.js';
 
 let bench: Bench;
 let start: Date;
@@ -117,7 +118,7 @@ it('the emulator counts a torn and a refused connection as failures, and retries
 
 it('the emulator counts a late answer as a failure, and retries before the first attempt ends', async () => {
   await bench.close();
-  bench = await openBench({ answerTimeout: 50 });
+  bench = await openBench({ answerTimeout: seconds(1) });
   const { client, endpoint, qstash } = bench;
   let answer: (status: number) => void = () => undefined;
   endpoint.behave = ({ headers }) => (headers['upstash-retried'] === '0' ? new Promise<number>((resolve) => (answer = resolve)) : 200);

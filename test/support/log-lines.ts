@@ -1,0 +1,7 @@
+/**
+ * Leaves out the warnings about a blocked event loop, which a machine under load causes too. For
+ * tests that expect no other line.
+ */
+export function withoutStalls<Line>(lines: readonly Line[]): Line[] {
+  return lines.filter((line) => !String(line).includes('[event-loop-blocked]'));
+}
