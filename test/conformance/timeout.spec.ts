@@ -78,7 +78,7 @@ describe('the timeout of a run', () => {
   });
 
   it('leaves cleanup code that sleeps its grace, even across a suspension', async () => {
-    const handle = await app.client.start(SlowWorkflow, { tidyMs: 400 }, { timeout: 60 });
+    const handle = await app.client.start(SlowWorkflow, { tidyMs: 2_000 }, { timeout: 60 });
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).toEqual(['$cancel', 'sleep', 'tidy']);
     expect((await handle.describe()).epoch).toBeGreaterThan(1);
