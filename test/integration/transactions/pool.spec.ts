@@ -64,7 +64,7 @@ describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
   beforeAll(async () => {
     database = await createTestDatabase();
     // A missing connection fails the test with an error, instead of a hang.
-    const extra = { connectionTimeoutMillis: 20_000 };
+    const extra = { connectionTimeoutMillis: seconds(20) };
     const module = await bootApplication({
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url: database.url, poolSize, extra }),
