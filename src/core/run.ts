@@ -147,6 +147,8 @@ export interface NewRun extends DispatchKey {
   readonly timeoutMs?: number | null;
   /** Trace context of the start, in the stored form; absent or null when it is not traced. */
   readonly traceContext?: string | null;
+  /** Key of the run within its queue, such as a tenant; absent or null without a key. */
+  readonly queueKey?: string | null;
 }
 
 /** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */
