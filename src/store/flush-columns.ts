@@ -48,7 +48,21 @@ const START = [
 ] as const;
 
 function startValues(run: NewRun): Row<typeof START> {
-  const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null, traceContext = null, queueKey = null } = run;
+  const {
+    id,
+    name,
+    version,
+    queue,
+    priority,
+    input,
+    delayMs,
+    startAt,
+    nonce,
+    deploymentId,
+    timeoutMs = null,
+    traceContext = null,
+    queueKey = null,
+  } = run;
   return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs, traceContext, queueKey];
 }
 

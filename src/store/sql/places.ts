@@ -1,3 +1,6 @@
+/** Builds SQL for the key of a run that waits for a place in its queue; NULL for any other run. */
+export const queuedKeySql = (run: string): string => `CASE WHEN ${run}.place = 'queued' THEN ${run}.queue_key END`;
+
 /**
  * Builds SQL for the first `place` of a new run: NULL when the queue has no limit, so that nothing
  * else happens for such a run. The trigger of the table decides whether the run waits for a place.
