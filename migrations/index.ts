@@ -7,6 +7,8 @@ import { Compensations1764400004000 } from './1764400004000-compensations.js';
 import { StreamRows1764400005000 } from './1764400005000-stream-rows.js';
 import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.js';
 import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
+import { Queues1764400007000 } from './1764400007000-queues.js';
+import { Admission1764400007001 } from './1764400007001-admission.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -29,6 +31,8 @@ export const durableMigrations: readonly DurableMigration[] = [
   StreamRows1764400005000,
   TokensInHistory1764400006000,
   ListingsAndEvents1764400006500,
+  Queues1764400007000,
+  Admission1764400007001,
 ];
 
 /**

@@ -5,6 +5,7 @@ import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js'
 import { InvalidInputError, WorkflowError } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
 import type { Payloads } from '../core/payloads.js';
+import { computeQueueKey, type QueueKeyFunction } from '../core/queue-key.js';
 import { ANY_VERSION, type NewRun } from '../core/run.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 import { DEFAULT_QUEUE, workflowIdentityOf, type WorkflowIdentity } from '../core/workflow-metadata.js';
@@ -32,6 +33,11 @@ export interface StartOptions {
    * Queue of the run. (default: the workflow's queue; for a workflow given by name, `'default'`)
    */
   queue?: string;
+  /**
+   * Key of the run within its queue, such as a tenant. Limits with `key` count the runs of each key
+   * apart. (default: the result of the workflow's `queueKey`; without one, no key)
+   */
+  queueKey?: string;
   /**
    * Priority from -32,768 to 32,767. Due runs with a higher priority are claimed first. (default:
    * 0)
@@ -65,13 +71,15 @@ export interface StartOptions {
 
 const MAX_TAGS = 50;
 /** Keys of `StartOptions`. */
-export const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
+export const START_OPTIONS = ['id', 'onConflict', 'queue', 'queueKey', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
 
 /** A start whose arguments, except the input, have been checked. */
 export interface CheckedStart {
   /** Copy of the options, so that the caller cannot change them after the check. */
   readonly options: StartOptions;
   readonly schema: StandardSchema | undefined;
+  /** Computes the queue key from the input; undefined when the options give the key. */
+  readonly queueKey: QueueKeyFunction | undefined;
   /** The run, without its input. */
   readonly run: Omit<NewRun, 'input'>;
 }
@@ -96,7 +104,7 @@ export interface StartingClient {
  */
 export function checkStart(target: unknown, given: StartOptions, client: StartingClient): CheckedStart {
   const options = checkStartOptions(given);
-  const { id, onConflict, queue, priority, delay, startAt, timeout, tags } = options;
+  const { id, onConflict, queue, queueKey, priority, delay, startAt, timeout, tags } = options;
   if (onConflict !== undefined && onConflict !== 'return' && onConflict !== 'reject') {
     throw new InvalidInputError('options.onConflict', "must be 'return' or 'reject'");
   }
@@ -121,8 +129,9 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
     nonce: newNonce(),
     ...(id === undefined ? {} : { hasGivenId: true as const }),
     deploymentId: client.deploymentId,
+    ...(queueKey === undefined ? {} : { queueKey: checkText(queueKey, 'options.queueKey') }),
   };
-  return { options, schema: workflow.input, run };
+  return { options, schema: workflow.input, queueKey: queueKey === undefined ? workflow.queueKey : undefined, run };
 }
 
 /**
@@ -163,12 +172,14 @@ function inOtherModule(workflow: string, module: string | undefined, clientModul
  * Adds the encoded input to a checked run.
  *
  * @throws SerializationError, PayloadTooLargeError
+ * @throws InvalidInputError when the workflow's `queueKey` returns no valid key
  */
-export function toNewRun({ run }: CheckedStart, input: unknown, payloads: Payloads, argument: string): NewRun {
-  return { ...run, input: payloads.encode(input, argument, run.id, 'input') };
+export function toNewRun({ run, queueKey }: CheckedStart, input: unknown, payloads: Payloads, argument: string): NewRun {
+  const key = queueKey ? { queueKey: computeQueueKey(queueKey, input) } : undefined;
+  return { ...run, ...key, input: payloads.encode(input, argument, run.id, 'input') };
 }
 
-type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'timeoutMs' | 'input'>;
+type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'queueKey' | 'timeoutMs' | 'input'>;
 
 function workflowOf(target: unknown, clientModule: string | undefined): StartedWorkflow {
   if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'));
@@ -187,7 +198,7 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
 }
 
 function byName(name: string): StartedWorkflow {
-  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, timeoutMs: undefined, input: undefined };
+  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, queueKey: undefined, timeoutMs: undefined, input: undefined };
 }
 
 function checkTags(tags: Record<string, string> | undefined): Record<string, string> {

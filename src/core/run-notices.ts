@@ -35,6 +35,8 @@ export interface EndedElsewhere {
 export interface NotifiedRun extends DispatchKey {
   readonly id: string;
   readonly status: RunStatus;
+  /** Key of a run that waits for a place in its queue; null or absent for any other run. */
+  readonly queuedKey?: string | null;
 }
 
 /**
@@ -46,6 +48,9 @@ export async function announce(notices: RunNotices, runs: readonly NotifiedRun[]
   if (running.length > 0) notices.messaged(running);
   const ended = runs.flatMap(({ id, name, status }) => (status === 'cancelled' ? { id, name, status } : []));
   if (ended.length > 0) notices.endedElsewhere(ended);
-  const due = runs.filter(({ status }) => status === 'pending');
+  const due = runs.flatMap(({ id, queue, name, version, status, queuedKey }): DueRun[] => {
+    if (typeof queuedKey === 'string') return [{ id, queue, name, version, queueKey: queuedKey }];
+    return status === 'pending' ? [{ id, queue, name, version, isAdmitted: true }] : [];
+  });
   if (due.length > 0) await notices.due(due);
 }

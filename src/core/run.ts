@@ -99,6 +99,10 @@ export interface DueRun extends DispatchKey {
    * the run is due now.
    */
   readonly wakeAt?: number;
+  /** Key of the run within its queue; absent when it is not known. */
+  readonly queueKey?: string | null;
+  /** True when the run has a place in its queue, or needs none. */
+  readonly isAdmitted?: true;
 }
 
 /**
@@ -147,12 +151,14 @@ export interface NewRun extends DispatchKey {
   readonly timeoutMs?: number | null;
   /** Trace context of the start, in the stored form; absent or null when it is not traced. */
   readonly traceContext?: string | null;
+  /** Key of the run within its queue, such as a tenant; absent or null without a key. */
+  readonly queueKey?: string | null;
 }
 
 /** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */
-export function dueRun({ id, queue, name, version, delayMs, startAt }: NewRun, now: number): DueRun {
+export function dueRun({ id, queue, name, version, delayMs, startAt, queueKey = '' }: NewRun, now: number): DueRun {
   const isDue = delayMs === null && (startAt === null || startAt <= now);
-  return isDue ? { id, queue, name, version } : { id, queue, name, version, wakeAt: startAt ?? now + delayMs! };
+  return isDue ? { id, queue, name, version, queueKey } : { id, queue, name, version, wakeAt: startAt ?? now + delayMs! };
 }
 
 /** A run that this process owns, as the run was when the process claimed or started it. */
@@ -185,6 +191,13 @@ export interface OwnedRun extends DispatchKey {
    * starts.
    */
   readonly dueSince?: number;
+  /** Key of a run that has a place in a queue with limits, or an empty text; absent otherwise. */
+  readonly queueKey?: string;
+  /**
+   * Time of the run's slot of a rate limit, in milliseconds since the epoch by the database's
+   * clock: the run may not begin earlier. Absent without a rate limit.
+   */
+  readonly opensAt?: number;
   /** Trace context of the start, in the stored form; absent or null when it is not traced. */
   readonly traceContext?: string | null;
 }

@@ -36,6 +36,7 @@ export const WARNING_CODES = [
   'replica-unavailable',
   'results-query-failed',
   // Workers
+  'admission-failed',
   'claim-answer-lost',
   'claim-failed',
   'commits-lost',

@@ -4,6 +4,7 @@ import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
 import { checkName, checkText } from './ids.js';
 import { checkRetention, type RetentionOptions, type RetentionRule } from './retention.js';
+import type { QueueKeyFunction } from './queue-key.js';
 import type { RetryOptions } from './retry-policy.js';
 import { MAX_VERSION } from './run.js';
 import { LISTENER_WORKFLOW_PREFIX } from './run-events.js';
@@ -23,6 +24,13 @@ export interface WorkflowOptions {
   version?: number;
   /** Queue of runs that are started without a queue. (default: `'default'`) */
   queue?: string;
+  /**
+   * Computes the key of a run within its queue from the run's input, such as a tenant. Limits with
+   * `key` count the runs of each key apart (docs/queues.md). The function must return a text of 1
+   * to 255 characters, and must not be asynchronous. Not called for runs that are started by name.
+   * (default: runs have no key)
+   */
+  queueKey?: QueueKeyFunction;
   /** Retry policy of steps that have none of their own. (default: the module's `defaults.retry`) */
   retry?: RetryOptions;
   /**
@@ -69,6 +77,7 @@ export interface WorkflowIdentity {
   readonly name: string;
   readonly version: number;
   readonly queue: string;
+  readonly queueKey: QueueKeyFunction | undefined;
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
   readonly compensation: CompensationOrder | undefined;
@@ -83,7 +92,7 @@ export interface WorkflowIdentity {
 export const DEFAULT_QUEUE = 'default';
 
 /** Names of all valid options. The decorator checks the value of `scope`. */
-const OPTIONS = ['name', 'version', 'queue', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input'];
+const OPTIONS = ['name', 'version', 'queue', 'queueKey', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -132,6 +141,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     name,
     version = 1,
     queue = DEFAULT_QUEUE,
+    queueKey,
     retry,
     compensation,
     timeout,
@@ -151,12 +161,15 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     );
   if (compensation !== undefined && !COMPENSATION_ORDERS.includes(compensation))
     throw new WorkflowConfigurationError(`${where}: compensation must be 'serial' or 'parallel'`);
+  if (queueKey !== undefined && typeof queueKey !== 'function')
+    throw new WorkflowConfigurationError(`${where}: queueKey must be a function of the input`);
   const { scope } = options as { scope?: number };
   return {
     scope,
     name: checkName(name, `${where}: name`),
     version,
     queue: checkText(queue, `${where}: queue`),
+    queueKey,
     retry,
     compensation,
     timeoutMs: timeout === undefined ? undefined : toMilliseconds(timeout, `${where}: timeout`),

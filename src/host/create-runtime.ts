@@ -13,6 +13,7 @@ import { readClock } from '../store/sql/connection-probes.js';
 import { QStashTransport } from '../transports/qstash/transport.js';
 import { whileAway } from './boot-retry.js';
 import { checkPool, failedBoot } from './connection-checks.js';
+import { declareQueues } from './declare-queues.js';
 import { exportMetrics } from './otel-meter.js';
 import { resolveConnection } from './connection.js';
 import { detectTracing } from './opentelemetry.js';
@@ -51,6 +52,7 @@ export async function createRuntime(
     if (!orm.isInitialized) await orm.initialize();
     const migrated = await prepareSchema(orm, schema, settings.autoMigrate ? 'migrate' : 'check');
     await checkPool(database, settings);
+    await declareQueues(database, settings);
     const askedAt = performance.now();
     runtime.clock.sync(await readClock(database), askedAt);
     return migrated;

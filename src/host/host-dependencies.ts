@@ -9,6 +9,7 @@ import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import type { EngineSettings } from '../engine/ports.js';
 import type { RunStarter } from '../engine/run-starter.js';
+import type { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';
@@ -35,6 +36,8 @@ export interface HostDependencies extends RunNotices {
   readonly retention: HostRetention;
   readonly journal: Journal;
   readonly notifier: RunNotifier;
+  /** Admits runs of queues with limits. */
+  readonly admissions: Admissions;
   readonly hub: ResultHub;
   readonly streams: StreamHub;
   readonly direct: DirectConnection | undefined;

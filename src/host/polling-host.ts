@@ -56,12 +56,14 @@ export class PollingHost {
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
       woke: () => this.poller.pollNow(),
+      queued: (queue, key) => void runtime.admissions.request(queue, key),
       failed: (error) => warn('timers-failed', 'timers: could not wake due runs', error),
     });
     const { deadSessions, others, deletions } = createSweeps({
       database,
       payloads: runtime.payloads,
       notifier: runtime.notifier,
+      admissions: runtime.admissions,
       notices: runtime,
       metrics: runtime.metrics,
       retention: runtime.retention.ifUsed,

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/queries/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { AbortGate } from '../core/async.js';
+import type { Warn } from '../core/log-fields.js';
 import { sleep } from '../core/timers.js';
 import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
@@ -70,9 +71,8 @@ export class PushHost {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
-    this.deliveries = new Deliveries(database, create, publisher, settings, (code, message, error, fields) =>
-      runtime.warn(code, message, error, fields),
-    );
+    const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
+    this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions);
     this.sweeps = this.createSweeps();
   }
 
@@ -86,6 +86,7 @@ export class PushHost {
       database: runtime.database,
       payloads: runtime.payloads,
       notifier: runtime.notifier,
+      admissions: runtime.admissions,
       notices: runtime,
       metrics: runtime.metrics,
       retention: runtime.retention.ifUsed,

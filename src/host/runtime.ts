@@ -26,6 +26,7 @@ import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import { RunNotifier } from '../store/run-notifier.js';
+import { Admissions } from '../store/admissions.js';
 import type { Notice } from '../store/notifications.js';
 import type { ApplicationTransactions } from './transactions/step-transactions.js';
 import type { ResolvedConnection } from './connection.js';
@@ -77,6 +78,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly payloads: Payloads;
   readonly journal: Journal;
   readonly notifier: RunNotifier;
+  readonly admissions: Admissions;
   readonly hub: ResultHub;
   readonly streams: StreamHub;
   readonly starts: ClientRunStarter;
@@ -129,6 +131,11 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     );
     this.notifier = new RunNotifier(database, this, (error) =>
       this.warn('notify-failed', 'notifier: could not notify runs of messages yet', error),
+    );
+    this.admissions = new Admissions(
+      database,
+      (runs) => this.due(runs),
+      (error) => this.warn('admission-failed', 'queues: could not admit runs that wait for a place; trying again', error),
     );
     database.unwritable.report = (runId, error) =>
       this.warn('run-unwritable', `database: the server refuses to change run "${runId}"; other runs continue without it`, error, {
@@ -232,7 +239,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     const now: DueRun[] = [];
     let wakeAt = Number.POSITIVE_INFINITY;
     for (const run of runs) {
-      if (run.wakeAt === undefined) now.push(run);
+      // A run of a queue with limits is not due before its queue admits the run.
+      if (run.wakeAt === undefined && !run.isAdmitted && this.database.queues.isLimited(run.queue))
+        void this.admissions.request(run.queue, run.queueKey);
+      else if (run.wakeAt === undefined) now.push(run);
       else wakeAt = Math.min(wakeAt, run.wakeAt);
     }
     const isLater = Number.isFinite(wakeAt);
@@ -242,7 +252,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.workers.polling?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
-    await this.qstash?.due(runs);
+    await this.qstash?.due(runs.filter((run) => run.wakeAt !== undefined || now.includes(run)));
   }
 
   returned(runIds: readonly string[]): void {
@@ -286,6 +296,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);
     await within(LAST_WRITES_MS, watched);
+    this.admissions.close();
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());

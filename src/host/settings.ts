@@ -3,6 +3,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { EntityManager } from 'typeorm';
 
 import type { PayloadCodec } from '../core/payloads.js';
+import type { QueueOptions, StepLimitOptions } from '../core/queue-limits.js';
 import type { RetentionRule } from '../core/retention.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
@@ -97,4 +98,7 @@ export interface ModuleSettings {
   readonly retention: RetentionRule;
   /** Milliseconds after which chunks of ended runs are removed, by status; undefined for never. */
   readonly streamRetention: RetentionRule | undefined;
+  /** Limits of queues and of steps, by name. */
+  readonly queues: ReadonlyMap<string, QueueOptions>;
+  readonly limits: ReadonlyMap<string, StepLimitOptions>;
 }

@@ -4,6 +4,7 @@ import type { Payloads } from '../core/payloads.js';
 import type { RetentionConfiguration, RetentionRule } from '../core/retention.js';
 import type { DispatchKey } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
+import type { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 
@@ -30,6 +31,7 @@ export interface SweepDependencies {
   readonly database: Database;
   readonly payloads: Payloads;
   readonly notifier: RunNotifier;
+  readonly admissions: Admissions;
   readonly notices: RunNotices;
   readonly metrics: DurableMetrics;
   /** Undefined when neither the module nor a class has a retention. */

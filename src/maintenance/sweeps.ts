@@ -1,6 +1,7 @@
 import { notifyOfEnd } from '../client/control/notify-of-end.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { handBackOwnerless } from '../store/sql/hand-back.js';
+import { AdmissionSweep } from './admission-sweep.js';
 import { BulkOperationsSweep } from './bulk-operations-sweep.js';
 import { DeadSessionsSweep } from './dead-sessions-sweep.js';
 import { ExpiredListenersSweep } from './expired-listeners-sweep.js';
@@ -67,10 +68,11 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
     failed: (error) => warn('sweep-failed', 'sweep: could not continue bulk operations', error),
   });
+  const admissions = new AdmissionSweep(database, dependencies.admissions);
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
   const deletions = [
     ...(retention ? [new RetentionSweep(database, retention)] : []),
     ...(streamRetention ? [new StreamRetentionSweep(database, streamRetention)] : []),
   ];
-  return { deadSessions, others: [inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners], deletions };
+  return { deadSessions, others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners], deletions };
 }

@@ -1,5 +1,6 @@
 import type { DatabaseClock } from '../core/clock.js';
 import type { Database } from '../store/database.js';
+import { refreshKnownQueues } from '../store/sql/queues.js';
 import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
 import { BackgroundService } from './background-service.js';
 
@@ -23,6 +24,8 @@ export interface TimerServiceOptions {
   readonly maxPauseMs: number;
   /** Called with the number of runs that have become due. */
   readonly woke: (count: number) => void;
+  /** Called when a run that has become due waits for a place in its queue. */
+  readonly queued: (queue: string, key: string) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -74,12 +77,15 @@ export class TimerService extends BackgroundService {
     try {
       this.next = Number.POSITIVE_INFINITY;
       for (let woken = MAX_BATCH_RUNS; woken === MAX_BATCH_RUNS && this.isRunning;) {
-        woken = await wakeDueRuns(this.database, MAX_BATCH_RUNS);
+        const { count, queued } = await wakeDueRuns(this.database, MAX_BATCH_RUNS);
+        woken = count;
+        for (const { queue, key } of queued) this.options.queued(queue, key);
         total += woken;
         if (woken > 0) this.options.woke(woken);
       }
-      const next = await nextWakeTime(this.database);
-      if (next !== undefined) this.next = Math.min(this.next, next);
+      const { at, queues } = await nextWakeTime(this.database);
+      if (at !== undefined) this.next = Math.min(this.next, at);
+      if (queues === 'changed') await refreshKnownQueues(this.database);
     } catch (error) {
       this.options.failed(error);
     }

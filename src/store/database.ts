@@ -11,6 +11,7 @@ import type { DatabaseAddress } from './database-label.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
+import { KnownQueues } from './known-queues.js';
 import { ListenedEvents } from './listened-events.js';
 import { ReadingPool, type ReadingPoolOptions } from './reading-pool.js';
 import { Refusals } from './refusals.js';
@@ -83,6 +84,8 @@ export class Database {
   readonly unwritable = new UnwritableRuns();
   /** Run events for which any process has a listener. */
   readonly listened = new ListenedEvents();
+  /** Queues with limits, as far as this process knows. */
+  readonly queues = new KnownQueues();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;

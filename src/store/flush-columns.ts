@@ -44,11 +44,26 @@ const START = [
   ['deployment_id', 'text'],
   ['timeout_ms', 'float8'],
   ['trace_context', 'text'],
+  ['queue_key', 'text'],
 ] as const;
 
 function startValues(run: NewRun): Row<typeof START> {
-  const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null, traceContext = null } = run;
-  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs, traceContext];
+  const {
+    id,
+    name,
+    version,
+    queue,
+    priority,
+    input,
+    delayMs,
+    startAt,
+    nonce,
+    deploymentId,
+    timeoutMs = null,
+    traceContext = null,
+    queueKey = null,
+  } = run;
+  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs, traceContext, queueKey];
 }
 
 const STARTS = [...START, ['owned', 'boolean'], ['parent_run_id', 'text']] as const;

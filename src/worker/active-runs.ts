@@ -225,12 +225,14 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
     this.forget(execution);
+    const { queue, queueKey } = execution.run;
+    if (queueKey !== undefined) this.events.placeFreed(queue, queueKey);
     if (outcome) this.ended(execution.run, outcome);
   }
 
   handedBack(execution: Execution): void {
     const { id, queue, name, version } = execution.run;
-    void this.events.due([{ id, queue, name, version }]);
+    void this.events.due([{ id, queue, name, version, isAdmitted: true }]);
     this.forget(execution);
   }
 

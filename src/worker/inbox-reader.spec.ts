@@ -110,6 +110,7 @@ describe('a claimed run whose inbox has not been read', () => {
       due: () => Promise.resolve(),
       messaged: ignore,
       returned: ignore,
+      placeFreed: ignore,
       streamed: ignore,
       endedElsewhere: ignore,
       attemptFailed: ignore,

@@ -134,6 +134,7 @@ export class RunClaimer {
     const { fence } = this.session;
     if (!this.isOpen || !this.options.eagerStart || !fence) return undefined;
     if (this.backlog || this.slots.room === 0 || this.quarantine.isActive) return undefined;
+    if (this.database.queues.isLimited(key.queue)) return undefined;
     if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
     let held = true;
     this.slots.admit();

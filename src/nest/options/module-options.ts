@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 
 import type { ConfiguredDuration } from '../../core/duration.js';
 import type { PayloadCodec } from '../../core/payloads.js';
+import type { QueueOptions, StepLimitOptions } from '../../core/queue-limits.js';
 import type { RetentionOptions } from '../../core/retention.js';
 import type { RetryOptions } from '../../core/retry-policy.js';
 import type { ConnectionOptions, RunInTransaction, StepEnhancer } from '../../host/settings.js';
@@ -196,6 +197,16 @@ export interface WorkflowModuleOptions {
    * "Retention and deletion" in docs/operations.md. (default: ended runs are kept)
    */
   retention?: RetentionOptions<ConfiguredDuration>;
+  /**
+   * Limits of queues, by name. They hold over all processes. `client.queues.configure` replaces
+   * them at run time. See docs/queues.md. (default: no limits)
+   */
+  queues?: Record<string, QueueOptions>;
+  /**
+   * Limits of steps, by name. A step names its limit with `limit`. See docs/queues.md. (default: no
+   * limits)
+   */
+  limits?: Record<string, StepLimitOptions>;
   /** Options of streams. See docs/streams.md. (default: see each option) */
   streams?: {
     /**

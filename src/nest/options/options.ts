@@ -5,6 +5,7 @@ import type { PayloadCodec } from '../../core/payloads.js';
 import { checkText } from '../../core/ids.js';
 import { LISTENER_TIMEOUT_MS } from '../../core/run-events.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
+import { checkByName, checkQueue, checkStepLimit } from '../../core/queue-limits.js';
 import { checkRetention } from '../../core/retention.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
 import { checkBoolean } from './check-boolean.js';
@@ -32,6 +33,8 @@ const KNOWN_OPTIONS = [
   'currentTransaction',
   'runInTransaction',
   'retention',
+  'queues',
+  'limits',
   'streams',
   'defaults',
   'payloads',
@@ -112,6 +115,8 @@ export function toSettings(
     codec: checkCodec(given.payloads),
     retention: given.retention === undefined ? {} : checkRetention(given.retention, 'retention'),
     streamRetention: checkStreams(given.streams),
+    queues: checkByName(given.queues, 'queues', checkQueue),
+    limits: checkByName(given.limits, 'limits', checkStepLimit),
     logFailures: given.logFailures ?? true,
   };
 }

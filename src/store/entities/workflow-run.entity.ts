@@ -191,4 +191,19 @@ export class WorkflowRun {
    */
   @Column({ name: 'trace_context', type: 'text', nullable: true })
   traceContext!: string | null;
+
+  /** Key of the run within its queue, such as a tenant. */
+  @Column({ name: 'queue_key', type: 'text', nullable: true })
+  queueKey!: string | null;
+
+  /**
+   * Place of the run in a queue with limits: `queued`, `admitted`, `kept` or `outside`
+   * (docs/queues.md). Null when the queue had no limits.
+   */
+  @Column({ type: 'text', nullable: true })
+  place!: 'queued' | 'admitted' | 'kept' | 'outside' | null;
+
+  /** Earliest time at which the run may begin, from the rate limit of its queue. */
+  @Column({ name: 'opens_at', type: 'timestamptz', nullable: true })
+  opensAt!: Date | null;
 }

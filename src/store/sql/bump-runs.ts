@@ -2,6 +2,7 @@ import type { NotifiedRun } from '../../core/run-notices.js';
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
+import { queuedKeySql } from './places.js';
 import { IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
@@ -23,7 +24,7 @@ UPDATE ${schema}.workflow_runs r SET
   ready_at = CASE WHEN locked.wakes THEN now() ELSE r.ready_at END,
   wake_at = CASE WHEN locked.wakes THEN NULL ELSE r.wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])
-RETURNING r.id, r.status, r.queue, r.name, r.version`,
+RETURNING r.id, r.status, r.queue, r.name, r.version, ${queuedKeySql('r')}`,
 };
 
 /**
@@ -33,9 +34,9 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
 export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
   // Sorted: every statement locks runs in the order of their ids, which prevents deadlocks.
   const rows = await changeNamed(database, BUMP.name, [...new Set(runIds)].sort(), (ids) =>
-    database.deliver<[string, RunStatus, string, string, number]>(BUMP, [ids], 'first'),
+    database.deliver<[string, RunStatus, string, string, number, string | null]>(BUMP, [ids], 'first'),
   );
-  return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
+  return rows.map(([id, status, queue, name, version, queuedKey]) => ({ id, status, queue, name, version, queuedKey }));
 }
 
 const MISSED: Statement = {

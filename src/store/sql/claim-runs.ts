@@ -114,7 +114,7 @@ const CLAIM_NAMED: Statement = {
 due AS MATERIALIZED (
   SELECT r.id, r.priority, coalesce(r.ready_at, r.wake_at) AS ready_at FROM session CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at, r.wake_at FROM ${schema}.workflow_runs r
-    WHERE r.id = $9 AND r.worker_losses <= $10::int AND (r.status = 'pending' OR r.status = 'waiting' AND r.wake_at <= now())
+    WHERE r.id = $9 AND r.worker_losses <= $10::int AND (r.status = 'pending' OR r.status = 'waiting' AND r.wake_at <= now() AND r.place IS NULL)
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
       AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
         WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
@@ -163,6 +163,8 @@ function claimedColumns(alias: string): string {
     `${alias}.generation`,
     `coalesce(${alias}.seed_run_id, ${alias}.id)`,
     `${alias}.trace_context`,
+    `CASE WHEN ${alias}.place IS NOT NULL THEN ${alias}.queue_key END`,
+    `CASE WHEN ${alias}.place IS NOT NULL THEN extract(epoch FROM ${alias}.opens_at)::float8 * 1000 END`,
   ].join(', ');
 }
 
@@ -170,12 +172,12 @@ type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
-  traceContext: string | null,
+  ...[traceContext: string | null, queueKey: string | null, opensAt: number | null],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, opensAt] = rest;
   return {
     id,
     queue,
@@ -196,6 +198,8 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     generation,
     seedId,
     traceContext,
+    ...(queueKey === null ? {} : { queueKey }),
+    ...(opensAt === null ? {} : { opensAt }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { columnList, fromMs, owned, valueList, type Section } from './flush-section.js';
 import { nothingLeftSql } from './leftovers.js';
 import { COLUMNS } from '../flush-columns.js';
+import { placeSql } from './places.js';
 
 /** SQL for the time at which a new run becomes due, and for its deadline. */
 const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${fromMs('x.start_at')}) AS at) AS due`;
@@ -33,7 +34,7 @@ export const starts = (ids: Ids): Section => ({
   sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-      started_at, session_id, epoch, parent_run_id, timeout_ms, trace_context)
+      started_at, session_id, epoch, parent_run_id, timeout_ms, trace_context, queue_key, place)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
@@ -42,7 +43,7 @@ export const starts = (ids: Ids): Section => ({
     CASE WHEN x.owned THEN now() END,
     CASE WHEN x.owned THEN session.id END,
     CASE WHEN x.owned THEN 1 ELSE 0 END,
-    x.parent_run_id, x.timeout_ms, x.trace_context
+    x.parent_run_id, x.timeout_ms, x.trace_context, x.queue_key, ${placeSql(schema, 'x.queue')}
   FROM ${rows} LEFT JOIN session ON true
   ${DUE}
   WHERE (NOT x.owned OR session.id IS NOT NULL)${onlyIfNothingLeft(schema, ids)}
@@ -61,7 +62,8 @@ export const startsByRuns = (ids: Ids): Section => ({
   sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-      parent_run_id, parent_step_key, continued_from, wake_count, chain_created_at, chain_nonce, timeout_ms, trace_context)
+      parent_run_id, parent_step_key, continued_from, wake_count, chain_created_at, chain_nonce, timeout_ms, trace_context,
+      queue_key, place)
   SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input,
     x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
@@ -69,7 +71,8 @@ export const startsByRuns = (ids: Ids): Section => ({
     CASE WHEN due.at > now() THEN due.at END,
     ${DEADLINE}, ${inherited('parent_run_id')}, ${inherited('parent_step_key')}, x.continued_from, x.wake_count,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END,
-    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms, x.trace_context
+    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms, x.trace_context,
+    x.queue_key, ${placeSql(schema, 'x.queue')}
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   WHERE true${onlyIfNothingLeft(schema, ids)}
   ON CONFLICT (id) DO NOTHING

@@ -1,6 +1,7 @@
 import type { DispatchKey } from '../../core/run.js';
 import { COMPENSATION_PREFIX } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
+import { placeSql } from './places.js';
 import { stepBytesSql } from './step-bytes.js';
 
 /**
@@ -40,10 +41,11 @@ const FORK: Statement = {
 ), run AS (
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at,
-      started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id, trace_context)
+      started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id, trace_context,
+      queue_key, place)
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
     CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
-    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text
+    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text, queue_key, ${placeSql(schema, 'source.queue')}
   FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE AND NOT EXISTS (SELECT 1 FROM undone)
   RETURNING id, queue, name, version
 ), tags AS (

@@ -4,6 +4,7 @@ import type { NewRun } from '../../core/run.js';
 import type { Database } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { nothingLeftSql } from './leftovers.js';
+import { placeSql } from './places.js';
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
@@ -27,16 +28,18 @@ const nullable = (column: string, absent: string): string => `nullif(${column}, 
 function insertSql(schema: string, ids: 'given' | 'generated'): string {
   return `${CALLER_MARK} WITH started AS (
   INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-    timeout_ms, trace_context)
+    timeout_ms, trace_context, queue_key, place)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
     CASE WHEN due.at > clock_timestamp() THEN due.at END,
-    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms, x.trace_context
+    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms, x.trace_context, x.queue_key, ${placeSql(schema, 'x.queue')}
   FROM (SELECT id, name, version, queue, priority, input, nonce, ${nullable('deployment_id', "''")}, ${nullable('delay_ms', NONE)},
-      ${nullable('start_at', NONE)}, ${nullable('timeout_ms', NONE)}, ${nullable('trace_context', "''")}
+      ${nullable('start_at', NONE)}, ${nullable('timeout_ms', NONE)}, ${nullable('trace_context', "''")},
+      ${nullable('queue_key', "''")}
     FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[],
-      $16::text[]) AS given(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms, trace_context)) AS x
+      $16::text[], $17::text[]) AS given(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms, trace_context,
+      queue_key)) AS x
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
   WHERE ($14::boolean OR NOT ${FIXED_SNAPSHOT})${ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : ''}
   ON CONFLICT (id) DO NOTHING
@@ -84,6 +87,7 @@ export async function startInTransaction(
     mode === 'always',
     numbers('timeoutMs'),
     runs.map(({ traceContext }) => traceContext ?? ''),
+    runs.map(({ queueKey }) => queueKey ?? ''),
   ]);
   return { started: JSON.parse(outcome!.started) as string[], withheld: outcome!.withheld === 'all' };
 }

@@ -3,9 +3,11 @@ import { performance } from 'node:perf_hooks';
 import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../../core/timers.js';
 import { within } from '../../core/async.js';
 import type { Warn } from '../../core/log-fields.js';
+import type { Admissions } from '../../store/admissions.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
 import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/outbox.js';
+import { wakeDueRuns } from '../../store/sql/timers.js';
 import type { Worker } from '../../worker/worker.js';
 import { SharedExclusiveLock, type Release } from './shared-exclusive-lock.js';
 import type { WakeUpMessage } from './message.js';
@@ -35,6 +37,8 @@ const SESSION_TIMEOUT_MS = 3_000;
  * that has released its run may still have to announce the run to QStash.
  */
 const ANSWERS_TIMEOUT_MS = 3_000;
+/** Largest number of runs whose wait a delivery ends, besides its own run. */
+const MAX_WOKEN = 100;
 /**
  * Milliseconds for which a normal delivery waits while another delivery executes its run alone
  * (exclusively). An exclusive delivery waits this long plus the time budget of a normal delivery,
@@ -88,6 +92,7 @@ export class Deliveries {
     private readonly publisher: Publisher,
     private readonly settings: QStashSettings,
     private readonly warn: Warn,
+    private readonly admissions: Admissions,
   ) {
     this.lock = new SharedExclusiveLock(
       EXCLUSIVE_WAIT_MS,
@@ -185,6 +190,7 @@ export class Deliveries {
       // Wait until the receivers of the run's messages have been notified and announced. A platform
       // may freeze the process after the answer, and then only the sweep would find these runs.
       await worker.messagesNotified();
+      await this.admissions.settled();
     } finally {
       timers.forEach(clearTimeout);
     }
@@ -210,6 +216,7 @@ export class Deliveries {
   private async claim(worker: Worker, message: WakeUpMessage, mode: Mode): Promise<ClaimedRun | Verdict> {
     const run = await worker.claimById(message.run, mode);
     if (run) return run;
+    await this.wakeQueued();
     const [listed] = await readWakeUps(this.database, [message.run]);
     const verdict = listed ? this.explainUnclaimed(worker, message, listed) : 'nothing';
     if (!listed || verdict !== 'early') return verdict;
@@ -221,6 +228,16 @@ export class Deliveries {
     // same deduplication id, so QStash would drop it.
     await sleep(Math.ceil(listed.dueInMs) + 1);
     return this.claim(worker, message, mode);
+  }
+
+  /**
+   * Requests places for runs of queues with limits whose delay or sleep has ended. Only a run that
+   * has a place can be claimed, and processes that QStash calls have no timers.
+   */
+  private async wakeQueued(): Promise<void> {
+    if (!this.database.queues.isAny) return;
+    const { queued } = await wakeDueRuns(this.database, MAX_WOKEN);
+    for (const { queue, key } of queued) void this.admissions.request(queue, key);
   }
 
   /** Returns the outcome for a run that could not be claimed and still has to be executed. */

@@ -1,0 +1,101 @@
+import type { DueRun } from '../core/run.js';
+import { clearTimeout, setTimeout } from '../core/timers.js';
+import { faultOf } from './database-errors.js';
+import type { Database } from './database.js';
+import { admitRuns } from './sql/admit-runs.js';
+
+/**
+ * Milliseconds before its slot of a rate limit at which a run is admitted. The time must suffice for
+ * a worker to claim the run, because a run that begins late takes another slot.
+ */
+const AHEAD_MS = 500;
+/** Milliseconds before the next try when another process holds the row of the queue. */
+const LOCKED_PAUSE_MS = 20;
+
+/**
+ * Admits runs of queues with limits: after starts, when a place is free again, and when a rate limit
+ * allows more. Requests for the same queue share one statement. A lost request does no harm, because
+ * a sweep of the workers finds runs that wait although there is a place.
+ */
+export class Admissions {
+  /** Keys to look at, by queue; `all` for a look at all keys. */
+  private readonly requests = new Map<string, Set<string> | 'all'>();
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private working: Promise<void> | undefined;
+  private isClosed = false;
+
+  /** @param due announces runs that were admitted */
+  constructor(
+    private readonly database: Database,
+    private readonly due: (runs: readonly DueRun[]) => Promise<void>,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /**
+   * Requests the admission of runs that wait. Resolves when the requested runs were admitted, as far
+   * as there are places.
+   *
+   * @param key key of a new run or of a free place (default: all keys)
+   */
+  request(queue: string, key?: string | null): Promise<void> {
+    if (this.isClosed) return Promise.resolve();
+    const known = this.requests.get(queue);
+    if (key === undefined || key === null) this.requests.set(queue, 'all');
+    else if (known === undefined) this.requests.set(queue, new Set([key]));
+    else if (known !== 'all') known.add(key);
+    this.working ??= this.work();
+    return this.working;
+  }
+
+  /** Resolves when no admission is in progress. */
+  async settled(): Promise<void> {
+    while (this.working) await this.working;
+  }
+
+  /** Admits nothing more. Other processes sweep the queues. */
+  close(): void {
+    this.isClosed = true;
+    this.requests.clear();
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    this.timers.clear();
+  }
+
+  private async work(): Promise<void> {
+    // Waits for a microtask, so that requests of the same code share one statement.
+    await Promise.resolve();
+    for (let next = this.take(); next && !this.isClosed; next = this.take()) await this.admit(...next);
+    this.working = undefined;
+  }
+
+  private take(): [queue: string, keys: readonly string[] | undefined] | undefined {
+    for (const [queue, keys] of this.requests) {
+      this.requests.delete(queue);
+      return [queue, keys === 'all' ? undefined : [...keys]];
+    }
+    return undefined;
+  }
+
+  private async admit(queue: string, keys: readonly string[] | undefined): Promise<void> {
+    try {
+      const { runs, moreMs } = await admitRuns(this.database, queue, keys, AHEAD_MS);
+      if (runs.length > 0) await this.due(runs);
+      if (moreMs === 0) void this.request(queue);
+      else if (moreMs !== undefined) this.later(queue, moreMs);
+    } catch (error) {
+      if (this.isClosed) return;
+      if (['locked', 'conflict'].includes(faultOf(error))) return this.later(queue, LOCKED_PAUSE_MS * (0.5 + Math.random()));
+      this.failed(error);
+    }
+  }
+
+  /** Requests the admission of all keys later. The timer does not keep the process alive. */
+  private later(queue: string, pauseMs: number): void {
+    if (this.isClosed) return;
+    clearTimeout(this.timers.get(queue));
+    const timer = setTimeout(() => {
+      this.timers.delete(queue);
+      void this.request(queue);
+    }, pauseMs);
+    this.timers.set(queue, timer.unref());
+  }
+}

@@ -1,0 +1,157 @@
+import type { StoredLimits } from '../../core/queue-limits.js';
+import type { Database, Statement } from '../database.js';
+import type { KnownQueue } from '../known-queues.js';
+
+/** Limits of a queue or of steps, with the JSON text from which they were checked. */
+export interface NamedLimits {
+  readonly kind: 'queue' | 'step';
+  readonly name: string;
+  readonly json: string | null;
+  readonly limits: StoredLimits;
+}
+
+const LIMITS = [
+  ['is_limited', 'boolean'],
+  ['concurrency', 'int'],
+  ['per_worker', 'int'],
+  ['key_concurrency', 'int'],
+  ['interval_ms', 'float8'],
+  ['burst', 'int'],
+  ['key_interval_ms', 'float8'],
+  ['key_burst', 'int'],
+  ['is_fifo', 'boolean'],
+  ['counts_suspended', 'boolean'],
+] as const;
+
+const COLUMN_NAMES = LIMITS.map(([name]) => name).join(', ');
+const PARAMETERS = LIMITS.map(([, type], index) => `$${index + 4}::${type}`).join(', ');
+
+function valuesOf(limits: StoredLimits): unknown[] {
+  const { isLimited, concurrency, perWorker, keyConcurrency, intervalMs, burst, keyIntervalMs, keyBurst, isFifo, countsSuspended } = limits;
+  return [isLimited, concurrency, perWorker, keyConcurrency, intervalMs, burst, keyIntervalMs, keyBurst, isFifo, countsSuspended];
+}
+
+/** Keeps the limits in force when an override replaces the declared limits. */
+const DECLARE: Statement = {
+  name: 'durable_declare_queue',
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, declared, ${COLUMN_NAMES})
+VALUES ($1, $2, $3::json, ${PARAMETERS})
+ON CONFLICT (kind, name) DO UPDATE SET declared = excluded.declared, revision = q.revision + 1, updated_at = now(),
+  ${LIMITS.map(([name]) => `${name} = CASE WHEN q.override IS NULL THEN excluded.${name}${name === 'is_limited' ? ' OR q.is_paused' : ''} ELSE q.${name} END`).join(', ')}
+WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
+RETURNING 1`,
+};
+
+/** Stores the limits of the module's options. Returns true when the limits have changed. */
+export async function declareQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<boolean> {
+  const rows = await database.query(DECLARE, [kind, name, json, ...valuesOf(limits)]);
+  return rows.length > 0;
+}
+
+const CONFIGURE: Statement = {
+  name: 'durable_configure_queue',
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, override, ${COLUMN_NAMES})
+VALUES ($1, $2, $3::json, ${PARAMETERS})
+ON CONFLICT (kind, name) DO UPDATE SET override = excluded.override, revision = q.revision + 1, updated_at = now(),
+  ${LIMITS.map(([name]) => `${name} = ${name === 'is_limited' ? 'excluded.is_limited OR q.is_paused' : `excluded.${name}`}`).join(', ')}
+WHERE true${lockTimeout}`,
+};
+
+/** Stores limits that replace the declared ones. `json` is null for the declared limits. */
+export async function configureQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<void> {
+  await database.query(CONFIGURE, [kind, name, json, ...valuesOf(limits)]);
+}
+
+const PAUSE: Statement = {
+  name: 'durable_pause_queue',
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, is_paused, is_limited)
+VALUES ('queue', $1, $2, $2)
+ON CONFLICT (kind, name) DO UPDATE SET is_paused = excluded.is_paused, revision = q.revision + 1, updated_at = now(),
+  is_limited = excluded.is_paused OR q.concurrency IS NOT NULL OR q.key_concurrency IS NOT NULL OR q.interval_ms IS NOT NULL
+    OR q.key_interval_ms IS NOT NULL
+WHERE q.is_paused <> excluded.is_paused${lockTimeout}`,
+};
+
+/** Pauses a queue: admits no further run. Or resumes the queue. */
+export async function pauseQueue(database: Database, name: string, to: 'paused' | 'open'): Promise<void> {
+  await database.query(PAUSE, [name, to === 'paused']);
+}
+
+/** SQL that changes whenever the limits of any queue change. */
+export const revisionSql = (schema: string): string => `(SELECT sum(revision)::text FROM ${schema}.workflow_queues)`;
+
+const READ_KNOWN: Statement = {
+  name: 'durable_known_queues',
+  text: (
+    schema,
+  ) => `SELECT kind, name, is_limited, per_worker, concurrency, interval_ms IS NOT NULL OR key_interval_ms IS NOT NULL, ${revisionSql(schema)}
+FROM ${schema}.workflow_queues`,
+};
+
+/** Reads which queues exist, into `database.queues`. */
+export async function refreshKnownQueues(database: Database): Promise<void> {
+  const rows = await database.query<['queue' | 'step', string, boolean, number | null, number | null, boolean, string]>(READ_KNOWN, []);
+  const known = rows.map(([kind, name, isLimited, perWorker, concurrency, hasRate]): KnownQueue => ({
+    kind,
+    name,
+    isLimited,
+    perWorker,
+    concurrency,
+    hasRate,
+  }));
+  database.queues.refresh(known, rows[0]?.[6] ?? null);
+}
+
+/** Number of runs that one statement brings under the limits of a queue. */
+const ADOPTED_RUNS = 2_000;
+
+/**
+ * Brings runs under the limits of their queue that were started before the queue had limits. Such a
+ * run counts while it is executed. SKIP LOCKED leaves out runs that another statement changes.
+ */
+const ADOPT: Statement = {
+  name: 'durable_adopt_runs',
+  text: (schema) => `WITH found AS MATERIALIZED (
+  SELECT r.id FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
+    SELECT r.id FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.worker_losses < 2 AND r.queue = q.name AND r.place IS NULL LIMIT ${ADOPTED_RUNS} FOR NO KEY UPDATE SKIP LOCKED
+  ) AS r WHERE q.kind = 'queue' AND q.is_limited LIMIT ${ADOPTED_RUNS}
+)
+UPDATE ${schema}.workflow_runs r SET place = 'outside', status = r.status FROM found WHERE r.id = ANY (ARRAY[found.id]) RETURNING 1`,
+};
+
+/** Brings pending runs under the limits of their queue. Returns the number of these runs. */
+export async function adoptPending(database: Database): Promise<number> {
+  return (await database.query(ADOPT, [])).length;
+}
+
+const ADOPT_OTHERS: Statement = {
+  name: 'durable_adopt_other_runs',
+  text: (schema) => `WITH found AS MATERIALIZED (
+  SELECT r.id FROM ${schema}.workflow_runs r
+  WHERE r.queue = $1 AND r.status IN ('running', 'waiting', 'paused') AND r.place IS NULL LIMIT ${ADOPTED_RUNS} FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ${schema}.workflow_runs r SET place = 'outside', status = r.status FROM found WHERE r.id = ANY (ARRAY[found.id]) RETURNING 1`,
+};
+
+/** Brings all runs of a queue that has just got limits under these limits. */
+export async function adoptAll(database: Database, queue: string): Promise<void> {
+  while ((await database.query(ADOPT_OTHERS, [queue])).length === ADOPTED_RUNS);
+  while ((await adoptPending(database)) === ADOPTED_RUNS);
+}
+
+const SWEEP: Statement = {
+  name: 'durable_queues_to_sweep',
+  text: (schema) => `WITH due AS MATERIALIZED (
+  SELECT q.name FROM ${schema}.workflow_queues q
+  WHERE q.kind = 'queue' AND q.swept_at < now() - $1::float8 * interval '1 millisecond' AND NOT q.is_paused
+    AND EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = q.name)
+  FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ${schema}.workflow_queues q SET swept_at = now() FROM due WHERE q.kind = 'queue' AND q.name = due.name RETURNING q.name`,
+};
+
+/** Takes the queues with waiting runs that no process has swept lately. */
+export async function takeQueuesToSweep(database: Database, notSweptForMs: number): Promise<string[]> {
+  return (await database.query<[string]>(SWEEP, [notSweptForMs])).map(([name]) => name);
+}
