@@ -112,7 +112,7 @@ describe('queues with limits', () => {
 
   const results = (handles: readonly { result(): Promise<unknown> }[]): Promise<unknown[]> =>
     Promise.all(handles.map((each) => each.result()));
-  const isRunning = (group: string, count: number): Promise<true> =>
+  const isRunning = (group: string, count: number): Promise<unknown> =>
     waitFor(() => active.get(group)?.size === count, { message: `${count} bodies of ${group}` });
   const placeOf = async (id: string): Promise<unknown> =>
     (await database.query(`SELECT place FROM durable.workflow_runs WHERE id = '${id}'`))[0]?.place;
