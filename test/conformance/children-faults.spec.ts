@@ -57,7 +57,6 @@ describe('children of a parent whose workers are killed', () => {
       await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_inbox')).length === 0);
       expect(await scene.database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
     }),
-    90_000,
   );
 
   it(
@@ -78,6 +77,5 @@ describe('children of a parent whose workers are killed', () => {
         await supervisor;
       }
     }),
-    150_000,
   );
 });

@@ -197,7 +197,6 @@ describe('a change of the code behind ctx.patched', () => {
       await next;
       expect(await client.getHandle('fresh').result({ timeout: seconds(45) })).toBe('billed by newer');
     }),
-    60_000,
   );
 });
 

@@ -71,6 +71,5 @@ describe('runs whose history does not match the code of a deployment', () => {
       );
       expect(most).toBeLessThanOrEqual(5);
     }),
-    90_000,
   );
 });

@@ -47,6 +47,5 @@ describe('a run that a process with transport both starts and executes itself', 
         await qstash.close();
       }
     }),
-    120_000,
   );
 });

@@ -100,6 +100,5 @@ describe('a worker that receives SIGTERM', () => {
       await waitFor(async () => (await scene.statuses())['completed'] === 1);
       expect(worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
     }),
-    120_000,
   );
 });

@@ -63,7 +63,6 @@ describe('a silent network whose connections stay open', () => {
       expect(troublesOf(worker)).toEqual([]);
       await starter.close();
     }),
-    120_000,
   );
 
   it.concurrent(
@@ -89,7 +88,6 @@ describe('a silent network whose connections stay open', () => {
       }
       await close();
     }),
-    120_000,
   );
 });
 
@@ -121,6 +119,5 @@ describe('a network with a delay of 125 ms in each direction', () => {
       for (const worker of workers) expect(troublesOf(worker)).toEqual([]);
       await far.close();
     }),
-    120_000,
   );
 });

@@ -73,6 +73,5 @@ describe('a database that does not answer while many runs are started at once', 
       );
       if (started !== undefined) expect(stored).toBe(RUNS + 1);
     }),
-    180_000,
   );
 });

@@ -59,7 +59,6 @@ describe('a transactional step', () => {
       expect(bodies).toHaveLength(2);
       expect(troublesOf(worker)).toEqual([]);
     }),
-    60_000,
   );
 
   it.concurrent.each(POINTS)('has both or neither when its worker is killed at %s', (_, marker) =>
@@ -101,6 +100,5 @@ describe('a transactional step', () => {
       const pids = await scene.database.query('SELECT DISTINCT pid FROM ledger');
       expect(pids).not.toContainEqual({ pid: worker.child.pid });
     }),
-    40_000,
   );
 });

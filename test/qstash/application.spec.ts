@@ -94,7 +94,7 @@ class Long {
   }
 }
 
-jest.setTimeout(IDLE_MS + 60_000);
+jest.setTimeout(IDLE_MS + seconds(120));
 
 describe('an application that QStash drives', () => {
   let database: TestDatabase;

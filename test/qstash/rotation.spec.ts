@@ -63,9 +63,10 @@ describe('a rotation of the signing keys', () => {
     const old = await start();
     const handles = await old.client.startMany(
       Sleeper,
-      Array.from({ length: 10 }, () => 1_200),
+      Array.from({ length: 10 }, () => 2_500),
     );
-    await waitFor(async () => (await old.client.count({ status: 'waiting' })) === 10);
+    // Each run has begun, so the messages that wake the runs wait while the keys rotate.
+    await waitFor(() => bodies === 10);
     qstash.rotateSigningKeys();
     const renewed = await start();
     const more = await renewed.client.startMany(

@@ -78,14 +78,10 @@ describe('transactionControls', () => {
     ['dashes after a text', `SELECT E'x'${many('-')}\n; SELECT end`],
     ['texts before comments', `SELECT ${many("E'x'-- ")}; END`],
     ['a long list', `INSERT INTO big VALUES ${many('(1, end, 3), ')} (1, 2, 3);`],
-  ])(
-    'reads megabytes of SQL in linear time: %s',
-    (_, text) => {
-      // Anything but linear would take minutes, or have no room on the stack.
-      expect(transactionControls(text)).toEqual([]);
-    },
-    20_000,
-  );
+  ])('reads megabytes of SQL in linear time: %s', (_, text) => {
+    // Anything but linear would take minutes, or have no room on the stack.
+    expect(transactionControls(text)).toEqual([]);
+  });
 
   it('finds a COMMIT after a text of megabytes', () => {
     const text = `INSERT INTO big VALUES ('${many('; ')}'); COMMIT AND CHAIN`;

@@ -61,5 +61,5 @@ describe('a worker that is killed', () => {
     expect(repeated).toEqual([]);
     const [{ lost }] = await scene.database.query(`SELECT count(*)::int AS lost FROM durable.workflow_run_log WHERE kind = 'worker_lost'`);
     expect(lost).toBeGreaterThan(KILLS);
-  }, 180_000);
+  });
 });
