@@ -37,6 +37,14 @@ interface Parts {
   readonly end: { returned(outcome: PassOutcome): void; finish(outcome: PassOutcome): void; compensationFailed(error: Error): void };
 }
 
+/** Saga that is undoing its calls. */
+interface ActiveSaga {
+  /** Error that has failed the saga. */
+  readonly error: unknown;
+  /** Rejects the promise of `ctx.saga`. */
+  readonly reject: (error: unknown) => void;
+}
+
 /**
  * Undoes the calls of a run that fails, is cancelled or times out, and the calls of a `ctx.saga`
  * that fails.
@@ -55,8 +63,8 @@ export class Compensation {
   /** Absent until the code makes a call with a compensation, because most workflows have none. */
   private undoing: Undoing | undefined;
   private undoables: Map<Call, Undoable> | undefined;
-  /** Sagas that are undoing their calls, each with the function that rejects its `ctx.saga`. */
-  private active: Map<Saga, (error: unknown) => void> | undefined;
+  /** Sagas that are undoing their calls. */
+  private active: Map<Saga, ActiveSaga> | undefined;
   /** Sagas whose functions have not ended, with the AbortSignal of the race branch around them. */
   private open: Map<Saga, AbortSignal | undefined> | undefined;
   /** Outcome of a run whose code has ended before one of its sagas. */
@@ -145,8 +153,9 @@ export class Compensation {
       // The failed scope around this one, or the end of the run, undoes the calls.
       if (saga.hasFailed || this.isTakenOver) throw error;
       saga.fail(error);
+      this.handOver();
       const entries = saga.remaining();
-      if (entries.length > 0) await this.whileActive(saga, () => this.undoSaga(entries, error));
+      if (entries.length > 0) await this.whileActive(saga, error, () => this.undoSaga(saga, entries, error));
       saga.leave();
       throw error;
     } finally {
@@ -161,9 +170,9 @@ export class Compensation {
    * that have begun continue.
    */
   stopped(reason: unknown): void {
-    const rejections = [...(this.active?.values() ?? [])];
+    const stopped = [...(this.active?.values() ?? [])];
     this.active?.clear();
-    for (const reject of rejections) reject(reason);
+    for (const { reject } of stopped) reject(reason);
     this.undoing?.continueOwn();
     this.endIfWaiting();
   }
@@ -182,10 +191,19 @@ export class Compensation {
     return (this.active?.size ?? 0) > 0 || [...(this.open?.values() ?? [])].some((signal) => signal?.aborted);
   }
 
-  private whileActive(saga: Saga, undo: () => Promise<void>): Promise<void> {
+  /** Leaves the calls of sagas inside a saga that has failed to the latter. */
+  private handOver(): void {
+    for (const [saga, { error, reject }] of this.active ?? []) {
+      if (!saga.isInFailedSaga) continue;
+      this.active!.delete(saga);
+      reject(error);
+    }
+  }
+
+  private whileActive(saga: Saga, error: unknown, undo: () => Promise<void>): Promise<void> {
     const active = (this.active ??= new Map());
     return new Promise((resolve, reject) => {
-      active.set(saga, reject);
+      active.set(saga, { error, reject });
       undo().then(() => {
         active.delete(saga);
         resolve();
@@ -200,11 +218,11 @@ export class Compensation {
     this.parts.end.returned(waiting);
   }
 
-  private async undoSaga(entries: readonly Undoable[], error: unknown): Promise<void> {
+  private async undoSaga(saga: Saga, entries: readonly Undoable[], error: unknown): Promise<void> {
     const undoing = this.undoing!;
     await undoing.noteFailedSaga(error);
     await new Promise<void>((done) => undoing.drain(entries, done));
-    const errors = await undoing.undo(entries, () => !this.isTakenOver);
+    const errors = await undoing.undo(entries, () => !this.isTakenOver && !saga.isInFailedSaga);
     if (errors.length === 0) return;
     this.parts.end.compensationFailed(new CompensationFailedError(this.parts.run.id, error, errors));
     await new Promise(() => undefined);

@@ -272,6 +272,8 @@ export interface Recording {
   readonly calls?: ReadonlyMap<string, Call> | undefined;
   /** Outcome of the run; absent when the run has not ended. */
   readonly outcome?: PassOutcome | undefined;
+  /** Time at which the run ended, in milliseconds since the epoch; absent when it is not known. */
+  readonly endedAt?: number | undefined;
 }
 
 /**

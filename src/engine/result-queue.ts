@@ -24,6 +24,12 @@ export interface ResultQueueDelegate {
  */
 const DIVERGED_MS = 2_000;
 
+/**
+ * Number of timers into which the wait for a recorded call is divided. A process that stands still
+ * for a while, as on a suspended machine, uses up only one of them.
+ */
+const STALL_PARTS = 10;
+
 const STALL = '$stall';
 
 /**
@@ -139,6 +145,13 @@ export class ResultQueue implements TurnDelegate {
   private await(missing: StepRecord): void {
     const hasDiverged = !this.replay.hasIo && this.divergedAt === missing.calledAfter;
     const waitMs = hasDiverged ? Math.min(DIVERGED_MS, this.stallMs) : this.stallMs;
-    this.alarms.set(STALL, this.alarms.now() + waitMs, () => this.delegate.missed(missing));
+    this.awaitParts(missing, waitMs, Math.ceil(waitMs / STALL_PARTS));
+  }
+
+  private awaitParts(missing: StepRecord, leftMs: number, partMs: number): void {
+    this.alarms.set(STALL, this.alarms.now() + Math.min(leftMs, partMs), () => {
+      if (leftMs > partMs) this.awaitParts(missing, leftMs - partMs, partMs);
+      else this.delegate.missed(missing);
+    });
   }
 }

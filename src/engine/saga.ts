@@ -27,30 +27,41 @@ export class Saga {
   private readonly entries: Undoable[] = [];
   private readonly inner = new Set<Saga>();
   private failure: { readonly error: unknown } | undefined;
+  /** True once the function of the scope has returned. */
+  private isComplete = false;
 
   /** @param outer the enclosing scope; undefined for the whole run */
   constructor(private outer: Saga | undefined) {
-    outer?.inner.add(this);
+    this.outer = outer?.current;
+    this.outer?.inner.add(this);
   }
 
   /** True once this scope, or a scope around it, has failed. */
   get hasFailed(): boolean {
-    return this.failure !== undefined;
+    return this.current.failure !== undefined;
   }
 
+  /** True once a scope around this one has failed, and undoes the calls of this one too. */
+  get isInFailedSaga(): boolean {
+    return this.outer?.hasFailed === true;
+  }
+
+  /** Adds a call. A call made after the scope has completed belongs to the enclosing scope. */
   add(entry: Undoable): void {
-    this.entries.push(entry);
+    this.current.entries.push(entry);
   }
 
   /** Refuses a call in a scope that has failed. @throws SagaEndedError */
   throwIfFailed(name: string): void {
-    if (this.failure) throw new SagaEndedError(name, this.failure.error);
+    const { failure } = this.current;
+    if (failure) throw new SagaEndedError(name, failure.error);
   }
 
   /** Hands the calls of the scope to the enclosing scope, which undoes them if it fails later. */
   complete(): void {
-    const { outer } = this;
+    const outer = this.outer?.current;
     if (!outer) return;
+    this.isComplete = true;
     outer.inner.delete(this);
     for (const entry of this.entries) outer.entries.push(entry);
     for (const each of this.inner) {
@@ -74,5 +85,10 @@ export class Saga {
   remaining(): Undoable[] {
     const own = this.entries.filter((entry) => !entry.isUndone);
     return [...own, ...[...this.inner].flatMap((each) => each.remaining())];
+  }
+
+  /** Scope that calls made now belong to: the nearest one around this one that is not complete. */
+  private get current(): Saga {
+    return this.isComplete ? this.outer!.current : this;
   }
 }

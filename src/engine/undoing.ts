@@ -97,11 +97,22 @@ export class Undoing {
     // A fork has copied a failed saga, but not the arguments of its compensations.
     const isRecorded = ({ call, isUndone }: Undoable): boolean => !isUndone && replay.isRecorded(compensationOf(call.stepKey));
     const due = entries.filter((entry) => mustBeUndone(entry) || isRecorded(entry)).sort((a, b) => b.record!.seq - a.record!.seq);
-    if (this.parts.definition.compensation === 'parallel') {
-      const results = await Promise.allSettled(due.map((entry) => this.compensate(entry)));
-      return results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-    }
-    for (const entry of due) {
+    if (!mayContinue()) await new Promise(() => undefined);
+    const isParallel = this.parts.definition.compensation === 'parallel';
+    const errors = await (isParallel ? this.undoTogether(due) : this.undoInOrder(due, mayContinue));
+    // Another driver undoes the remaining calls, and gets the same failure.
+    if (!mayContinue()) await new Promise(() => undefined);
+    return errors;
+  }
+
+  private async undoTogether(due: readonly Undoable[]): Promise<readonly unknown[]> {
+    const results = await Promise.allSettled(due.map((entry) => this.compensate(entry)));
+    return results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  }
+
+  private async undoInOrder(due: readonly Undoable[], mayContinue: () => boolean): Promise<readonly unknown[]> {
+    // A saga inside may have begun a compensation, which ends before another one begins.
+    for (const entry of [...due.filter(({ compensation }) => compensation !== undefined), ...due]) {
       if (!mayContinue()) await new Promise(() => undefined);
       try {
         await this.compensate(entry);

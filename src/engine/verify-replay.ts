@@ -47,8 +47,14 @@ class ReplayComparison implements PassObserver {
   private readonly watch = new IoWatch();
   private readonly calledKeys = new Set<string>();
   private stillTimer: NodeJS.Timeout | undefined;
-  /** Key of the first call for which the recording has neither a result nor an open wait. */
-  private firstNew: string | undefined;
+  /** First call for which the recording has neither a result nor an open wait. */
+  private firstNew: Call | undefined;
+  /** The first such call that the recorded stop of the run did not interrupt. */
+  private firstUnexplained: Call | undefined;
+  /** Record of the stop of the run; undefined when the run was not stopped. */
+  private readonly stop: StepRecord | undefined;
+  /** Number of results that the code had received before it received the stop. */
+  private readonly resultsBeforeStop: number;
 
   constructor(
     private readonly recording: Recording,
@@ -63,6 +69,10 @@ class ReplayComparison implements PassObserver {
     const own = { ...settings, verifyReplay: undefined, isDevelopment: false, log: () => undefined, replayStallMs: STILL_MS };
     this.pass = new Pass({ ...run, deadlineAt: null }, definition, history, port, own, this);
     this.pass.hold();
+    const { steps } = history;
+    const place = steps.findIndex(({ kind }) => kind === 'cancel');
+    this.stop = steps[place];
+    this.resultsBeforeStop = Math.max(place, 0);
   }
 
   start(): void {
@@ -78,16 +88,20 @@ class ReplayComparison implements PassObserver {
     if (!before) {
       if (calls) return this.decide({ stepKey: call.stepKey, detail: CALLED_NOW });
       const isOpen = this.recording.history.waits.some((wait) => wait.stepKey === call.stepKey);
-      if (!isOpen) this.firstNew ??= call.stepKey;
+      if (isOpen) return;
+      this.firstNew ??= call;
+      // The stop has left no record of the calls that it interrupted.
+      if (!this.stop || call.calledAfter > this.resultsBeforeStop) this.firstUnexplained ??= call;
       return;
     }
     const detail = differs(before, call);
     if (detail) this.decide({ stepKey: call.stepKey, detail });
   }
 
-  missed({ stepKey }: StepRecord): void {
-    if (this.firstNew !== undefined) return this.decide({ stepKey: this.firstNew, detail: CALLED_NOW });
-    this.decide({ stepKey, detail: CALLED_BEFORE });
+  missed({ stepKey, calledAfter }: StepRecord): void {
+    const { firstNew, firstUnexplained } = this;
+    const instead = firstUnexplained ?? (firstNew?.calledAfter === calledAfter ? firstNew : undefined);
+    this.decide(instead ? { stepKey: instead.stepKey, detail: CALLED_NOW } : { stepKey, detail: CALLED_BEFORE });
   }
 
   stoodStill(): void {
@@ -98,11 +112,19 @@ class ReplayComparison implements PassObserver {
   /** Explains why the code waits although all recorded results were delivered. */
   private whyStill(): Verdict {
     const { calls, outcome, history } = this.recording;
-    if (!calls && this.firstNew !== undefined && outcome) return { stepKey: this.firstNew, detail: CALLED_NOW };
+    if (outcome && this.isGraceUsedUp) return 'same';
+    const isNew = this.firstUnexplained ?? this.firstNew;
+    if (!calls && isNew !== undefined && outcome) return { stepKey: isNew.stepKey, detail: CALLED_NOW };
     if (calls || outcome) return { stepKey: null, detail: 'run() waits for something that no recorded result causes' };
     // The run has not ended: its code waits for the same as before, or begins its next step.
     const left = history.waits.find(({ stepKey, kind }) => kind !== 'grace' && !this.calledKeys.has(stepKey));
     return left ? { stepKey: left.stepKey, detail: CALLED_BEFORE } : 'same';
+  }
+
+  /** True when the run has ended because its time for cleanup was used up. */
+  private get isGraceUsedUp(): boolean {
+    const { endedAt } = this.recording;
+    return this.stop !== undefined && endedAt !== undefined && endedAt - this.stop.finishedAt >= this.settings.cancelGraceMs;
   }
 
   private compare(outcome: PassOutcome): Verdict {

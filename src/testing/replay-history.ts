@@ -1,6 +1,6 @@
-import type { ExportedHistory } from '../client/queries/exported-history.js';
+import type { ExportedHistory, ExportedOutcome } from '../client/queries/exported-history.js';
 import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
+import { InvalidInputError, WorkflowTerminatedError } from '../core/errors/index.js';
 import { ManualClock } from '../core/manual-clock.js';
 import { Payloads, type PayloadCodec } from '../core/payloads.js';
 import { workflowIdentityOf } from '../core/workflow-metadata.js';
@@ -58,7 +58,7 @@ export async function replayHistory(
     const payloads = new Payloads(loaded.settings.maxPayloadBytes, codec);
     checkPayloads(exported, payloads);
     const engine = standaloneEngine(new ManualClock(exported.run.startedAt), payloads, loaded.module, 'verifies');
-    const difference = await verifyReplay({ definition, ...recordingOf(exported) }, engine);
+    const difference = await verifyReplay({ definition, ...recordingOf(exported, payloads) }, engine);
     if (difference) throw difference;
   } finally {
     await loaded.close();
@@ -69,15 +69,16 @@ export async function replayHistory(
  * Returns the parts of a recording. An end that the code did not cause, such as a termination, is
  * left out: a replay does not repeat it.
  */
-function recordingOf({ run, outcome, history }: ExportedHistory): Omit<Recording, 'definition'> {
+function recordingOf({ run, outcome, history }: ExportedHistory, payloads: Payloads): Omit<Recording, 'definition'> {
   const isStopped = history.steps.some(({ kind }) => kind === 'cancel');
-  const isByCode =
-    outcome !== null &&
-    (outcome.status === 'completed' ||
-      (outcome.status === 'cancelled' ? isStopped : !NOT_BY_CODE.includes(outcome.failure.code) && (isStopped || !isTimeout(outcome))));
-  return { run, history, ...(isByCode ? { outcome: outcome as PassOutcome } : {}) };
+  const isByCode = outcome !== null && isEndByCode(outcome, isStopped, payloads);
+  return { run, history, ...(isByCode ? { outcome: outcome as PassOutcome, endedAt: run.finishedAt ?? undefined } : {}) };
 }
 
-function isTimeout({ failure }: { readonly failure: { readonly code: string } }): boolean {
-  return failure.code === 'WORKFLOW_TIMEOUT';
+function isEndByCode(outcome: ExportedOutcome, isStopped: boolean, payloads: Payloads): boolean {
+  if (outcome.status === 'completed') return true;
+  // A run that was cancelled can still be terminated, in the middle of its cleanup.
+  if (outcome.status === 'cancelled') return isStopped && payloads.showError(outcome.error).name !== WorkflowTerminatedError.errorName;
+  const { code } = outcome.failure;
+  return !NOT_BY_CODE.includes(code) && (isStopped || code !== 'WORKFLOW_TIMEOUT');
 }

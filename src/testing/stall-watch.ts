@@ -1,13 +1,12 @@
-import { performance } from 'node:perf_hooks';
-
 import type { ScopedRuntime } from '../host/runtime-scope.js';
 import type { TestDatabase } from './database/test-database.js';
 import { WorkflowTestError } from './errors.js';
+import type { RunningTime } from './running-time.js';
 
-/** Milliseconds of real time without progress after which a test gives up on a busy application. */
+/** Milliseconds of running time without progress, after which a test gives up on an application. */
 const STALLED_AFTER_MS = 4_000;
 
-/** Milliseconds of real time after which a test gives up on an application that never idles. */
+/** Milliseconds of running time after which a test gives up on an application that never idles. */
 const ENDLESS_AFTER_MS = 60_000;
 
 /** Milliseconds between two reads of the application's progress. */
@@ -29,15 +28,18 @@ type Row = [counts: string, due: DueRun[] | null];
 
 /** Ends the wait of a test for an application that stands still or never becomes idle. */
 export class StallWatch {
-  private readonly beganAt = performance.now();
-  private lookedAt = this.beganAt;
+  private readonly beganAt: number;
+  private lookedAt: number;
   private progress = '';
-  private progressAt = this.beganAt;
+  private progressAt: number;
 
   constructor(
     private readonly runtimes: readonly ScopedRuntime[],
     private readonly database: TestDatabase,
-  ) {}
+    private readonly time: RunningTime,
+  ) {
+    this.beganAt = this.lookedAt = this.progressAt = time.now();
+  }
 
   /**
    * Reads the progress of a busy application.
@@ -46,7 +48,7 @@ export class StallWatch {
    *   seconds, or is not idle after a minute
    */
   async look(): Promise<void> {
-    const now = performance.now();
+    const now = this.time.now();
     if (now - this.lookedAt < LOOK_MS) return;
     this.lookedAt = now;
     const rows: Row[] = [];
@@ -64,7 +66,7 @@ export class StallWatch {
 
   /** Notes that only step bodies are being executed, which have a limit of their own. */
   noteBodies(): void {
-    this.progressAt = performance.now();
+    this.progressAt = this.time.now();
   }
 
   private describeStall(due: readonly DueRun[]): string {

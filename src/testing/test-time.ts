@@ -1,5 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
 import type { ManualClock } from '../core/manual-clock.js';
 import { sleep } from '../core/timers.js';
 import type { ScopedRuntime } from '../host/runtime-scope.js';
@@ -7,15 +5,16 @@ import { readActivity, type Activity } from './application-activity.js';
 import { moveClock } from './database/sql-clock.js';
 import type { TestDatabase } from './database/test-database.js';
 import { WorkflowTestError } from './errors.js';
+import { RunningTime } from './running-time.js';
 import { StallWatch } from './stall-watch.js';
 
 /** Milliseconds between two reads of the application's activity. */
 const LOOK_MS = 1;
 
-/** Milliseconds of real time after which a step body that `advance` meets counts as hanging. */
+/** Milliseconds of running time after which a step body that `advance` meets counts as hanging. */
 const HANGS_AFTER_MS = 1_000;
 
-/** Milliseconds of real time after which `runUntilIdle` gives up on the same step bodies. */
+/** Milliseconds of running time after which `runUntilIdle` gives up on the same step bodies. */
 const GIVE_UP_AFTER_MS = 4_000;
 
 /** Time of an application under test: it stands still until the test moves it. */
@@ -64,20 +63,22 @@ export class TestTime {
 
   /**
    * Resolves when every run has ended or waits, or when the same step bodies, and nothing else,
-   * have been executed for `patienceMs` of real time.
+   * have been executed for `patienceMs` of running time.
    *
    * @throws WorkflowTestError when the application stands still, or never becomes idle
    */
   private async settled(patienceMs: number): Promise<Activity> {
     let same = '';
     let since = 0;
-    const watch = new StallWatch(this.runtimes, this.database);
+    const time = new RunningTime();
+    const watch = new StallWatch(this.runtimes, this.database, time);
     for (;;) {
       const activity = await readActivity(this.runtimes, this.database, this.clock);
       if (activity.state === 'idle') return activity;
       const shown = activity.state === 'bodies' ? JSON.stringify(activity.bodies) : '';
-      if (shown !== same) [same, since] = [shown, performance.now()];
-      if (shown !== '' && performance.now() - since >= patienceMs) return activity;
+      const now = time.now();
+      if (shown !== same) [same, since] = [shown, now];
+      if (shown !== '' && now - since >= patienceMs) return activity;
       if (activity.state === 'bodies') watch.noteBodies();
       await watch.look();
       await sleep(LOOK_MS);

@@ -411,6 +411,46 @@ describe('sagas', () => {
     expect(log.slice(3)).toEqual(['seat', 'meal']);
   });
 
+  it('allow no fork of steps that the run is about to undo, or will undo after a retry', async () => {
+    broken = new Set(['ship']);
+    held = new Set([refund]);
+    const { runId } = await app.client.start(OrderWorkflow, { cents: 5 });
+    await waitFor(() => log.includes(refund));
+    await expect(app.client.fork(runId, { fromStep: 'ship' })).rejects.toThrow('comes after step "reserve", which was undone or is to be');
+    broken.add(refund);
+    held.clear();
+    // The refund has two attempts, a minute apart. The retry gives it two more.
+    await app.client.resolveStep(runId, '$compensate:charge', { error: new Error('closed') });
+    expect((await failed(runId)).cause).toBeInstanceOf(CompensationFailedError);
+    await expect(app.client.fork(runId, { fromStep: 'charge' })).rejects.toThrow(
+      'comes after step "reserve", which was undone or is to be',
+    );
+    broken.clear();
+    expect(await (await app.client.fork(runId, { fromStep: 'reserve' })).result()).toBe('charge');
+
+    log = [];
+    broken = new Set(['meal a']);
+    held = new Set(['undo seat a']);
+    const trip = await app.client.start(TripWorkflow);
+    await waitFor(() => log.includes('undo seat a'));
+    await expect(app.client.fork(trip.runId, { fromStep: 'meal a' })).rejects.toThrow('which was undone or is to be');
+    held.clear();
+    expect(await trip.result()).toBe('b');
+    broken.clear();
+    // The taxi was not undone, so a fork may copy it.
+    expect(await (await app.client.fork(trip.runId, { fromStep: 'seat a' })).result()).toBe('a');
+  });
+
+  it('undo a step whose result an operator has entered after the run had failed', async () => {
+    broken = new Set(['seat']);
+    const { runId } = await app.client.start(SoloWorkflow);
+    await failed(runId);
+    broken = new Set(['meal']);
+    await app.client.resolveStep(runId, 'seat', { output: 'seat by hand' });
+    await waitFor(async () => (await app.client.describe(runId)).status === 'failed' && log.includes('meal'));
+    expect(log).toEqual(['seat', 'meal', 'undo seat']);
+  });
+
   it('do not undo steps that a fork has copied', async () => {
     const { runId } = await app.client.start(TripWorkflow);
     await app.client.getHandle(runId).result();

@@ -576,6 +576,18 @@ describe('a transactional step', () => {
   it.each<[string, (manager: EntityManager) => Promise<unknown>]>([
     ['releases its query runner', (manager) => manager.queryRunner!.release()],
     ['rolls back on the connection of the driver', async (manager) => (await manager.queryRunner!.connect()).query('ROLLBACK')],
+    ['commits on the connection of the driver', async (manager) => (await manager.queryRunner!.connect()).query('COMMIT')],
+    [
+      'commits on the connection of the driver, and begins another transaction',
+      async (manager) => (await manager.queryRunner!.connect()).query({ text: 'SELECT 1; commit; begin' }),
+    ],
+    [
+      'commits on the connection of the driver, with a callback, and begins another transaction',
+      async (manager) => {
+        const driver = await manager.queryRunner!.connect();
+        await new Promise((resolve) => driver.query('COMMIT AND CHAIN', resolve));
+      },
+    ],
   ])('fails, writes nothing and keeps the connection clean when the body %s', async (what, end) => {
     const handle = await call(async (manager) => {
       await note(manager, `ended ${what}`);

@@ -25,6 +25,7 @@ export interface RunOptions {
   settings?: Partial<EngineSettings>;
   /** Time limit of an attempt when a step has none of its own. */
   stepTimeoutMs?: number;
+  compensation?: WorkflowDefinition['compensation'];
   /** Virtual milliseconds that a flush takes. */
   latency?: () => number;
   /** Virtual milliseconds that the commit of a transactional step takes (default: 0). */
@@ -216,6 +217,7 @@ export class TestRun {
       owns: (target) => target === this.options.self,
       retry: { ...DEFAULT_RETRY_POLICY, jitter: false },
       stepTimeoutMs: this.options.stepTimeoutMs ?? 300_000,
+      compensation: this.options.compensation,
       invoke: async (input, ctx) => this.workflow(this.options.bare ? ctx : this.watch(ctx), input),
     };
   }

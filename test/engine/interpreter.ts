@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import { defineSignal } from '../../src/core/signal.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
@@ -33,13 +35,23 @@ export class World {
   constructor(
     /** Returns the duration of I/O, which differs between passes. */
     private readonly ioTakes: (id: number, takes: number) => number,
+    /** True when steps have compensations. */
+    readonly charges: boolean = false,
   ) {}
+
+  /** Idempotency keys of charges that another system has carried out. */
+  readonly charged = new Set<string>();
+  /** Idempotency keys of charges that it has refunded, in order. */
+  readonly refunded: string[] = [];
+  /** Scopes of the last pass, by the step key of each call that has a compensation. */
+  scopes = new Map<string, Scope>();
 
   /** Returns the program as a workflow function. */
   workflow(program: Node): (ctx: WorkflowContext) => Promise<unknown> {
     return (ctx) => {
       const trace: string[] = [];
       this.traces.push(trace);
+      this.scopes = new Map();
       return new Interpreter(this, ctx, trace).execute(program);
     };
   }
@@ -53,6 +65,14 @@ export class World {
     await delay(Math.max(0, end - now));
   }
 
+  /** Undoes a charge. Throws for a charge that was never made. */
+  async refund(id: number, takes: number): Promise<void> {
+    const { compensates, idempotencyKey } = currentStep();
+    await this.attempt(id, takes);
+    if (!this.charged.has(compensates!.idempotencyKey)) throw new Error(`${idempotencyKey} without a charge`);
+    if (!this.refunded.includes(compensates!.idempotencyKey)) this.refunded.push(compensates!.idempotencyKey);
+  }
+
   async io(id: number, takes: number): Promise<void> {
     const length = this.ioTakes(id, takes);
     if (length === 0) return;
@@ -61,7 +81,16 @@ export class World {
   }
 }
 
+/** Scope of a saga, or of the whole run. */
+export interface Scope {
+  readonly outer: Scope | undefined;
+  hasFailed: boolean;
+}
+
 class Interpreter {
+  private readonly scope = new AsyncLocalStorage<Scope>();
+  private readonly counts = new Map<number, number>();
+
   constructor(
     private readonly world: World,
     private readonly ctx: WorkflowContext,
@@ -71,7 +100,7 @@ class Interpreter {
   async execute(node: Node): Promise<unknown> {
     switch (node.kind) {
       case 'step':
-        return this.step(node);
+        return this.world.charges ? this.charge(node) : this.step(node);
       case 'sleep':
         await this.ctx.sleep(span(node.takes, String(node.id)));
         return this.note('slept');
@@ -107,7 +136,40 @@ class Interpreter {
         );
       case 'try':
         return this.attempt(node);
+      case 'saga':
+        return this.saga(node);
+      case 'detached':
+        void this.execute(node.body).catch(() => undefined);
+        return undefined;
     }
+  }
+
+  private async saga({ body }: Node & { kind: 'saga' }): Promise<unknown> {
+    const scope: Scope = { outer: this.scope.getStore(), hasFailed: false };
+    try {
+      return await this.ctx.saga(() => this.scope.run(scope, () => this.execute(body)));
+    } catch (error) {
+      scope.hasFailed = true;
+      this.note(`saga: ${(error as Error).message}`);
+      throw error;
+    }
+  }
+
+  /** Executes a step that charges for something, and that a refund undoes. */
+  private charge({ id, name, takes, fails }: Node & { kind: 'step' }): Promise<number> {
+    const count = (this.counts.get(id) ?? 0) + 1;
+    this.counts.set(id, count);
+    const key = `${id}-${count}`;
+    const scope = this.scope.getStore();
+    if (scope) this.world.scopes.set(`${name}:${key}`, scope);
+    const retry = { maxAttempts: MAX_ATTEMPTS, initialInterval: span(1, `pause ${id}`) };
+    const compensate = (): Promise<void> => this.world.refund(id, takes % 3);
+    return this.ctx.step(name, { key, retry, compensate }, async () => {
+      await this.world.attempt(id, takes);
+      if (currentStep().attempt <= fails) throw new Error(`failed ${id}`);
+      this.world.charged.add(currentStep().idempotencyKey);
+      return id;
+    });
   }
 
   private async step({ id, name, keyed, takes, fails }: Node & { kind: 'step' }): Promise<number> {

@@ -32,12 +32,14 @@ export interface Plan extends RunOptions {
    * Signals that are sent to the run. More follow after the last one, so that no wait is endless.
    */
   sendings?: readonly Sending[];
+  /** Gives steps a compensation. */
+  charges?: boolean;
 }
 
-export async function play(program: Node, { ioSeed = 0, cancelAt, sendings, ...options }: Plan = {}): Promise<Executed> {
+export async function play(program: Node, { ioSeed = 0, cancelAt, sendings, charges, ...options }: Plan = {}): Promise<Executed> {
   rewind();
   let draws = ioSeed;
-  const world = new World((id, takes) => (ioSeed === 0 ? takes : (takes + id + draws++ * 7) % 10));
+  const world = new World((id, takes) => (ioSeed === 0 ? takes : (takes + id + draws++ * 7) % 10), charges);
   const run = new TestRun(world.workflow(program), {
     settings: { replayStallMs: 2 ** 40, cancelGraceMs: 2 ** 40 },
     stepTimeoutMs: 2 ** 31 - 1,
@@ -92,9 +94,9 @@ export function sane({ run, world, ending }: Executed): void {
 /**
  * Checks that a replay of the records has the same end, and executes no body of a recorded step.
  */
-export async function replays(program: Node, first: Executed, ioSeed: number): Promise<void> {
+export async function replays(program: Node, first: Executed, ioSeed: number, plan: Plan = {}): Promise<void> {
   const { history } = first.run.stored;
-  const again = await play(program, { history, ioSeed });
+  const again = await play(program, { ...plan, history, ioSeed });
   if (isLoose(program)) {
     // With ordinary I/O the code may get further, but never to another result.
     if (again.ending.status !== 'blocked') expect(again.run.stored.history.steps.slice(0, history.steps.length)).toEqual(history.steps);

@@ -23,7 +23,11 @@ export type Node =
   | { readonly kind: 'seq'; readonly nodes: readonly Node[] }
   | { readonly kind: 'loop'; readonly times: number; readonly body: Node }
   | { readonly kind: 'together'; readonly how: 'all' | 'allSettled' | 'race' | 'any'; readonly branches: readonly Node[] }
-  | { readonly kind: 'try'; readonly body: Node; readonly caught: Node; readonly after: Node };
+  | { readonly kind: 'try'; readonly body: Node; readonly caught: Node; readonly after: Node }
+  /** ctx.saga. */
+  | { readonly kind: 'saga'; readonly id: number; readonly body: Node }
+  /** Code that nothing awaits. */
+  | { readonly kind: 'detached'; readonly body: Node };
 
 /** Names of signals. There are few, so that waits compete for them. */
 export type SignalName = 'x' | 'y';
@@ -44,6 +48,8 @@ export interface ProgramSpace {
   readonly together: boolean;
   /** Waits for signals, withdrawn waits and `ctx.race`. */
   readonly signals?: boolean;
+  /** `ctx.race`, `ctx.saga`, and code that nothing awaits. */
+  readonly sagas?: boolean;
 }
 
 /** Signals at any moment of a program's life. */
@@ -52,7 +58,7 @@ export function sendings(): fc.Arbitrary<Sending[]> {
 }
 
 /** Programs of that space. Each step has an id of its own, which is also what it returns. */
-export function programs({ io, together, signals = false }: ProgramSpace): fc.Arbitrary<Node> {
+export function programs({ io, together, signals = false, sagas = false }: ProgramSpace): fc.Arbitrary<Node> {
   const id = fc.constant(0);
   const takes = fc.integer({ min: 1, max: 9 });
   const step = fc.record({
@@ -77,7 +83,17 @@ export function programs({ io, together, signals = false }: ProgramSpace): fc.Ar
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('withdrawn' as const), id, name, takes }) },
     );
   }
-  const { program } = fc.letrec<{ program: Node; leaf: Node; seq: Node; loop: Node; together: Node; first: Node; try: Node }>((tie) => ({
+  const { program } = fc.letrec<{
+    program: Node;
+    leaf: Node;
+    seq: Node;
+    loop: Node;
+    together: Node;
+    first: Node;
+    try: Node;
+    saga: Node;
+    detached: Node;
+  }>((tie) => ({
     program: fc.oneof(
       { depthSize: 'small', maxDepth: 4, withCrossShrink: true },
       tie('leaf'),
@@ -86,6 +102,7 @@ export function programs({ io, together, signals = false }: ProgramSpace): fc.Ar
       tie('try'),
       ...(together ? [tie('together'), tie('together')] : []),
       ...(signals ? [tie('first'), tie('first')] : []),
+      ...(sagas ? [tie('saga'), tie('saga'), tie('saga'), tie('first'), tie('detached')] : []),
     ),
     leaf: fc.oneof(...leaves),
     seq: fc.record({ kind: fc.constant('seq' as const), nodes: fc.array(tie('program'), { minLength: 1, maxLength: 4 }) }),
@@ -100,12 +117,14 @@ export function programs({ io, together, signals = false }: ProgramSpace): fc.Ar
       branches: fc.array(tie('program'), { minLength: 1, maxLength: 4 }),
     }),
     try: fc.record({ kind: fc.constant('try' as const), body: tie('program'), caught: tie('program'), after: tie('program') }),
+    saga: fc.record({ kind: fc.constant('saga' as const), id, body: tie('program') }),
+    detached: fc.record({ kind: fc.constant('detached' as const), body: tie('program') }),
   }));
   // Needs at least two steps, since one alone has no order.
   return fc
     .record({ kind: fc.constant('seq' as const), nodes: fc.array(program, { minLength: 2, maxLength: 5 }) })
     .map(numbered)
-    .filter((node) => size(node) <= 40);
+    .filter((node) => size(node) <= (sagas ? 20 : 40));
 }
 
 /** Gives every node an id of its own. */
@@ -122,6 +141,8 @@ export function transformed(node: Node, change: (node: Node) => Node): Node {
     case 'seq':
       return { ...changed, nodes: changed.nodes.map(again) };
     case 'loop':
+    case 'saga':
+    case 'detached':
       return { ...changed, body: again(changed.body) };
     case 'together':
     case 'first':
@@ -147,6 +168,9 @@ export function size(node: Node): number {
       return sum(node.nodes);
     case 'loop':
       return node.times * size(node.body);
+    case 'saga':
+    case 'detached':
+      return size(node.body);
     case 'together':
     case 'first':
       return sum(node.branches);
@@ -163,6 +187,8 @@ export function some(node: Node, test: (node: Node) => boolean): boolean {
     case 'seq':
       return node.nodes.some((each) => some(each, test));
     case 'loop':
+    case 'saga':
+    case 'detached':
       return some(node.body, test);
     case 'together':
     case 'first':

@@ -289,6 +289,80 @@ describe('ctx.saga', () => {
     );
   });
 
+  it('undoes a call that its code made after the saga had completed, when the run fails later', async () => {
+    const later =
+      (book: Book): WorkflowFunction =>
+      async (ctx) => {
+        await ctx.saga(async () => {
+          void (async () => {
+            await delay(10);
+            await book(ctx, 'seat');
+            await ctx.saga(() => book(ctx, 'meal'));
+          })();
+        });
+        await ctx.step('rest', () => delay(50));
+        throw new Error('sold out');
+      };
+    await everywhere(later, {
+      keys: ['seat', 'meal', 'rest', '$compensating', '$compensate:meal', '$compensate:seat', '$compensated'],
+      open: [],
+    });
+  });
+
+  it('hands its compensations over to a saga around it that fails meanwhile, one compensation at a time', async () => {
+    const run = await everywhere(
+      (book, ledger) => async (ctx) => {
+        let executing = 0;
+        const slow = (what: string): Promise<unknown> => {
+          const compensate = async (): Promise<void> => {
+            expect(++executing).toBe(1);
+            await delay(50);
+            executing--;
+            ledger.refund(what);
+          };
+          return ctx.step(what, { compensate }, () => ledger.charge(what));
+        };
+        const trip = async (): Promise<never> => {
+          await slow('seat');
+          await slow('meal');
+          return fails();
+        };
+        await ctx
+          .saga(() => Promise.all([ctx.saga(trip), slow('taxi'), book(ctx, 'room', () => delay(30).then(fails))]))
+          .catch(() => undefined);
+        return 'home';
+      },
+      {
+        keys: ['seat', 'taxi', 'meal', 'saga', 'room', 'saga#2', '$compensate:meal', '$compensate:taxi', '$compensate:seat'],
+        open: [],
+      },
+    );
+    expect(run.ending).toMatchObject({ status: 'completed', output: 'home' });
+  });
+
+  it('leaves the failure of a compensation to the cancellation that interrupted the saga', async () => {
+    const run = new TestRun(
+      async (ctx) => {
+        try {
+          await ctx.saga(async () => {
+            const compensate = (): Promise<never> => delay(50).then(() => Promise.reject(new Error('closed')));
+            await ctx.step('seat', { compensate, ...ONCE }, () => 'seat');
+            await fails();
+          });
+        } finally {
+          await ctx.step('tidy', () => delay(100));
+        }
+      },
+      { bare: true },
+    );
+    setTimeout(() => run.cancel(), 20);
+    expect(await run.end()).toMatchObject({
+      status: 'failed',
+      error: { code: 'COMPENSATION_FAILED', cause: { code: 'WORKFLOW_CANCELLED' } },
+    });
+    expect(run.keys).toEqual(['seat', 'saga', '$cancel', '$compensate:seat', 'tidy', '$compensating']);
+  });
+
   it('hands its compensations over to a cancellation', async () => {
     await everywhere(
       (book, ledger) => async (ctx) => {

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -29,7 +31,28 @@ class WaitsOutside {
   }
 }
 
-@Module({ imports: [WorkflowModule.forRoot({ worker: { concurrency: 1 } })], providers: [Mailer, Mailing, WaitsOutside] })
+/** Stops the whole process, as a suspended machine does. */
+function stop(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+@Workflow({ name: 'short-work' })
+class ShortWork {
+  async run(): Promise<string> {
+    return this.work();
+  }
+
+  @Step({ timeout: '10 minutes', retry: { maxAttempts: 1 } })
+  async work(): Promise<string> {
+    // The kit sees the body before the process stops, and has time to see it again afterwards.
+    await sleep(50);
+    stop(1_500);
+    await sleep(50);
+    return 'worked';
+  }
+}
+
+@Module({ imports: [WorkflowModule.forRoot({ worker: { concurrency: 1 } })], providers: [Mailer, Mailing, WaitsOutside, ShortWork] })
 class AppModule {}
 
 const builder = (): ReturnType<typeof Test.createTestingModule> => Test.createTestingModule({ imports: [AppModule] });
@@ -59,6 +82,13 @@ describe('an application with one run at a time', () => {
     const run = await test.client.start(Mailing, 'ann');
     await test.advance('10 minutes');
     expect(await run.status()).toBe('failed');
+  });
+
+  it('lets no time pass for a body that had no time to work, because the process stood still', async () => {
+    const run = await test.client.start(ShortWork);
+    await test.advance('1 hour');
+    expect(await run.result()).toBe('worked');
+    expect(await runInMemory(ShortWork)).toMatchObject({ status: 'completed', output: 'worked' });
   });
 
   it('rejects when a run awaits something outside of steps that never happens', async () => {

@@ -61,6 +61,26 @@ class WithOtherOutput extends Today {
   }
 }
 
+/** Cleans up after a cancellation, and then ignores it. */
+@Workflow({ name: 'cleans-up' })
+class CleansUp {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.waitForSignal(approved).catch(() => this.cleanUp(ctx));
+  }
+
+  protected async cleanUp(ctx: WorkflowContext): Promise<void> {
+    await ctx.step('tidy', () => 'tidy');
+    await ctx.waitForSignal(approved);
+  }
+}
+
+@Workflow({ name: 'cleans-up' })
+class WithOtherCleanup extends CleansUp {
+  protected override async cleanUp(ctx: WorkflowContext): Promise<void> {
+    await ctx.step('sweep', () => 'swept');
+  }
+}
+
 @Workflow({ name: 'another' })
 class Another {
   async run(): Promise<void> {}
@@ -75,7 +95,9 @@ describe('replayHistory', () => {
 
   beforeAll(async () => {
     process.env['DATABASE_URL'] = process.env['DURABLE_TEST_SERVER_URL'];
-    test = await WorkflowTest.create(Test.createTestingModule({ imports: [WorkflowModule.forRoot({})], providers: [Today, Warehouse] }));
+    test = await WorkflowTest.create(
+      Test.createTestingModule({ imports: [WorkflowModule.forRoot({})], providers: [Today, CleansUp, Warehouse] }),
+    );
     const run = await test.client.start(Today, 'shoes');
     await test.runUntilIdle();
     waiting = await test.client.exportHistory(run.runId);
@@ -85,7 +107,7 @@ describe('replayHistory', () => {
   });
   afterAll(() => test.close());
 
-  const differenceOf = (workflow: typeof Today, history: ExportedHistory) =>
+  const differenceOf = (workflow: typeof Today | typeof CleansUp, history: ExportedHistory) =>
     replayHistory(workflow, history, { providers }).then(
       () => undefined,
       (error: unknown) => error as ReplayDifferenceError,
@@ -119,6 +141,21 @@ describe('replayHistory', () => {
       expect(await differenceOf(Today, history)).toBeUndefined();
     }
     expect(await differenceOf(WithNewStep, await test.client.exportHistory(failing.runId))).toMatchObject({ stepKey: 'check' });
+  });
+
+  it('accepts a run whose time for cleanup was used up, and one that was terminated in its cleanup', async () => {
+    const [usedUp, terminated] = [await test.client.start(CleansUp), await test.client.start(CleansUp)];
+    await test.runUntilIdle();
+    await Promise.all([usedUp.cancel(), terminated.cancel()]);
+    await test.runUntilIdle();
+    await test.client.terminate(terminated.runId);
+    await test.advance('1 minute');
+    for (const { runId } of [usedUp, terminated]) {
+      const history = await test.client.exportHistory(runId);
+      expect(history.outcome).toMatchObject({ status: 'cancelled' });
+      expect(await differenceOf(CleansUp, history)).toBeUndefined();
+      expect(await differenceOf(WithOtherCleanup, history)).toMatchObject({ stepKey: 'sweep' });
+    }
   });
 
   it('refuses text that is no history, and the history of another workflow', async () => {

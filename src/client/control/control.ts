@@ -174,7 +174,7 @@ export class Control {
     if (typeof key === 'object' && 'undone' in key)
       throw new InvalidInputError(
         'options.fromStep',
-        `comes after step "${key.undone}", which was undone: fork from that step, or an earlier one`,
+        `comes after step "${key.undone}", which was undone or is to be undone: fork from that step, or an earlier one`,
       );
     if (key === 'noRun') throw new RunNotFoundError(runId);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);

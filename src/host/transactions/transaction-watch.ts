@@ -4,6 +4,7 @@ import { transactionControls } from '../../client/transactions/transaction-contr
 import { InvalidInputError, NotInTransactionError } from '../../core/errors/index.js';
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 import type { CallerConnection } from '../../store/sql/record-in-transaction.js';
+import { guardDriver } from './driver-guard.js';
 import { sqlStateOf } from './sql-state.js';
 
 /** Name of a savepoint that TypeORM sets for a nested transaction. */
@@ -15,7 +16,7 @@ const END_MS = 15_000;
 type Query = (text: string, ...rest: unknown[]) => Promise<unknown>;
 
 /**
- * Watches the statements of one transaction, on its query runner.
+ * Watches the statements of one transaction, on its query runner and on the driver's connection.
  *
  * | State        | Statements that are sent                                              |
  * | ------------ | --------------------------------------------------------------------- |
@@ -54,13 +55,16 @@ export class TransactionWatch {
     const send = runner.query.bind(runner) as unknown as Query;
     const watched: Query = (text, ...rest) => this.send(send, text, rest);
     (runner as { query: unknown }).query = watched;
+    this.client = (await runner.connect()) as CallerConnection;
+    // An end of the transaction behind TypeORM's back would commit a part of the body's writes.
+    const unguard = guardDriver(this.client, (text) => this.isOpen && this.check(text));
     const release = runner.release.bind(runner);
     runner.release = async () => {
       // The connection would return to the pool with the open transaction.
       if (this.isOpen) throw new InvalidInputError('the query runner of a transactional step', 'must not be released by the body');
+      unguard();
       await release();
     };
-    this.client = (await runner.connect()) as CallerConnection;
   }
 
   /** True from the start of the body until COMMIT or ROLLBACK. */

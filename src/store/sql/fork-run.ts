@@ -2,6 +2,7 @@ import type { DispatchKey } from '../../core/run.js';
 import { COMPENSATION_PREFIX } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 import { placeSql } from './places.js';
+import { TERMINAL } from './run-status.js';
 import { stepBytesSql } from './step-bytes.js';
 
 /**
@@ -11,7 +12,8 @@ import { stepBytesSql } from './step-bytes.js';
  * published state: the code before the given step has used or set these values.
  *
  * The arguments of compensations are not copied. The source run undoes its steps, and the new run
- * only those that it executes itself.
+ * only those that it executes itself. So no step is copied that the source run has undone later, or
+ * may still undo: its compensations have begun, or a saga has failed and was not undone in full.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',
@@ -21,13 +23,25 @@ const FORK: Statement = {
   SELECT coalesce(min(s.seq), 2147483647) AS seq, bool_or(s.step_key = $3) AS found FROM source CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0
   ) AS s WHERE s.step_key = $3 OR s.kind IN ('cancel', 'compensating')
+), undoing AS MATERIALIZED (
+  SELECT bool_or(s.kind = 'compensating') OR (bool_or(s.kind = 'saga' AND s.seq >= cut.seq)
+      AND (source.status NOT IN ${TERMINAL} OR bool_or(s.kind = 'compensation' AND s.status = 'failed'))) AS yes
+  FROM source, cut CROSS JOIN LATERAL (SELECT seq, kind, status FROM ${schema}.workflow_steps WHERE run_id = $1 OFFSET 0) AS s
+  WHERE $3::text IS NOT NULL GROUP BY source.status
 ), undone AS MATERIALIZED (
-  SELECT o.step_key FROM cut CROSS JOIN LATERAL (
+  (SELECT o.step_key FROM cut CROSS JOIN LATERAL (
     SELECT step_key FROM ${schema}.workflow_steps WHERE run_id = $1 AND kind = 'compensation' AND seq >= cut.seq OFFSET 0
   ) AS c CROSS JOIN LATERAL (
     SELECT step_key FROM ${schema}.workflow_steps
     WHERE run_id = $1 AND step_key = substr(c.step_key, ${COMPENSATION_PREFIX.length + 1}) AND seq < cut.seq LIMIT 1
-  ) AS o WHERE $3::text IS NOT NULL AND cut.found LIMIT 1
+  ) AS o WHERE $3::text IS NOT NULL AND cut.found LIMIT 1)
+  UNION ALL (SELECT o.step_key FROM undoing, cut CROSS JOIN LATERAL (
+    SELECT step_key FROM ${schema}.workflow_steps
+    WHERE run_id = $1 AND seq < cut.seq AND status = 'completed' AND compensate_args IS NOT NULL OFFSET 0
+  ) AS o WHERE undoing.yes AND cut.found AND NOT EXISTS (
+    SELECT 1 FROM ${schema}.workflow_steps c WHERE c.run_id = $1 AND c.step_key = '${COMPENSATION_PREFIX}' || o.step_key AND c.seq < cut.seq
+  ) LIMIT 1)
+  LIMIT 1
 ), copied AS (
   INSERT INTO ${schema}.workflow_steps
     (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)

@@ -107,8 +107,9 @@ const RETRY_ONE_OF_MANY: Statement = {
 const REPLACE: Statement = {
   name: 'durable_replace_step',
   text: (schema) => `INSERT INTO ${schema}.workflow_steps
-  (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timestamp($13::float8 / 1000), now())`,
+  (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at,
+    compensate_args)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timestamp($13::float8 / 1000), now(), $14::json)`,
 };
 
 /** Parameters of a retry. */
@@ -146,8 +147,11 @@ async function retryIn(database: Database, retry: RunRetry, statement: Statement
   if (!row) return undefined;
   const [queue, name, version, epoch] = row;
   if (replacement) {
-    const { stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt } = replacement;
-    const step = [retry.runId, stepKey, epoch, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt];
+    const { stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt, compensateArgs } =
+      replacement;
+    const called = [calledAfter, calledAfterIo, argsHash, startedAt];
+    // Without the arguments, the run would not undo the step when it fails later.
+    const step = [retry.runId, stepKey, epoch, kind, seq, status, output, error, attempts, ...called, compensateArgs ?? null];
     await database.query(REPLACE, step, client);
   }
   return { queue, name, version };

@@ -1,5 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
 import { channelOf } from '../../core/message-kinds.js';
 import { ANY_VERSION, type NewRun } from '../../core/run.js';
 import { setImmediate, sleep } from '../../core/timers.js';
@@ -7,15 +5,16 @@ import type { Message } from '../../engine/message.js';
 import type { EngineSettings, PassOutcome, WorkflowDefinition } from '../../engine/ports.js';
 import type { ManualClock } from '../../core/manual-clock.js';
 import { WorkflowTestError } from '../errors.js';
+import { RunningTime } from '../running-time.js';
 import { MemoryRun, type OtherRuns } from './memory-run.js';
 
-/** Milliseconds of real time after which a step body counts as hanging. Its timeout then passes. */
+/** Milliseconds of running time after which a body counts as hanging. Its timeout then passes. */
 const HANGS_AFTER_MS = 1_000;
 
-/** Milliseconds of real time without a recorded step after which a busy run counts as stuck. */
+/** Milliseconds of running time without a recorded step, after which a busy run is stuck. */
 const STALLED_AFTER_MS = 4_000;
 
-/** Milliseconds of real time that the runs may work without a wait. */
+/** Milliseconds of running time that the runs may work without a wait. */
 const ENDLESS_AFTER_MS = 30_000;
 
 /** Rounds of the event loop after which the wait for a body uses a timer. */
@@ -124,9 +123,9 @@ export class MemoryRuns implements OtherRuns {
    */
   private async settle(): Promise<readonly string[]> {
     let same = '';
-    let since = performance.now();
-    const beganAt = since;
-    let [recorded, recordedAt] = [-1, since];
+    const time = new RunningTime();
+    let since = 0;
+    let [recorded, recordedAt] = [-1, 0];
     for (let rounds = 0; ; rounds++) {
       await new Promise((resolve) => setImmediate(resolve));
       if (this.failure) throw this.failure;
@@ -135,12 +134,12 @@ export class MemoryRuns implements OtherRuns {
       const bodies = busy.flatMap((run) => run.bodies.map((stepKey) => `step "${stepKey}" of run "${run.id}"`));
       const isOnlyBodies = busy.every((run) => run.bodies.length > 0);
       const shown = isOnlyBodies ? bodies.join() : '';
-      if (shown !== same || shown === '') [same, since] = [shown, performance.now()];
-      const now = performance.now();
+      const now = time.now();
+      if (shown !== same || shown === '') [same, since] = [shown, now];
       if (now - since >= HANGS_AFTER_MS) return bodies;
       const records = [...this.runs.values()].reduce((sum, { stored }) => sum + stored.size, this.runs.size);
       if (isOnlyBodies || records !== recorded) [recorded, recordedAt] = [records, now];
-      if (now - recordedAt >= STALLED_AFTER_MS || now - beganAt >= ENDLESS_AFTER_MS)
+      if (now - recordedAt >= STALLED_AFTER_MS || now >= ENDLESS_AFTER_MS)
         throw new WorkflowTestError(describeBusy(busy, now - recordedAt >= STALLED_AFTER_MS ? 'stalled' : 'endless'));
       if (rounds > EAGER_ROUNDS) await sleep(1);
     }
