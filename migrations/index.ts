@@ -7,6 +7,7 @@ import { Compensations1764400004000 } from './1764400004000-compensations.js';
 import { StreamRows1764400005000 } from './1764400005000-stream-rows.js';
 import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.js';
 import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
+import { World1764400100000 } from './1764400100000-world.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -30,6 +31,12 @@ export const durableMigrations: readonly DurableMigration[] = [
   TokensInHistory1764400006000,
   ListingsAndEvents1764400006500,
 ];
+
+/**
+ * Migrations of the World for the Workflow DevKit, oldest first. They create their tables in a
+ * schema of their own.
+ */
+export const worldMigrations: readonly DurableMigration[] = [World1764400100000];
 
 /**
  * Builds the SQL of migrations, in one transaction.
