@@ -9,12 +9,12 @@ const floors = [
   ['transports', 'maintenance'], // 3
   ['host'], // 4
   ['nest'], // 5
-  ['testing', 'cli', 'eslint'], // 6
+  ['testing', 'cli', 'eslint', 'world'], // 6
 ];
 
 /** Folders that may import each package. `types` lists folders that may name its types only. */
 const packages = [
-  { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest'] },
+  { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest', 'world/nest'] },
   { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest', 'testing'], types: ['client', 'host'], migrations: true },
   { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'], types: ['testing'] },
   { name: '@opentelemetry/api', pattern: '@opentelemetry/api', folders: ['host'] },
@@ -146,7 +146,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^(?:dist|build|coverage|test/packages|test/bench/peers/adapters)/' },
+    exclude: { path: '^(?:dist|build|coverage|test/packages|test/world/apps|test/bench/peers/adapters)/' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: 'specify',
     combinedDependencies: false,

@@ -8,7 +8,7 @@ writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "
 // npm does so when it installs the package; in this repository nobody else does.
 chmodSync(new URL('../dist/cjs/src/cli/bin.js', import.meta.url), 0o755);
 
-for (const entry of ['nestjs-durable', 'nestjs-durable/eslint']) {
+for (const entry of ['nestjs-durable', 'nestjs-durable/eslint', 'nestjs-durable/world']) {
   const required = Object.keys(createRequire(import.meta.url)(entry));
   const imported = Object.keys(await import(entry));
   const different = [
@@ -42,6 +42,7 @@ for (const format of ['esm', 'cjs']) {
   const published = new Set();
   collect(resolve(root, 'src/index.d.ts'), published);
   collect(resolve(root, 'src/eslint/index.d.ts'), published);
+  collect(resolve(root, 'src/world/index.d.ts'), published);
   for (const file of published) {
     const unwanted = UNWANTED.exec(readFileSync(file, 'utf8'));
     if (!unwanted) continue;

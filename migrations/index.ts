@@ -9,6 +9,7 @@ import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.
 import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
 import { Queues1764400007000 } from './1764400007000-queues.js';
 import { Admission1764400007001 } from './1764400007001-admission.js';
+import { World1764400100000 } from './1764400100000-world.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -34,6 +35,12 @@ export const durableMigrations: readonly DurableMigration[] = [
   Queues1764400007000,
   Admission1764400007001,
 ];
+
+/**
+ * Migrations of the World for the Workflow DevKit, oldest first. They create their tables in a
+ * schema of their own.
+ */
+export const worldMigrations: readonly DurableMigration[] = [World1764400100000];
 
 /**
  * Builds the SQL of migrations, in one transaction.

@@ -1,5 +1,3 @@
-import type { DataSource } from 'typeorm';
-
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 
 /** The oldest major version of PostgreSQL that supports the schema and the statements. */
@@ -31,8 +29,8 @@ export interface Server {
  *
  * @throws WorkflowConfigurationError that names the unsupported property and the required value
  */
-export async function checkServer(orm: DataSource): Promise<void> {
-  const [server] = (await orm.query(SERVER)) as Server[];
+export async function checkServer(connection: { query(sql: string): Promise<unknown> }): Promise<void> {
+  const [server] = (await connection.query(SERVER)) as Server[];
   if (server) assertSupported(server);
 }
 

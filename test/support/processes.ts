@@ -45,8 +45,11 @@ export async function killSpawned(): Promise<void> {
 export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}): SpawnedProcess {
   const folder = process.env.DURABLE_TEST_COMPILED_DIR;
   if (!folder) throw new Error('DURABLE_TEST_COMPILED_DIR is not set: run tests through Jest, whose global setup compiles them');
-  const file = join(folder, relativeTsPath.replace(/\.ts$/, '.js'));
+  return spawnFile(join(folder, relativeTsPath.replace(/\.ts$/, '.js')), options);
+}
 
+/** Starts a JavaScript file as a process of its own. */
+export function spawnFile(file: string, options: SpawnOptions = {}): SpawnedProcess {
   const child = spawn(process.execPath, [file, ...(options.args ?? [])], {
     cwd: options.cwd,
     // Jest's own flags (--experimental-vm-modules, --inspect) are not for the worker.
@@ -87,7 +90,7 @@ export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}
       const giveUp = (reason: string): void => {
         settle();
         const output = [...stdoutLines, ...stderrLines].join('\n');
-        reject(new Error(`${relativeTsPath} ${reason} before it printed ${String(pattern)}\n${output}`));
+        reject(new Error(`${file} ${reason} before it printed ${String(pattern)}\n${output}`));
       };
       const listener = (line: string): void => {
         if (!pattern.test(line)) return;

@@ -1,0 +1,10 @@
+import base from './jest.config.mjs';
+
+// Tests of the World with the real Workflow DevKit, which `.ci/test-world.mjs` installs outside of
+// the tree.
+/** @type {import('jest').Config} */
+export default {
+  ...base,
+  testMatch: ['<rootDir>/test/world/**/*.spec.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/world/apps/'],
+};

@@ -1,0 +1,126 @@
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { performance } from 'node:perf_hooks';
+
+import { BackgroundService } from '../../maintenance/background-service.js';
+import { LEASE_HEADER, MESSAGE_HEADER } from './handler.js';
+import type { ClaimedMessage, MessageStore } from '../store/message-store.js';
+import { LEASE_SECONDS } from './lease.js';
+import { pathOf } from './queue-name.js';
+
+/** Seconds until a message is delivered again that did not reach the application. */
+const UNREACHED_SECONDS = 1;
+/** Headers that Node sets itself, or that would change how the body is read. */
+const OWN_HEADERS = new Set(['host', 'content-length', 'content-type', 'connection', 'transfer-encoding', MESSAGE_HEADER, LEASE_HEADER]);
+
+/** Settings of a poller. */
+export interface PollerSettings {
+  readonly deploymentId: string;
+  /** Address of the application. Read when a message is delivered: the port may be known late. */
+  readonly baseUrl: () => string;
+  /** Maximum number of deliveries at the same time. */
+  readonly concurrency: number;
+  readonly pollIntervalMs: number;
+  readonly warn: (text: string, error: unknown) => void;
+}
+
+/** Claims due messages, and delivers each to the kit's route of the application by HTTP. */
+export class Poller extends BackgroundService {
+  private readonly deliveries = new Set<Promise<void>>();
+  /** Time of the next look. A wake-up that arrives during a look is remembered here. */
+  private nextAt = 0;
+
+  constructor(
+    private readonly store: MessageStore,
+    private readonly settings: PollerSettings,
+  ) {
+    super();
+  }
+
+  /** Looks for due messages soon: now, or after some milliseconds. */
+  wake(delayMs = 0): void {
+    const at = performance.now() + delayMs;
+    if (at >= this.nextAt) return;
+    this.nextAt = at;
+    this.schedule(delayMs);
+  }
+
+  /** Claims nothing more. Resolves when the deliveries of this process have ended. */
+  override async stop(): Promise<void> {
+    await super.stop();
+    await Promise.all(this.deliveries);
+  }
+
+  protected async work(): Promise<number> {
+    this.nextAt = Number.POSITIVE_INFINITY;
+    const pauseMs = await this.claim();
+    const now = performance.now();
+    this.nextAt = Math.min(this.nextAt, now + pauseMs);
+    return Math.max(0, this.nextAt - now);
+  }
+
+  private async claim(): Promise<number> {
+    const { deploymentId, concurrency, pollIntervalMs, warn } = this.settings;
+    const room = concurrency - this.deliveries.size;
+    // The end of a delivery makes room, and looks again.
+    if (room <= 0) return pollIntervalMs;
+    try {
+      const messages = await this.store.claim(deploymentId, room, LEASE_SECONDS);
+      for (const message of messages) this.begin(message);
+      return pollIntervalMs;
+    } catch (error) {
+      warn('the queue of the World cannot be read', error);
+      return Math.max(pollIntervalMs, 1_000);
+    }
+  }
+
+  private begin(message: ClaimedMessage): void {
+    const delivery = this.post(message).finally(() => {
+      this.deliveries.delete(delivery);
+      this.wake();
+    });
+    this.deliveries.add(delivery);
+  }
+
+  private async post(message: ClaimedMessage): Promise<void> {
+    try {
+      const status = await this.send(message);
+      // The handler has recorded the outcome of a delivery that reached it.
+      if (status === 200 || status === 500) return;
+      throw new Error(`${pathOf(message.queue)} answered with status ${status}`);
+    } catch (error) {
+      this.settings.warn('a message of the World did not reach the application', error);
+      // Nothing happens when the handler has taken the message over.
+      await this.store.putOff(message, UNREACHED_SECONDS, 0).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Posts a message without a time limit: the answer comes when all steps of the delivery have
+   * ended.
+   */
+  private send({ id, lease, queue, runId, headers }: ClaimedMessage): Promise<number> {
+    const url = new URL(pathOf(queue), this.settings.baseUrl());
+    const body = JSON.stringify({ ...(runId === undefined ? {} : { runId }), messageId: id, queueName: queue });
+    const passedOn = Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase()));
+    const options = {
+      method: 'POST',
+      headers: {
+        ...Object.fromEntries(passedOn),
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        [MESSAGE_HEADER]: id,
+        [LEASE_HEADER]: lease,
+      },
+    };
+    return new Promise((resolve, reject) => {
+      const sent = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {
+        response.resume();
+        response.on('end', () => resolve(response.statusCode ?? 0));
+        response.on('error', reject);
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  }
+}

@@ -1,0 +1,160 @@
+import { newRunId } from '../../core/ids.js';
+import type { Database, Statement } from '../../store/database.js';
+import { decodeJson, encodeJson } from '../codec.js';
+
+/** Message to be stored. */
+export interface NewMessage {
+  readonly queue: string;
+  readonly deploymentId: string;
+  readonly body: unknown;
+  readonly runId: string | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly headers: Record<string, string> | undefined;
+  readonly delaySeconds: number;
+}
+
+/** Claimed message, before it is delivered. */
+export interface ClaimedMessage {
+  readonly id: string;
+  readonly lease: string;
+  readonly queue: string;
+  readonly runId: string | undefined;
+  readonly headers: Record<string, string>;
+}
+
+/** Message that is being delivered. */
+export interface TakenMessage {
+  readonly id: string;
+  readonly lease: string;
+  readonly queue: string;
+  readonly body: unknown;
+  /** Number of deliveries that failed. */
+  readonly failures: number;
+}
+
+const LATER = (seconds: string): string => `now() + ${seconds}::float8 * interval '1 second'`;
+
+const ENQUEUE: Statement = {
+  name: 'world_enqueue',
+  text: (
+    schema,
+  ) => `INSERT INTO ${schema}.world_messages (message_id, queue, deployment_id, run_id, idempotency_key, body, headers, due_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, ${LATER('$8')}, now())
+ON CONFLICT DO NOTHING RETURNING message_id`,
+};
+
+const BY_KEY: Statement = {
+  name: 'world_message_by_key',
+  text: (schema) => `SELECT message_id FROM ${schema}.world_messages
+WHERE queue = $1::text AND COALESCE(run_id, '') = $2::text AND idempotency_key = $3::text`,
+};
+
+/**
+ * Claims due messages. The end of the lease is the next time at which the message is due, so that a
+ * message whose worker died is found like any other. An expired lease is a failed delivery.
+ */
+const CLAIM: Statement = {
+  name: 'world_claim_messages',
+  text: (schema) => `WITH due AS MATERIALIZED (
+  SELECT message_id FROM ${schema}.world_messages WHERE deployment_id = $1::text AND due_at <= now() ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
+UPDATE ${schema}.world_messages m
+SET failures = m.failures + (m.lease IS NOT NULL)::int, lease = gen_random_uuid()::text, due_at = ${LATER('$3')}
+FROM due WHERE m.message_id = due.message_id RETURNING m.message_id, m.lease, m.queue, m.run_id, m.headers`,
+};
+
+const TAKE: Statement = {
+  name: 'world_take_message',
+  text: (schema) => `UPDATE ${schema}.world_messages m SET lease = gen_random_uuid()::text, due_at = ${LATER('$3')}
+WHERE m.message_id = $1::text AND m.lease = $2::text RETURNING m.lease, m.queue, m.body, m.failures`,
+};
+
+const TAKE_DUE: Statement = {
+  name: 'world_take_due_message',
+  text: (schema) => `UPDATE ${schema}.world_messages m
+SET failures = m.failures + (m.lease IS NOT NULL)::int, lease = gen_random_uuid()::text, due_at = ${LATER('$2')}
+WHERE m.message_id = $1::text AND m.due_at <= now() RETURNING m.lease, m.queue, m.body, m.failures`,
+};
+
+const EXTEND: Statement = {
+  name: 'world_extend_lease',
+  text: (schema) => `UPDATE ${schema}.world_messages SET due_at = ${LATER('$3')} WHERE message_id = $1::text AND lease = $2::text`,
+};
+
+const DELETE: Statement = {
+  name: 'world_delete_message',
+  text: (schema) => `DELETE FROM ${schema}.world_messages WHERE message_id = $1::text AND lease = $2::text`,
+};
+
+const PUT_OFF: Statement = {
+  name: 'world_put_off_message',
+  text: (schema) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int
+WHERE message_id = $1::text AND lease = $2::text RETURNING message_id`,
+};
+
+type TakenRow = [lease: string, queue: string, body: unknown, failures: number];
+
+/**
+ * Queue of messages with leases. A statement about a delivery names its lease, so that a delivery
+ * that lost it changes nothing.
+ */
+export class MessageStore {
+  constructor(private readonly database: Database) {}
+
+  /**
+   * Stores a message, unless one with the same key has not been consumed yet. Returns the message's
+   * id.
+   */
+  async enqueue(message: NewMessage): Promise<{ messageId: string; isNew: boolean }> {
+    const { queue, deploymentId, body, runId = null, idempotencyKey = null, headers, delaySeconds } = message;
+    const values = [queue, deploymentId, runId, idempotencyKey, encodeJson(body), encodeJson(headers), delaySeconds];
+    for (;;) {
+      const [added] = await this.database.query<[string]>(ENQUEUE, [`msg_${newRunId()}`, ...values]);
+      if (added) return { messageId: added[0], isNew: true };
+      const [found] = await this.database.query<[string]>(BY_KEY, [queue, runId ?? '', idempotencyKey]);
+      if (found) return { messageId: found[0], isNew: false };
+    }
+  }
+
+  async claim(deploymentId: string, limit: number, leaseSeconds: number): Promise<ClaimedMessage[]> {
+    const rows = await this.database.query<[string, string, string, string | null, unknown]>(CLAIM, [deploymentId, limit, leaseSeconds]);
+    return rows.map(([id, lease, queue, runId, headers]) => ({
+      id,
+      lease,
+      queue,
+      runId: runId ?? undefined,
+      headers: (decodeJson(headers) ?? {}) as Record<string, string>,
+    }));
+  }
+
+  /**
+   * Begins the delivery of a claimed message under a lease of its own; undefined when the claim has
+   * been used or has expired.
+   */
+  async take(id: string, lease: string, leaseSeconds: number): Promise<TakenMessage | undefined> {
+    return taken(id, await this.database.query<TakenRow>(TAKE, [id, lease, leaseSeconds]));
+  }
+
+  /** Claims one message, and begins its delivery; undefined when the message is not due. */
+  async takeDue(id: string, leaseSeconds: number): Promise<TakenMessage | undefined> {
+    return taken(id, await this.database.query<TakenRow>(TAKE_DUE, [id, leaseSeconds]));
+  }
+
+  async extend({ id, lease }: { id: string; lease: string }, leaseSeconds: number): Promise<void> {
+    await this.database.query(EXTEND, [id, lease, leaseSeconds]);
+  }
+
+  async delete({ id, lease }: { id: string; lease: string }): Promise<void> {
+    await this.database.query(DELETE, [id, lease]);
+  }
+
+  /** Ends a delivery, so that the message is due again after some seconds. */
+  async putOff({ id, lease }: { id: string; lease: string }, seconds: number, failures: 0 | 1): Promise<void> {
+    await this.database.query(PUT_OFF, [id, lease, seconds, failures]);
+  }
+}
+
+function taken(id: string, [row]: TakenRow[]): TakenMessage | undefined {
+  if (!row) return undefined;
+  const [lease, queue, body, failures] = row;
+  return { id, lease, queue, body: decodeJson(body), failures };
+}
