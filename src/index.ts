@@ -4,11 +4,24 @@ export type { StartManyOptions } from './client/starter.js';
 export type { BlockedDescription, BodyDescription, WaitingFor } from './client/queries/waiting-for.js';
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
 export type { SendOptions } from './client/send-options.js';
+export {
+  defineEvent,
+  type EventArguments,
+  type EventCondition,
+  type EventDefinition,
+  type EventOf,
+  type EventOptions,
+  type EventValue,
+} from './core/event.js';
+export type { EventStart } from './core/workflow-metadata.js';
+export type { ClientEmitOptions } from './client/emit-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type { CompensatedStep, CompensateOn, CompensationOrder } from './core/compensation.js';
 export type {
   ChildCompensation,
   CompensateOptions,
+  EmitOptions,
+  EventWaitOptions,
   StartChildOptions,
   Hook,
   HookOptions,

@@ -85,6 +85,7 @@ export class Connection {
       messaged: (runIds) => notices.messaged(runIds),
       endedElsewhere: (runs) => notices.endedElsewhere(runs),
       deadLetters: undefined,
+      emitted: () => undefined,
       direct: () => undefined,
       worker: () => ({ health: { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] }, keys: undefined }),
       now,

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import type { EventArguments, EventDefinition } from '../core/event.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { ForkOptions } from './control/control-options.js';
 import { Control } from './control/control.js';
@@ -13,6 +14,8 @@ import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
+import type { ClientEmitOptions } from './emit-options.js';
+import { Emitter } from './emitter.js';
 import { Sender } from './sender.js';
 import { checkStart, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
@@ -29,6 +32,7 @@ export class WorkflowClient extends RunControl {
   readonly #transactions: CallerTransactions;
   readonly #dependencies: ClientDependencies;
   readonly #sender: Sender;
+  readonly #emitter: Emitter;
   /**
    * Operations on many runs. A dry run counts the runs and returns a token, which starts the
    * operation. See docs/operations.md.
@@ -52,6 +56,7 @@ export class WorkflowClient extends RunControl {
     this.retention = new Retention(dependencies);
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
     this.#sender = new Sender(dependencies, this.#transactions);
+    this.#emitter = new Emitter(dependencies, this.#transactions);
   }
 
   /**
@@ -174,6 +179,27 @@ export class WorkflowClient extends RunControl {
   async signal(runId: string, signal: unknown, payload?: unknown, options: SendOptions = {}): Promise<void> {
     assertOutsideRun('signal');
     await this.#sender.signal(runId, signal, payload, options);
+  }
+
+  /**
+   * Emits an event: starts the workflows that have subscribed to the event, and resumes the runs
+   * that wait for it. The event is durable when the promise resolves. In a caller's transaction,
+   * the event happens when that transaction commits.
+   *
+   * @param args the payload, and the options: `id`, by which an event is emitted only once
+   *   (default: a new ULID), and `manager`, the transaction to join (default: the ambient one)
+   * @throws InvalidInputError when an argument is invalid, the payload does not fit the event's
+   *   schema, or the key function fails
+   * @throws SerializationError, PayloadTooLargeError when the payload cannot be stored
+   * @throws TransactionConflictError when a concurrent transaction conflicts
+   * @throws DatabaseUnavailableError when the database does not answer
+   * @example
+   * await client.emit(orderPaid, { orderId: '7', cents: 900 }, { id: stripeEvent.id, manager });
+   */
+  emit<P, Sent>(event: EventDefinition<P, Sent>, ...args: EventArguments<Sent, ClientEmitOptions>): Promise<void>;
+  async emit(event: unknown, payload?: unknown, options: ClientEmitOptions = {}): Promise<void> {
+    assertOutsideRun('emit');
+    await this.#emitter.emit(event, payload, options);
   }
 
   /**

@@ -57,6 +57,8 @@ export interface ClientDependencies extends RunNotices {
   /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
   readonly retention: RetentionConfiguration;
+  /** Tells the dispatchers of all processes that an event has become durable. */
+  emitted(): void;
   /** Writes a line to the application's log. */
   log(message: string, fields: LogFields): void;
 }

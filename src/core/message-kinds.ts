@@ -1,5 +1,5 @@
 /** Kind of a message to a run. */
-export type MessageKind = 'signal' | 'hook' | 'child' | 'child_failed' | 'cancel' | 'pause' | 'resolve' | 'resolve_failed';
+export type MessageKind = 'signal' | 'hook' | 'child' | 'child_failed' | 'event' | 'cancel' | 'pause' | 'resolve' | 'resolve_failed';
 
 /** Properties of one kind of message. */
 interface KindProperties {
@@ -35,6 +35,7 @@ const KINDS = {
   hook: { channel: 'hook', outcome: 'value', reading: 'limited', isKeptOnFailure: true, movesOn: true },
   child: { channel: 'child', outcome: 'value', reading: 'once', isKeptOnFailure: true, movesOn: false },
   child_failed: { channel: 'child', outcome: 'error', reading: 'once', isKeptOnFailure: true, movesOn: false },
+  event: { channel: 'event', outcome: 'value', reading: 'once', isKeptOnFailure: false, movesOn: false },
   cancel: { channel: null, outcome: 'value', reading: 'always', isKeptOnFailure: false, movesOn: true },
   pause: { channel: null, outcome: 'value', reading: 'always', isKeptOnFailure: false, movesOn: true },
   resolve: { channel: 'resolve', outcome: 'value', reading: 'always', isKeptOnFailure: false, movesOn: false },
@@ -63,7 +64,8 @@ export function isLimited(kind: MessageKind): boolean {
 /**
  * Returns the channel of a message.
  *
- * @param name name of the signal, token of the hook, or key of the step
+ * @param name name of the signal, token of the hook, or key of the step (for a child, with its
+ *   generation)
  */
 export function channelOf(kind: ChannelKind, name: string): string {
   return `${KINDS[kind].channel}:${name}`;

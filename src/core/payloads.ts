@@ -6,13 +6,13 @@ import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './
 
 /** Run and kind of a payload, passed to the `encode` of a codec. */
 export interface PayloadInfo {
-  /** Id of the run. */
+  /** Id of the run; an empty text for an event, which belongs to no run. */
   readonly runId: string;
   /**
    * Kind of the payload. A `message` is the payload of a signal or of a hook. A `chunk` was written
-   * to a stream.
+   * to a stream. An `event` is the payload of an emitted event.
    */
-  readonly kind: 'input' | 'output' | 'error' | 'message' | 'chunk';
+  readonly kind: 'input' | 'output' | 'error' | 'message' | 'chunk' | 'event';
 }
 
 /**

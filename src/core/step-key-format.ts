@@ -60,6 +60,27 @@ export function signalStepName(signal: string): string {
   return SIGNAL_PREFIX + signal;
 }
 
+/** Returns the step name of a wait for an event. */
+export function eventStepName(event: string): string {
+  return `event:${event}`;
+}
+
+/** Returns SQL for the name of the message that brings an event to a wait. */
+export function eventAddressSql(seq: string, stepKey: string): string {
+  return `(${seq}::text || ':' || ${stepKey})`;
+}
+
+/** Reads the name of a message that brings an event to a wait. */
+export function parseEventAddress(name: string): { readonly seq: string; readonly stepKey: string } {
+  const end = name.indexOf(':');
+  return { seq: name.slice(0, end), stepKey: name.slice(end + 1) };
+}
+
+/** Returns the step name of a call that emits an event. */
+export function emitStepName(event: string): string {
+  return `emit:${event}`;
+}
+
 /** Returns SQL for the name of the signal in the step key of a wait for a signal. */
 export function signalNameSql(stepKey: string): string {
   return `regexp_replace(substr(${stepKey}, length('${SIGNAL_PREFIX}') + 1), ${NUMBERED_SQL}, '')`;

@@ -11,6 +11,7 @@ export type StepKind =
   | 'cancel'
   | 'patch'
   | 'start'
+  | 'emit'
   | 'saga'
   | 'compensation'
   | 'compensating'
@@ -18,7 +19,7 @@ export type StepKind =
   | Exclude<WaitKind, 'retry'>;
 
 /** Kind of a wait. A `retry` is a failed step that waits for its next attempt. */
-export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child';
+export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'event';
 
 /** Number of bytes that `history_bytes` of a run counts per step, beside its output and error. */
 export const STEP_BYTES = 150;
@@ -62,7 +63,9 @@ export interface StepRecord {
 export interface OpenWait {
   readonly stepKey: string;
   readonly kind: WaitKind | 'grace';
-  /** Name of the signal, token of the hook, or run id of the child that ends the wait. */
+  /**
+   * Name of the signal or event, token of the hook, or run id of the child that ends the wait.
+   */
   readonly name: string | null;
   /**
    * End of the wait in milliseconds since the epoch, by the database's clock; null when only a
@@ -73,6 +76,21 @@ export interface OpenWait {
   readonly attempts: number;
   /** Time when the workflow called the step, in milliseconds since the epoch. */
   readonly openedAt: number;
+  /** Events that may end the wait. Set when a wait for an event opens; not read again. */
+  readonly event?: EventSelection;
+}
+
+/** Events that a wait accepts. */
+export interface EventSelection {
+  /** Key of the events; null for every key. */
+  readonly key: string | null;
+  /** Top-level fields that the payload must have, as JSON text; null for every payload. */
+  readonly where: string | null;
+  /**
+   * Time from which events count: the start of the run (`run-start`), the opening of the wait
+   * (`now`), or milliseconds since the epoch.
+   */
+  readonly since: 'run-start' | 'now' | number;
 }
 
 /**

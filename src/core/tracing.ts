@@ -25,7 +25,7 @@ export interface SendSpan extends TraceScope {
 }
 
 /** Call that creates a run or sends a message. */
-export type SendOperation = 'start' | 'fork' | 'signal' | 'hook';
+export type SendOperation = 'start' | 'fork' | 'signal' | 'hook' | 'emit';
 
 /** Span of one attempt at a step's body. */
 export interface AttemptSpan extends TraceScope {
@@ -92,7 +92,7 @@ export interface Tracer {
    * @param runId id of the new run, or of the run that receives the message
    * @param destination name of the workflow or of the signal; undefined when it is not known
    */
-  send(operation: SendOperation, runId: string, destination?: string): SendSpan;
+  send(operation: SendOperation, runId: string | undefined, destination?: string): SendSpan;
   /** Begins the span of a pass, below the span that started the run. */
   pass(run: OwnedRun): PassSpan;
   /**

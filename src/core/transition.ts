@@ -1,3 +1,4 @@
+import type { NewEvent } from './event.js';
 import type { Failure } from './failure.js';
 import type { NewRun, RunStatus, TerminalStatus } from './run.js';
 import type { OpenWait, StepRecord } from './step.js';
@@ -32,6 +33,8 @@ export type RunChange =
       readonly parent?: { readonly runId: string; readonly stepKey: string } | null;
       /** The run that continues in place of this run after `ctx.continueAsNew`. */
       readonly continuedAs?: NewRun;
+      /** True when a step of the run has received an event; absent otherwise. */
+      readonly hasReceivedEvents?: true;
     }
   /** Suspends the run, unless a message has arrived for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
@@ -56,10 +59,12 @@ export interface StepResult {
   readonly closesWait: boolean;
   /** Id of the inbox message that the step received; null when the step received no message. */
   readonly takes: string | null;
+  /** Number of the event that the step received; absent when the step received no event. */
+  readonly event?: string | undefined;
 }
 
 /**
- * One change to be stored in the database. Any process may write a `start`, and only the owner of a
+ * One change to be stored in the database. Any process may write a `start` or an `emit`, and only the owner of a
  * run may write the other transitions. An owner's transition carries the run's epoch, and the
  * database refuses the transition after the owner's session has ended.
  */
@@ -79,6 +84,8 @@ export type Transition =
       /** The child run that is started together with this wait. */
       readonly child?: NewRun;
     }
+  /** Emits an event. `runId` only orders the events of one name and key. */
+  | { readonly kind: 'emit'; readonly runId: string; readonly event: NewEvent }
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
   /**
    * Requests the cancellation of a child run, and closes the parent's wait for the child. `stepKey`

@@ -77,6 +77,10 @@ export const WARNING_CODES = [
   'listener-failed',
   'listener-gave-up',
   'listeners-unavailable',
+  // Events
+  'event-start-refused',
+  'event-unreadable',
+  'events-not-dispatched',
   // Streams
   'streams-not-read',
   // Telemetry

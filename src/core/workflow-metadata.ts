@@ -1,7 +1,8 @@
-import { isPlainObject } from './check-options.js';
+import { checkOptions, isPlainObject } from './check-options.js';
 import { COMPENSATION_ORDERS, type CompensationOrder } from './compensation.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
+import { checkCondition, checkEvent, type EventDefinition, type EventSubscription } from './event.js';
 import { checkName, checkText } from './ids.js';
 import { checkRetention, type RetentionOptions, type RetentionRule } from './retention.js';
 import type { QueueKeyFunction } from './queue-key.js';
@@ -70,6 +71,27 @@ export interface WorkflowOptions {
    * of the class; without one, no check)
    */
   input?: StandardSchema;
+  /**
+   * Event that starts a run of the workflow, or several. The payload of the event is the input of
+   * the run. See docs/events.md. (default: no event starts the workflow)
+   */
+  on?: EventDefinition<unknown, never> | readonly EventStart[];
+}
+
+/** Event that starts a workflow, with a condition. */
+export interface EventStart<P = unknown> {
+  /** The event, made by `defineEvent`. */
+  event: EventDefinition<P, never>;
+  /**
+   * Top-level fields that the payload must have: texts, numbers, booleans or null. (default: every
+   * payload)
+   */
+  where?: Readonly<Record<string, string | number | boolean | null>>;
+  /**
+   * Id of the subscription, at most 100 characters. Needed when the same event starts the workflow
+   * for several conditions. (default: an empty text)
+   */
+  id?: string;
 }
 
 /** Identity and defaults of a workflow, from the checked options of its class. */
@@ -86,13 +108,18 @@ export interface WorkflowIdentity {
   /** Nest's injection scope of the class. Only the code in `src/nest` interprets the number. */
   readonly scope: number | undefined;
   readonly input: StandardSchema | undefined;
+  /** Events that start the workflow. */
+  readonly subscriptions: readonly EventSubscription[];
 }
 
 /** Queue of runs and workers for which no queue is given. */
 export const DEFAULT_QUEUE = 'default';
 
+/** Longest id of a subscription, in characters. It is part of the ids of runs. */
+const MAX_SUBSCRIPTION_ID_LENGTH = 100;
+
 /** Names of all valid options. The decorator checks the value of `scope`. */
-const OPTIONS = ['name', 'version', 'queue', 'queueKey', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input'];
+const OPTIONS = ['name', 'version', 'queue', 'queueKey', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input', 'on'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -148,6 +175,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     retention,
     module,
     input = staticInputOf(target),
+    on,
   } = options;
   if (!Number.isInteger(version) || version < 1 || version > MAX_VERSION) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
@@ -155,6 +183,8 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   if (input !== undefined && !isStandardSchema(input)) {
     throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
   }
+  if (on !== undefined && input !== undefined)
+    throw new WorkflowConfigurationError(`${where}: on and input cannot be combined: give the event a schema, which checks each payload`);
   if (typeof name === 'string' && name.startsWith(LISTENER_WORKFLOW_PREFIX))
     throw new WorkflowConfigurationError(
       `${where}: name must not start with "${LISTENER_WORKFLOW_PREFIX}", which is for durable listeners`,
@@ -164,11 +194,13 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   if (queueKey !== undefined && typeof queueKey !== 'function')
     throw new WorkflowConfigurationError(`${where}: queueKey must be a function of the input`);
   const { scope } = options as { scope?: number };
+  const checkedName = checkName(name, `${where}: name`);
+  const checkedQueue = checkText(queue, `${where}: queue`);
   return {
     scope,
-    name: checkName(name, `${where}: name`),
+    name: checkedName,
     version,
-    queue: checkText(queue, `${where}: queue`),
+    queue: checkedQueue,
     queueKey,
     retry,
     compensation,
@@ -176,7 +208,34 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     retention: retention === undefined ? undefined : retention === false ? 'keep' : checkRetention(retention, `${where}: retention`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),
     input,
+    subscriptions: on === undefined ? [] : checkSubscriptions(on, checkedName, checkedQueue, `${where}: on`),
   };
+}
+
+function checkSubscriptions(
+  given: NonNullable<WorkflowOptions['on']>,
+  workflow: string,
+  queue: string,
+  where: string,
+): EventSubscription[] {
+  const list: readonly unknown[] = Array.isArray(given) ? (given as readonly unknown[]) : [{ event: given }];
+  if (list.length === 0) throw new InvalidInputError(where, 'must have at least one event');
+  const subscriptions = list.map((each, index) => {
+    const place = Array.isArray(given) ? `${where}[${index}]` : where;
+    const { event, where: condition, id } = checkOptions(each as EventStart, place, ['event', 'where', 'id']);
+    if (id !== undefined && checkText(id, `${place}.id`).length > MAX_SUBSCRIPTION_ID_LENGTH)
+      throw new InvalidInputError(`${place}.id`, `must have at most ${MAX_SUBSCRIPTION_ID_LENGTH} characters`);
+    return {
+      event: checkEvent(event, Array.isArray(given) ? `${place}.event` : place).name,
+      workflow,
+      id: id ?? '',
+      condition: checkCondition(condition, `${place}.where`) ?? '',
+      queue,
+    };
+  });
+  const keys = new Set(subscriptions.map(({ event, id }) => `${event}\n${id}`));
+  if (keys.size < subscriptions.length) throw new InvalidInputError(where, 'names an event twice: give each subscription an id of its own');
+  return subscriptions;
 }
 
 function read<Options extends WorkflowOptions>(options: Options, where: string): Options {

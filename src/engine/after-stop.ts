@@ -51,7 +51,7 @@ export class AfterStop {
   }
 
   judge(kind: StepKind, name: string): Judgement {
-    const isWait = kind === 'sleep' || kind === 'signal' || kind === 'hook';
+    const isWait = kind === 'sleep' || kind === 'signal' || kind === 'hook' || kind === 'event';
     const identity = identityOf(kind, name);
     if (!this.isKnown) {
       // No open call was rejected, so nothing has reported the stop to the code yet. Rejects this

@@ -1,4 +1,5 @@
 import type { Duration } from '../core/duration.js';
+import type { EventCondition } from '../core/event.js';
 import type { RetryOptions } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 import type { TransactionalOptions } from '../core/transactional.js';
@@ -68,6 +69,38 @@ export interface SignalOptions extends WaitOptions {
    * ends. (default: no limit)
    */
   timeout?: Duration | Date;
+}
+
+/** Options of `ctx.waitForEvent`. */
+export interface EventWaitOptions<P> extends WaitOptions {
+  /** Key of the event. (default: events of every key) */
+  key?: string;
+  /**
+   * Top-level fields that the payload must have: texts, numbers, booleans or null, which are stored
+   * as plain text even with a codec. (default: every payload)
+   */
+  where?: EventCondition<P>;
+  /**
+   * Time from which events count. `'run-start'`: from the creation of the run. `'now'`: from the
+   * moment at which the wait is stored. A Date: from that moment. Milliseconds or a duration such
+   * as `'5m'`: from that time before the call. Only events that are still kept are found (see
+   * `events.retention`). (default: `'run-start'`)
+   */
+  since?: 'run-start' | 'now' | Date | Duration;
+  /**
+   * Longest time to wait: milliseconds, a duration such as `'5m'`, or the Date at which the wait
+   * ends. (default: no limit)
+   */
+  timeout?: Duration | Date;
+}
+
+/** Options of `ctx.emit`. */
+export interface EmitOptions {
+  /**
+   * Id of the event, at most 255 characters. An event with this name and id that was emitted before
+   * is not emitted again. (default: an id made of the run's id and the step key)
+   */
+  id?: string;
 }
 
 /** Options of `ctx.invoke`. */

@@ -13,6 +13,8 @@ import { createHook } from './hooks.js';
 import type {
   ChildCompensation,
   CompensateOptions,
+  EmitOptions,
+  EventWaitOptions,
   StartChildOptions,
   Hook,
   HookOptions,
@@ -28,6 +30,7 @@ import { race } from './race.js';
 import type { RunLogger } from '../core/log-fields.js';
 import type { WorkflowStream } from '../core/stream.js';
 import { makeRunLogger } from './run-logger.js';
+import { emit, waitForEvent } from './events.js';
 import { waitForSignal } from './signals.js';
 import { RunStream, StreamPositions } from './streams.js';
 import { beginWait, type WaitSpec } from './wait.js';
@@ -96,6 +99,14 @@ export class PassContext extends WorkflowContext {
 
   waitForSignal(signal: unknown, options?: SignalOptions): Promise<never> {
     return toRejection(() => waitForSignal(this.#pass, signal, options)) as Promise<never>;
+  }
+
+  waitForEvent(event: unknown, options?: EventWaitOptions<unknown>): Promise<never> {
+    return toRejection(() => waitForEvent(this.#pass, event, options)) as Promise<never>;
+  }
+
+  emit(event: unknown, payload?: unknown, options?: EmitOptions): Promise<void> {
+    return toRejection(() => emit(this.#pass, event, payload, options));
   }
 
   hook(options?: HookOptions): Promise<Hook<never>> {

@@ -9,6 +9,8 @@ export interface Message {
   readonly outcome: 'value' | 'error';
   /** Trace context of the sender, in the stored form; absent or null when it is not traced. */
   readonly traceContext?: string | null;
+  /** Number of the event that the message carries; absent for other messages. */
+  readonly event?: string | undefined;
 }
 
 /**
@@ -21,6 +23,8 @@ export interface Settlement {
   readonly attempts: number;
   /** Id of the message that the call took. */
   readonly takes?: string;
+  /** Number of the event that the call received. */
+  readonly event?: string | undefined;
 }
 
 /** Result of validating a message: the result for the wait, or the reason to refuse the message. */

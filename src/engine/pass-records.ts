@@ -128,7 +128,7 @@ export class PassRecords implements CallResults {
   }
 
   /** Builds the record of a result, with the next number. */
-  private resultOf(call: Call, { output, error, attempts, takes }: Settlement): StepResult {
+  private resultOf(call: Call, { output, error, attempts, takes, event }: Settlement): StepResult {
     const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
     const record: StepRecord = {
       stepKey,
@@ -145,7 +145,8 @@ export class PassRecords implements CallResults {
       finishedAt: Math.floor(this.parts.settings.now()),
     };
     const step = call.undo ? { ...record, compensateArgs: call.undo.args } : record;
-    return { step, closesWait: call.waitRecorded, takes: takes ?? null };
+    const result = { step, closesWait: call.waitRecorded, takes: takes ?? null };
+    return event === undefined ? result : { ...result, event };
   }
 
   private enter(result: StepResult): void {

@@ -1,3 +1,4 @@
+import type { NewEvent } from '../core/event.js';
 import type { Failure } from '../core/failure.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
@@ -209,6 +210,8 @@ export interface PassEffects extends TransactionPort {
    * @param stepKey key of the wait; null to keep the wait open until the child has ended
    */
   cancelChild(stepKey: string | null, childId: string): void;
+  /** Emits an event. Resolves when the event is durable, also when it was emitted before. */
+  emit(event: NewEvent): Promise<void>;
   /** Creates a hook. @returns the token; `owner` is the id of another run that already has it */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */

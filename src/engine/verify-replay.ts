@@ -194,6 +194,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       setState: nothing,
       streams: { write: () => Promise.resolve(), flush: () => Promise.resolve(), unchecked: () => undefined },
       startDetached: () => never,
+      emit: () => never,
       transact: () => never,
       chunksStored: () => never,
       createHook: () => never,

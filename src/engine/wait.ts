@@ -1,5 +1,5 @@
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
-import type { WaitKind } from '../core/step.js';
+import type { EventSelection, WaitKind } from '../core/step.js';
 import type { Call } from './call.js';
 import type { Message, MessageValidator, Settlement } from './message.js';
 import type { PassHandle } from './pass-handle.js';
@@ -26,6 +26,8 @@ export interface WaitSpec {
    * continues.
    */
   readonly validate?: MessageValidator;
+  /** Computes which events end a wait for an event; absent for other waits. */
+  readonly event?: () => EventSelection;
 }
 
 /** Begins a wait, or continues a recorded one. */
@@ -44,8 +46,9 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   });
 }
 
-function open(pass: PassHandle, call: Call, { kind, name }: WaitSpec, wakeAt: number | null): void {
-  pass.openWait(call, { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt }, null, ignore);
+function open(pass: PassHandle, call: Call, { kind, name, event }: WaitSpec, wakeAt: number | null): void {
+  const wait = { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt };
+  pass.openWait(call, event ? { ...wait, event: event() } : wait, null, ignore);
 }
 
 /** Ends the call at its wake time or with a message, whichever enters the pass first. */

@@ -1,9 +1,12 @@
 import type { Duration } from '../core/duration.js';
+import type { EventArguments, EventDefinition, EventValue } from '../core/event.js';
 import type { SignalDefinition, SignalValue } from '../core/signal.js';
 import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 import type {
   ChildCompensation,
   CompensateOptions,
+  EmitOptions,
+  EventWaitOptions,
   StartChildOptions,
   Hook,
   HookOptions,
@@ -104,6 +107,41 @@ export abstract class WorkflowContext {
     options: WaitOptions & { timeout: Duration | Date },
   ): Promise<SignalValue<P> | null>;
   abstract waitForSignal<P>(signal: SignalDefinition<P, never>, options?: WaitOptions): Promise<SignalValue<P>>;
+
+  /**
+   * Waits for an event, from whoever emits it. An event that happened since the start of the run
+   * meets the wait too, oldest first. A run receives each event once.
+   *
+   * @param options.key key of the event (default: events of every key)
+   * @param options.where top-level fields that the payload must have (default: every payload)
+   * @param options.since time from which events count: `'run-start'`, `'now'`, a Date, or the time
+   *   before the call in milliseconds or as a duration (default: `'run-start'`)
+   * @param options.timeout longest time to wait: milliseconds, a duration such as `'5m'`, or the
+   *   Date at which the wait ends (default: no limit)
+   * @returns the payload of the event, or `true` when it has none; null when the timeout has passed
+   * @throws InvalidInputError when an argument is invalid
+   * @example const paid = await ctx.waitForEvent(orderPaid, { key: order.id, timeout: '3 days' });
+   */
+  abstract waitForEvent<P>(
+    event: EventDefinition<P, never>,
+    options: EventWaitOptions<P> & { timeout: Duration | Date },
+  ): Promise<EventValue<P> | null>;
+  abstract waitForEvent<P>(
+    event: EventDefinition<P, never>,
+    options?: EventWaitOptions<P> & { timeout?: undefined },
+  ): Promise<EventValue<P>>;
+
+  /**
+   * Emits an event as a step of this run. The event is durable when the promise resolves, and is
+   * emitted once, also after a crash.
+   *
+   * @param args the payload, and the options: `id`, by which an event is emitted only once
+   *   (default: an id made of the run's id and the step key)
+   * @throws StepFailedError when the payload cannot be stored or does not fit the event's schema
+   * @throws InvalidInputError when another argument is invalid
+   * @example await ctx.emit(orderShipped, { orderId: order.id });
+   */
+  abstract emit<P, Sent>(event: EventDefinition<P, Sent>, ...args: EventArguments<Sent, EmitOptions>): Promise<void>;
 
   /**
    * Creates a hook: a token with which the outside world resumes this run without knowing the run's

@@ -1,5 +1,6 @@
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
 import type { WarningCode } from '../core/warning-codes.js';
+import { emitEvent } from '../store/sql/emit-event.js';
 import { verifyReplay } from '../engine/verify-replay.js';
 import type { WorkerEvents } from '../worker/worker-types.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -79,6 +80,16 @@ export function createWorker(
         lost: (id) => void worker.fenced(id),
         moved: () => worker.serverMoved(),
       }),
+      emitted: {
+        emit: async (event) => {
+          await emitEvent(runtime.journal, event);
+          runtime.eventsEmitted('this process');
+        },
+        opened: (runId, stepKey) => {
+          runtime.meetings.opened(runId, stepKey);
+          runtime.eventExpected();
+        },
+      },
       engine: {
         payloads: runtime.payloads,
         isDevelopment,

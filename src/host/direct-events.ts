@@ -20,6 +20,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       runtime.metrics.noticesReceived.add();
       if (notice.ended) runtime.hub.noticed(notice.ended);
       if (notice.events) runtime.database.listened.onAvailable();
+      if (notice.emitted) runtime.eventsEmitted('elsewhere');
       runtime.streams.noticed([...(notice.ended ?? []), ...(notice.streams ?? [])]);
       host()?.noticed(notice);
     },

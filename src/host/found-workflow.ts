@@ -1,3 +1,4 @@
+import type { EventSubscription } from '../core/event.js';
 import type { RetentionRule } from '../core/retention.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 
@@ -8,4 +9,6 @@ export interface FoundWorkflow {
   readonly source: string;
   /** Retention of the class; `'keep'` keeps all runs. Undefined when the class has none. */
   readonly retention: RetentionRule | 'keep' | undefined;
+  /** Events that start the workflow. */
+  readonly subscriptions: readonly EventSubscription[];
 }

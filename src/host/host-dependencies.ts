@@ -12,6 +12,7 @@ import type { RunStarter } from '../engine/run-starter.js';
 import type { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
+import type { EventMeetings } from '../store/event-meetings.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
@@ -53,6 +54,11 @@ export interface HostDependencies extends RunNotices {
   returned(runIds: readonly string[]): void;
   /** Sends a notice to other processes. */
   notify(notice: Notice): void;
+  readonly meetings: EventMeetings;
+  /** Called when events have become durable, emitted by this process or elsewhere. */
+  eventsEmitted(by: 'this process' | 'elsewhere'): void;
+  /** Called when a run of this process has begun to wait for an event. */
+  eventExpected(): void;
   /** Prepares the runs that workflows start. */
   readonly starts: RunStarter;
   /** Returns the URL that calls a hook. */

@@ -48,6 +48,7 @@ export function listenerWorkflows(listeners: readonly RunListener[], settings: M
     },
     source: workflowOf(listener),
     retention: undefined,
+    subscriptions: [],
   }));
 }
 

@@ -86,12 +86,12 @@ class OpenTelemetryTracer implements Tracer {
     this.deliveryKey = api.createContextKey('nestjs-durable delivery');
   }
 
-  send(operation: SendOperation, runId: string, destination?: string): SendSpan {
+  send(operation: SendOperation, runId: string | undefined, destination?: string): SendSpan {
     const { api, tracing } = this;
     const parent = api.context.active();
     const name = destination === undefined ? operation : `${operation} ${destination}`;
-    const isMessage = operation === 'signal' || operation === 'hook';
-    const attributes = (isMessage ? messageAttributes : startAttributes)(operation, runId, destination);
+    const isMessage = operation === 'signal' || operation === 'hook' || operation === 'emit';
+    const attributes = isMessage ? messageAttributes(operation, runId, destination) : startAttributes(operation, runId ?? '', destination);
     return new OtelSendSpan(tracing, tracing.sdk.startSpan(name, { kind: api.SpanKind.PRODUCER, attributes }, parent), parent);
   }
 

@@ -3,6 +3,7 @@ import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import type { Warn } from '../core/log-fields.js';
 import { within } from '../core/async.js';
 import type { BackgroundService } from '../maintenance/background-service.js';
+import { meetUnarmed, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import { TimerService } from '../maintenance/timer-service.js';
@@ -40,6 +41,7 @@ export class PollingHost {
     private readonly runtime: HostDependencies,
     workflows: readonly FoundWorkflow[],
     deploymentId: string,
+    dispatcher: EventDispatcher,
   ) {
     const { settings, database, clock } = runtime;
     const { worker } = settings;
@@ -73,6 +75,10 @@ export class PollingHost {
       ownSession: () => this.session.id,
       served: () => this.worker.dispatchKeys,
       returned: async () => this.poller.pollNow(),
+      eventWork: async () => {
+        dispatcher.poke();
+        await meetUnarmed(database, runtime.meetings);
+      },
       warn,
     });
     const sweeps = [deadSessions, ...others, ...deletions];

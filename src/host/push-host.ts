@@ -4,6 +4,7 @@ import { ClosedError } from '../core/errors/index.js';
 import { AbortGate } from '../core/async.js';
 import type { Warn } from '../core/log-fields.js';
 import { sleep } from '../core/timers.js';
+import { meetUnarmed, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
@@ -67,6 +68,7 @@ export class PushHost {
     private readonly resident: { pollNow(): void } | undefined,
     /** Calls the listeners of this process; undefined without listeners. */
     private readonly listeners: Pick<Sweep, 'run'> | undefined,
+    private readonly dispatcher: EventDispatcher,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
@@ -96,6 +98,10 @@ export class PushHost {
       ownSession: () => undefined,
       served: () => this.registry.keys(this.queues),
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
+      eventWork: async (signal) => {
+        await this.dispatcher.run(signal);
+        await meetUnarmed(runtime.database, runtime.meetings);
+      },
       warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });
     const wakeUps = { failure: 'sweep: could not announce due runs', run: () => this.sendWakeUps() };

@@ -23,6 +23,7 @@ import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
 import type { ReadReplica } from '../store/read-replica.js';
 import { DirectConnection } from '../store/direct-connection.js';
+import { EventMeetings } from '../store/event-meetings.js';
 import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import { RunNotifier } from '../store/run-notifier.js';
@@ -34,6 +35,7 @@ import { Deployment } from './deployment.js';
 import { createReadReplica } from './read-replica.js';
 import { FailureLog } from './failure-log.js';
 import { createResultHub } from './create-result-hub.js';
+import { createMeetings } from './event-host.js';
 import { createStreamHub } from './create-stream-hub.js';
 import { directEvents, directUrl } from './direct-events.js';
 import type { ModuleSettings } from './settings.js';
@@ -79,6 +81,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly journal: Journal;
   readonly notifier: RunNotifier;
   readonly admissions: Admissions;
+  readonly meetings: EventMeetings;
   readonly hub: ResultHub;
   readonly streams: StreamHub;
   readonly starts: ClientRunStarter;
@@ -142,6 +145,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
         runId,
       });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
+    this.meetings = createMeetings(this);
     this.hub = createResultHub(this);
     const events = directEvents(this, () => this.workers.polling);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings.listen));
@@ -186,6 +190,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       worker: () => this.workers.known,
       now,
       retention: this.retention,
+      emitted: () => this.eventsEmitted('this process'),
       log: (message, fields) => this.logger.line('log', message, fields),
     };
     this.watch = new UnregisteredWatch(database, {
@@ -278,6 +283,15 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ ended: runIds, events: true });
   }
 
+  eventsEmitted(by: 'this process' | 'elsewhere'): void {
+    this.workers.dispatcher?.poke();
+    if (by === 'this process') this.direct?.notify({ emitted: true });
+  }
+
+  eventExpected(): void {
+    this.workers.dispatcher?.expect();
+  }
+
   /** Host that executes the runs that QStash delivers; undefined without QStash. */
   get push(): PushHost | undefined {
     return this.workers.push;
@@ -297,6 +311,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     await this.qstash?.close().catch(failed);
     await within(LAST_WRITES_MS, watched);
     this.admissions.close();
+    this.meetings.close();
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());

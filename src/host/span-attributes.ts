@@ -27,7 +27,7 @@ export function startAttributes(operation: string, runId: string, workflow: stri
 }
 
 /** Attributes of a call that sends a message to a run. */
-export function messageAttributes(operation: string, runId: string, signal: string | undefined): Attributes {
+export function messageAttributes(operation: string, runId: string | undefined, signal: string | undefined): Attributes {
   return {
     'messaging.system.name': THIS_SYSTEM,
     'messaging.operation.name': operation,

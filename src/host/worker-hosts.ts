@@ -1,10 +1,12 @@
 import type { WorkflowClient } from '../client/client.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { RunListener } from '../core/run-events.js';
+import { within } from '../core/async.js';
 import { sleep } from '../core/timers.js';
 import type { KnownWorker } from '../client/queries/health.js';
 import { isInRecovery } from '../store/sql/connection-probes.js';
 import { explainReadOnly } from '../store/standby.js';
+import type { EventDispatcher } from '../maintenance/event-dispatcher.js';
 import type { ListenerDelivery } from '../maintenance/listener-delivery.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
 import { executingLine, listeningLine, NO_WORKFLOWS, UNKNOWN_BUILD } from './boot-lines.js';
@@ -14,6 +16,7 @@ import type { Deployment } from './deployment.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { findForeignHome, foreignHomeLine, foreignHomeRemedy, whenHome } from './home-check.js';
 import type { HostDependencies } from './host-dependencies.js';
+import { createEventDispatcher } from './event-host.js';
 import { createListenerDelivery } from './listener-host.js';
 import { PollingHost } from './polling-host.js';
 import { PushHost } from './push-host.js';
@@ -23,6 +26,9 @@ import type { UnregisteredWatch } from './unregistered-watch.js';
 
 /** Milliseconds between a failed start of a worker and the next attempt. */
 const START_AGAIN_MS = 1_000;
+
+/** Milliseconds that the stop waits for the dispatcher of events. */
+const DISPATCH_STOP_MS = 1_000;
 
 const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
@@ -44,6 +50,8 @@ export class WorkerHosts {
   /** Methods of the application that receive run events. The boot sets them. */
   listeners: readonly RunListener[] = [];
   private delivery: ListenerDelivery | undefined;
+  /** Dispatches events; undefined until this process executes runs. */
+  dispatcher: EventDispatcher | undefined;
   /** Reason why this process executes no runs yet. The boot updates it at each stage. */
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Reason why the runs in the database do not belong to this process. */
@@ -75,6 +83,11 @@ export class WorkerHosts {
   /** True while listeners are being called, or the outcomes of their calls are being stored. */
   get isCallingListeners(): boolean {
     return this.delivery?.isCalling === true;
+  }
+
+  /** True while events are being dispatched, or waits are brought together with earlier events. */
+  get isDispatching(): boolean {
+    return this.dispatcher?.isBusy === true || this.runtime.meetings.isBusy;
   }
 
   /**
@@ -122,7 +135,12 @@ export class WorkerHosts {
    */
   async stop(): Promise<void> {
     this.isStopped = true;
-    await Promise.all([this.polling?.stop(), this.push?.stop(), this.delivery?.stop()]);
+    await Promise.all([
+      this.polling?.stop(),
+      this.push?.stop(),
+      this.delivery?.stop(),
+      this.dispatcher && within(DISPATCH_STOP_MS, this.dispatcher.stop()),
+    ]);
   }
 
   private needsPolling(workflows: readonly FoundWorkflow[]): boolean {
@@ -145,17 +163,22 @@ export class WorkerHosts {
     deployment.foundWorkflows(workflows.map(({ source }) => source));
     runtime.metrics.expect(workflows.map(({ definition }) => definition.name));
     const delivery = await this.announceListeners();
+    const dispatcher = (this.dispatcher ??= createEventDispatcher(runtime, workflows, deployment));
+    await dispatcher.subscribe();
     // The application may be closed during each of these waits.
     if (this.isStopped) return;
     if (this.needsPolling(workflows)) {
-      this.polling ??= new PollingHost(runtime, workflows, deployment.id);
+      this.polling ??= new PollingHost(runtime, workflows, deployment.id, dispatcher);
       await this.polling.start();
     }
     if (qstash && settings.qstash) {
-      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery);
+      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery, dispatcher);
       qstash.ensureSchedule();
     }
-    if (!this.isStopped) delivery?.start();
+    if (!this.isStopped) {
+      delivery?.start();
+      if (this.polling ?? this.push) dispatcher.start();
+    }
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn('unknown-build', UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);
     runtime.watch.note();

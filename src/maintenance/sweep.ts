@@ -46,5 +46,7 @@ export interface SweepDependencies {
   readonly served: () => readonly DispatchKey[];
   /** Called with runs that a sweep has made due. No other process has been notified of them. */
   readonly returned: (runIds: readonly string[]) => Promise<void>;
+  /** Called when a sweep has found events or waits for events that nobody takes care of. */
+  readonly eventWork: (signal: AbortSignal) => Promise<void>;
   readonly warn: Warn;
 }

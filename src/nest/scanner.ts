@@ -111,7 +111,7 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const { name, version, queue, retry, compensation, timeoutMs, retention } = workflowIdentityOf(type);
+  const { name, version, queue, retry, compensation, timeoutMs, retention, subscriptions } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   checkScope(type, isPerPass, instance, where);
@@ -138,8 +138,8 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     .join('\n');
   if (!instance) {
     const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, module.warn);
-    return { definition: { ...identity, maker }, source, retention };
+    return { definition: { ...identity, maker }, source, retention, subscriptions };
   }
   const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));
-  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source, retention };
+  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source, retention, subscriptions };
 }

@@ -1,4 +1,5 @@
 import type { NewRun } from '../core/run.js';
+import type { EventSelection } from '../core/step.js';
 import type { RunEvent, Transition } from '../core/transition.js';
 import type { ArrayType } from './binary-array.js';
 
@@ -161,6 +162,32 @@ export function waitRow({ runId, epoch, wait }: TransitionOf<'wait'>): Row<typeo
   return [runId, epoch, stepKey, kind, wakeAt, attempts, openedAt, name];
 }
 
+/** Columns of waits for events. */
+const EVENT_WAITS = [...WAITS, ['event_key', 'text'], ['event_where', 'json'], ['since_ms', 'float8']] as const;
+
+/**
+ * Builds the row of a wait for an event. `since_ms` is null for the start of the run, and infinite
+ * for the time of the flush.
+ */
+export function eventWaitRow(transition: TransitionOf<'wait'>, { key, where, since }: EventSelection): Row<typeof EVENT_WAITS> {
+  const sinceMs = since === 'run-start' ? null : since === 'now' ? Number.POSITIVE_INFINITY : since;
+  return [...waitRow(transition), key, where, sinceMs];
+}
+
+const EMITTED = [
+  ['name', 'text'],
+  ['id', 'text'],
+  ['key', 'text'],
+  ['payload', 'json'],
+  ['emitter_run_id', 'text'],
+  ['trace_context', 'text'],
+] as const;
+
+export function emittedRow({ event }: TransitionOf<'emit'>): Row<typeof EMITTED> {
+  const { name, id, key, payload, runId, traceContext } = event;
+  return [name, id, key, payload, runId, traceContext];
+}
+
 const CHANGES = [
   ['id', 'text'],
   ['epoch', 'int'],
@@ -271,6 +298,8 @@ export const COLUMNS = {
    */
   undoableSteps: UNDOABLE_STEPS,
   waits: WAITS,
+  /** Waits for events. */
+  eventWaits: EVENT_WAITS,
   closedWaits: [...OWNER, ['step_key', 'text']],
   /** Ended runs. Their remaining waits and messages are deleted. */
   endedRuns: [...OWNER, ['is_failed', 'boolean']],
@@ -295,6 +324,15 @@ export const COLUMNS = {
   stepEvents: [['event', 'text']],
   /** Chunks of streams. */
   streamChunks: STREAM_CHUNKS,
+  /** Events that this process emits. */
+  emitted: EMITTED,
+  /** Events that steps have received. */
+  receivedEvents: [...OWNER, ['step_key', 'text'], ['event_seq', 'bigint']],
+  /**
+   * Runs that continue in a new run and have received events: one row without an event for all
+   * receipts in the table, and one row for each receipt in this flush.
+   */
+  continuedReceivers: [...OWNER, ['to_run_id', 'text'], ['event_seq', 'bigint']],
 } as const satisfies Readonly<Record<string, Columns>>;
 
 /** Rows of one flush. */

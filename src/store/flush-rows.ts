@@ -6,6 +6,8 @@ import { eventsOf } from './event-rows.js';
 import {
   changeRow,
   chunkRows,
+  emittedRow,
+  eventWaitRow,
   logRow,
   startByRunRow,
   startRow,
@@ -46,14 +48,20 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
     takenMessages: [],
     ...eventsOf(transitions, listened),
     streamChunks: [],
+    emitted: [],
+    receivedEvents: [],
+    continuedReceivers: [],
+    eventWaits: [],
   };
   const waits = new Map<string, FlushRows['waits'][number]>();
+  const eventWaits = new Map<string, FlushRows['eventWaits'][number]>();
   const states = new Map<string, FlushRows['states'][number]>();
   const started = new Set<string>();
   const given = { starts: false, startsByRuns: false };
   let hasUndoable = false;
   const closeWait = ({ runId, epoch, stepKey }: { readonly runId: string; readonly epoch: number; readonly stepKey: string }): void => {
     waits.delete(waitKey(runId, stepKey));
+    eventWaits.delete(waitKey(runId, stepKey));
     rows.closedWaits.push([runId, epoch, stepKey]);
   };
   for (const transition of transitions) {
@@ -75,12 +83,14 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
         rows.steps.push(stepRow(transition));
         if (step.compensateArgs !== undefined) hasUndoable = true;
         if (transition.closesWait) closeWait({ runId, epoch, stepKey: step.stepKey });
+        if (transition.event !== undefined) rows.receivedEvents.push([runId, epoch, step.stepKey, transition.event]);
         if (transition.takes !== null) rows.takenMessages.push([runId, epoch, transition.takes]);
         break;
       }
       case 'wait': {
         const { runId, epoch, wait, event, child } = transition;
-        waits.set(waitKey(runId, wait.stepKey), waitRow(transition));
+        if (wait.event) eventWaits.set(waitKey(runId, wait.stepKey), eventWaitRow(transition, wait.event));
+        else waits.set(waitKey(runId, wait.stepKey), waitRow(transition));
         if (child) {
           rows.startsByRuns.push(startByRunRow(child, transition, 'child'));
           if (child.hasGivenId) given.startsByRuns = true;
@@ -89,6 +99,9 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
         if (event) rows.logEntries.push(logRow(runId, epoch, event));
         break;
       }
+      case 'emit':
+        rows.emitted.push(emittedRow(transition));
+        break;
       case 'closeWait':
         closeWait(transition);
         break;
@@ -117,12 +130,16 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
           const continuation = { ...next, ...inherited(ended ? change.parent : null) };
           rows.startsByRuns.push(startByRunRow(continuation, transition, 'continuation'));
           rows.continuedRuns.push([runId, epoch, next.id]);
+          if (ended && change.hasReceivedEvents) {
+            const received = rows.receivedEvents.flatMap(([by, , , event]) => (by === runId ? [event] : []));
+            for (const event of [null, ...received]) rows.continuedReceivers.push([runId, epoch, next.id, event]);
+          }
         } else if (ended && change.parent) {
           const kind: MessageKind = change.status === 'completed' ? 'child' : 'child_failed';
           rows.messages.push([runId, epoch, change.parent.runId, kind, change.parent.stepKey, change.output ?? change.error]);
         }
         if (ended && (change.leftovers === 'some' || next)) {
-          for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
+          for (const open of [waits, eventWaits]) for (const [key, wait] of open) if (wait[0] === runId) open.delete(key);
           if (!next) rows.endedRuns.push([runId, epoch, change.status === 'failed']);
         }
         rows.changes.push(changeRow(transition));
@@ -135,6 +152,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
     for (const transition of transitions) if (transition.kind === 'step') rows.undoableSteps.push(undoableStepRow(transition));
   }
   rows.waits.push(...waits.values());
+  rows.eventWaits.push(...eventWaits.values());
   rows.states.push(...states.values());
   rows.changes.sort(byId);
   rows.starts.sort(byId);

@@ -42,6 +42,8 @@ export function sizeOf(transition: Transition): number {
       return bytesOfStep(transition.step);
     case 'wait':
       return FIXED_BYTES + (transition.event?.data?.length ?? 0) + (transition.child?.input.length ?? 0);
+    case 'emit':
+      return FIXED_BYTES + transition.event.payload.length;
     case 'closeWait':
     case 'cancelChild':
       return FIXED_BYTES;

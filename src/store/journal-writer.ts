@@ -12,7 +12,7 @@ import { DeferredRuns, runsAtFault } from './journal-deferred.js';
 import { partition, type JournalLimits } from './journal-batch.js';
 import { RefusedRuns } from './journal-refused.js';
 import { startedRun, type JournalEntry } from './journal-entry.js';
-import { isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftoversError, toStartError } from './journal-starts.js';
+import { isFromCaller, isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftoversError, toStartError } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
 import type { JournalQueue } from './journal-queue.js';
 import { fenceOfEndedSession, type SessionFence } from './session-fence.js';
@@ -50,7 +50,7 @@ export class JournalWriter {
    * depend on the earlier one. The run's end, for example, would hide that a result is missing.
    */
   takeRest(runId: string): JournalEntry[] {
-    const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
+    const isRest = (entry: JournalEntry): boolean => entry.transition.runId === runId && !isFromCaller(entry);
     return [...this.deferred.remove(isRest), ...this.queue.remove(isRest)];
   }
 
@@ -176,10 +176,10 @@ export class JournalWriter {
    */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
     const [first, ...rest] = entries;
-    const { runId, kind } = first!.transition;
+    const { runId } = first!.transition;
     if (rest.some((entry) => entry.transition.runId !== runId)) return this.halve(entries);
     if (rest.length > 0) return this.writeInTurn(entries);
-    if (kind !== 'start') this.refused.note(runId);
+    if (!isFromCaller(first!)) this.refused.note(runId);
     this.queue.refuse([...entries, ...this.takeRest(runId)], error);
   }
 

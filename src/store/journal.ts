@@ -57,7 +57,7 @@ export class Journal {
   /** Hands in a transition. Later, exactly one of the two callbacks is called. */
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const { fence, isClosed } = this.queue;
-    const owned = transition.kind !== 'start' || transition.owned;
+    const owned = transition.kind === 'start' ? transition.owned : transition.kind !== 'emit';
     const sessionId = owned ? (fence?.id ?? null) : null;
     const entry: JournalEntry = { transition, bytes: sizeOf(transition), sessionId, since: performance.now(), done, failed };
     if (isClosed || (owned && sessionId === null)) {

@@ -20,13 +20,15 @@ export interface Notice {
    * which events have listeners, so it always sets this field when it has ended runs.
    */
   readonly events?: boolean;
+  /** True when the sender has emitted events. */
+  readonly emitted?: boolean;
   /** Time when a suspended or delayed run becomes due, in milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
 
 /**
- * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c`, `v` and `w` are the fields of the
- * notice.
+ * Content of a payload. `s` is the sender; `d`, `e`, `m`, `c`, `v`, `w` and `x` are the fields of
+ * the notice.
  */
 interface Wire {
   readonly s: string;
@@ -35,6 +37,7 @@ interface Wire {
   readonly m: string[];
   c?: string[];
   v?: 1;
+  x?: 1;
   w?: number;
 }
 
@@ -69,6 +72,7 @@ export class NoticeBatch {
   private readonly messages = new Set<string>();
   private readonly streams = new Set<string>();
   private hasEvents = false;
+  private hasEmitted = false;
   private wakeAt = Number.POSITIVE_INFINITY;
 
   add(notice: Notice): void {
@@ -77,6 +81,7 @@ export class NoticeBatch {
     for (const id of notice.messages ?? []) this.messages.add(id);
     for (const id of notice.streams ?? []) this.streams.add(id);
     if (notice.events) this.hasEvents = true;
+    if (notice.emitted) this.hasEmitted = true;
     if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
   }
 
@@ -102,6 +107,7 @@ export class NoticeBatch {
     for (const id of this.messages) put(jsonBytes(id) + 1, () => current.m.push(id));
     for (const id of this.streams) put(jsonBytes(id) + 1, () => (current.c ??= []).push(id));
     if (this.hasEvents) put(6, () => (current.v = 1));
+    if (this.hasEmitted) put(6, () => (current.x = 1));
     if (Number.isFinite(this.wakeAt)) put(20, () => (current.w = this.wakeAt));
     cut();
     this.due.clear();
@@ -109,6 +115,7 @@ export class NoticeBatch {
     this.messages.clear();
     this.streams.clear();
     this.hasEvents = false;
+    this.hasEmitted = false;
     this.wakeAt = Number.POSITIVE_INFINITY;
     return payloads;
   }
@@ -134,7 +141,7 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
     return undefined;
   }
   if (typeof wire !== 'object' || wire === null) return undefined;
-  const { s, d = [], e = [], m = [], c = [], v, w } = wire as Readonly<Record<string, unknown>>;
+  const { s, d = [], e = [], m = [], c = [], v, w, x } = wire as Readonly<Record<string, unknown>>;
   if (typeof s !== 'string' || s === self) return undefined;
   if (!isListOf(d, isKey) || !isListOf(e, isText) || !isListOf(m, isText) || !isListOf(c, isText)) return undefined;
   if (w !== undefined && !isTime(w)) return undefined;
@@ -144,6 +151,7 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
     messages: m,
     ...(c.length === 0 ? {} : { streams: c }),
     ...(v === 1 ? { events: true } : {}),
+    ...(x === 1 ? { emitted: true } : {}),
     ...(w === undefined ? {} : { wakeAt: w }),
   };
 }

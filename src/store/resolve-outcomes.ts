@@ -77,6 +77,8 @@ export async function resolveOutcomes(
         // Chunks that were not inserted existed: an earlier try of this flush, or an earlier pass,
         // has written them.
         return result.sessionAlive && run?.epoch === transition.epoch ? done : lost(runId);
+      case 'emit':
+        return done;
       case 'wait':
         if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
         if (!transition.child) return done;

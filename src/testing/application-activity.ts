@@ -26,7 +26,8 @@ const activityOf = (schema: string): string => `SELECT
     WHEN 'pending' THEN r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY ($1::text[])
     WHEN 'waiting' THEN NOT r.is_blocked AND r.wake_at <= now()
     ELSE false END)
-  OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now()),
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now())
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_events WHERE dispatched_at IS NULL),
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
   least(
     (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r
@@ -69,6 +70,6 @@ function processActivity({ workers, notifier }: ScopedRuntime): Pick<Activity, '
   const { runs, bodies } = workers.polling?.activity ?? { runs: 0, bodies: [] };
   // More active runs than runs with bodies means that a run is about to change.
   const isChanging = runs !== new Set(bodies.map(({ runId }) => runId)).size;
-  if (isChanging || !notifier.isIdle || workers.isCallingListeners) return BUSY;
+  if (isChanging || !notifier.isIdle || workers.isCallingListeners || workers.isDispatching) return BUSY;
   return { state: runs > 0 ? 'bodies' : 'idle', bodies };
 }

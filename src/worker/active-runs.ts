@@ -71,8 +71,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     this.unstarted = new UnstartedRuns(journal, events, options);
     const unread = (error: unknown): void => events.log('warn', 'messages-not-read', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
-    const { engine, metrics } = options;
-    this.effects = new RunEffects(database, journal, notifier, session, engine.payloads, events, engine.now, metrics);
+    const { engine, metrics, emitted } = options;
+    this.effects = new RunEffects(database, journal, notifier, session, engine.payloads, events, engine.now, metrics, emitted);
     this.log = new RunLog(events, options.deploymentId);
     const { inboxes, effects, log, histories } = this;
     this.services = { options, journal, effects, inboxes, histories, events, log };

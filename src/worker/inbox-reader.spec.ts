@@ -103,6 +103,7 @@ describe('a claimed run whose inbox has not been read', () => {
       engine,
       metrics: new DurableMetrics(),
       transactions: { execute: refuse },
+      emitted: { emit: refuse, opened: () => undefined },
     };
     const events = {
       ended: ignore,

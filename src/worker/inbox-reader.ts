@@ -3,6 +3,7 @@ import { findMovedRuns } from '../store/sql/owned-runs.js';
 import { readChannels, readInboxes, type InboxMessage, type InboxPlace, type InboxRead } from '../store/sql/read-inbox.js';
 import { channelOf, outcomeOf } from '../core/message-kinds.js';
 import type { OwnedRun } from '../core/run.js';
+import { parseEventAddress } from '../core/step-key-format.js';
 import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
 
@@ -227,6 +228,10 @@ function deliverTo(execution: MessageReceiver, { id, kind, name, payload, traceC
   if (kind === 'cancel') {
     const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
     return pass.cancel(id, reason);
+  }
+  if (kind === 'event') {
+    const { seq, stepKey } = parseEventAddress(name!);
+    return pass.receive({ id, channel: channelOf(kind, stepKey), payload: payload ?? 'null', outcome: 'value', traceContext, event: seq });
   }
   const message = { id, channel: channelOf(kind, name!), payload: payload ?? 'null', outcome: outcomeOf(kind), traceContext };
   if (kind === 'resolve' || kind === 'resolve_failed') return pass.resolve(name!, message);

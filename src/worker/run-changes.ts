@@ -48,7 +48,7 @@ export class RunChanges {
   constructor(
     private readonly run: OwnedRun,
     private readonly journal: Journal,
-    private readonly recorder: Pick<RunRecorder, 'historyBytes' | 'isReplacing' | 'submitChunks'>,
+    private readonly recorder: Pick<RunRecorder, 'historyBytes' | 'isReplacing' | 'submitChunks' | 'hasReceivedEvents'>,
     private readonly delegate: RunChangesDelegate,
   ) {
     this.refusals = new Refusals(delegate);
@@ -87,7 +87,8 @@ export class RunChanges {
     const { parent } = this.run;
     if (outcome.status === 'completed') {
       const { status, output, continuedAs } = outcome;
-      return this.change({ status, output, error: null, leftovers, parent, ...(continuedAs ? { continuedAs } : {}) }, outcome);
+      const received = this.recorder.hasReceivedEvents ? { hasReceivedEvents: true as const } : {};
+      return this.change({ status, output, error: null, leftovers, parent, ...(continuedAs ? { continuedAs, ...received } : {}) }, outcome);
     }
     const { status, error } = outcome;
     const failure = outcome.status === 'failed' ? { failure: outcome.failure } : {};

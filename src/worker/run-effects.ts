@@ -1,4 +1,5 @@
 import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
+import type { NewEvent } from '../core/event.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
@@ -10,7 +11,7 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { createHook } from '../store/sql/hooks.js';
 import { readStreamEnd, type StreamEnd } from '../store/sql/streams.js';
 import type { Session } from './session.js';
-import type { WorkerEvents } from './worker-types.js';
+import type { EventsPort, WorkerEvents } from './worker-types.js';
 
 /** Executes the effects of active runs on other runs: starts, messages, cancellations, hooks. */
 export class RunEffects {
@@ -26,6 +27,7 @@ export class RunEffects {
     private readonly events: WorkerEvents,
     private readonly now: () => number,
     private readonly metrics: DurableMetrics,
+    private readonly emitted: EventsPort,
   ) {}
 
   /** Announces a run whose start is durable to all processes that may execute the run. */
@@ -68,6 +70,16 @@ export class RunEffects {
         reject,
       );
     });
+  }
+
+  /** Emits an event. Resolves when the event is durable. */
+  emit(event: NewEvent): Promise<void> {
+    return this.emitted.emit(event);
+  }
+
+  /** Looks for events that a wait has missed before it became durable. */
+  eventWaitOpened(runId: string, stepKey: string): void {
+    this.emitted.opened(runId, stepKey);
   }
 
   /** Reads the last chunk of a stream; undefined when the stream has no chunks. */

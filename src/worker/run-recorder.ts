@@ -1,4 +1,5 @@
 import { FencedError, RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
+import type { NewEvent } from '../core/event.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { STEP_BYTES, type History, type OpenWait } from '../core/step.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
@@ -29,6 +30,7 @@ export interface RunRecorderDelegate extends RefusalDelegate {
  */
 export class RunRecorder implements PassJournal {
   private bytes: number;
+  private receivesEvents = false;
   private refusedSteps: RefusedSteps | undefined;
   /** Absent until the code opens a stream, because most workflows have none. */
   private writtenStreams: RunStreams | undefined;
@@ -57,6 +59,11 @@ export class RunRecorder implements PassJournal {
   /** True when the database refused the result of a step, and a failure is recorded instead. */
   get isReplacing(): boolean {
     return this.refusedSteps?.isReplacing ?? false;
+  }
+
+  /** True when a step of the run has received an event. */
+  get hasReceivedEvents(): boolean {
+    return this.receivesEvents || this.replayed.some(({ kind }) => kind === 'event');
   }
 
   get streams(): RunStreams {
@@ -89,6 +96,7 @@ export class RunRecorder implements PassJournal {
     const { step, takes } = result;
     this.submitChunks();
     this.noteBytes(step);
+    if (result.event !== undefined) this.receivesEvents = true;
     const { id, epoch } = this.run;
     const { journal } = this.services;
     const transition = { kind: 'step', runId: id, epoch, ...result } as const;
@@ -123,6 +131,7 @@ export class RunRecorder implements PassJournal {
     this.submitChunks();
     const opened = (): void => {
       this.known?.opened(wait);
+      if (wait.event) this.services.effects.eventWaitOpened(id, wait.stepKey);
       durable();
     };
     const lost = (error: Error): void => {
@@ -180,6 +189,10 @@ export class RunRecorder implements PassJournal {
 
   startDetached(run: NewRun): Promise<'started' | 'taken'> {
     return this.services.effects.startDetached(run);
+  }
+
+  emit(event: NewEvent): Promise<void> {
+    return this.services.effects.emit(event);
   }
 
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }> {

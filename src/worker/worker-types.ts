@@ -1,3 +1,4 @@
+import type { NewEvent } from '../core/event.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
@@ -23,6 +24,16 @@ export interface WorkerOptions {
   readonly metrics: DurableMetrics;
   /** Executes the bodies of transactional steps. */
   readonly transactions: StepTransactions;
+  /** Emits events, and looks for events that a wait has missed. */
+  readonly emitted: EventsPort;
+}
+
+/** Events, as the runs of a worker use them. */
+export interface EventsPort {
+  /** Emits an event. Resolves when the event is durable. */
+  emit(event: NewEvent): Promise<void>;
+  /** Called when a wait for an event has become durable. */
+  opened(runId: string, stepKey: string): void;
 }
 
 /** Executes the bodies of transactional steps in transactions of the application's DataSource. */

@@ -304,6 +304,7 @@ export class TestRun {
           submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done });
         },
         startDetached: () => Promise.resolve('started'),
+        emit: () => Promise.resolve(),
         transact: (step) => this.transact(life, step, submit),
         chunksStored: () => Promise.resolve(),
         createHook: ({ token }) => Promise.resolve({ token }),

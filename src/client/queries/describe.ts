@@ -23,9 +23,9 @@ export interface WaitDescription {
    * Kind of the wait. `retry`: a failed step waits for its next attempt. `grace`: a cancelled or
    * timed-out run has this time to clean up.
    */
-  kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'event' | 'grace';
   /**
-   * Name of the awaited signal, the first characters of a hook's token, or the id of a child run.
+   * Name of the awaited signal or event, the first characters of a hook's token, or the id of a child run.
    */
   name: string | undefined;
   /**

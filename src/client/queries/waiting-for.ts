@@ -29,9 +29,10 @@ export interface WaitingFor {
     | 'signal'
     | 'hook'
     | 'child'
+    | 'event'
     | 'grace';
   /**
-   * Name of what the run waits for: a signal's name, a child's run id, the first characters of a
+   * Name of what the run waits for: the name of a signal or an event, a child's run id, the first characters of a
    * hook's token, a step key, a workflow, a deployment, or the operator who has paused the run.
    */
   name: string | undefined;
@@ -247,6 +248,7 @@ function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'
     signal: `for signal "${name}"${end}`,
     hook: `for a call of the hook of step "${stepKey}" (its token begins with "${shown}")${end}`,
     child: `for child run "${name}"${end}`,
+    event: `for event "${name}"${end}`,
     grace: `for its clean-up to end${end}`,
   };
   return {

@@ -3,13 +3,14 @@ import { Injectable, Scope } from '@nestjs/common';
 import type { CompensateOn } from '../../core/compensation.js';
 import { checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
+import type { EventDefinition, EventValue } from '../../core/event.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
 import { escapeStepText } from '../../core/step-key-format.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
 import type { StandardSchema } from '../../core/standard-schema.js';
 import { toIsolation } from '../../core/transactional.js';
 import type { WorkflowClass } from '../../core/workflow-types.js';
-import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../../core/workflow-metadata.js';
+import { setWorkflowMetadata, type EventStart, type WorkflowOptions as EngineWorkflowOptions } from '../../core/workflow-metadata.js';
 import { checkCompensation } from '../../engine/undo-options.js';
 import { checkCompensationMethod, type CompensationFits } from './step-compensation.js';
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
@@ -45,6 +46,18 @@ type SchemaFits<C, Input, Output> = unknown extends Output
         : 'run does not accept the output of the schema'
     : unknown;
 
+/**
+ * Resolves to `unknown` when `run` accepts the payload of the event. Otherwise resolves to a text
+ * that the compiler shows as the error.
+ */
+type EventFits<C, P> = C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
+  ? A extends []
+    ? unknown
+    : [EventValue<P>] extends [A[0]]
+      ? unknown
+      : 'run does not accept the payload of the event'
+  : unknown;
+
 const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 
 /**
@@ -67,6 +80,9 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 export function Workflow<Input, Output>(
   options: WorkflowOptions & { input: StandardSchema<Input, Output> },
 ): <C extends WorkflowClass>(target: C & SchemaFits<C, Input, Output>) => void;
+export function Workflow<P>(
+  options: WorkflowOptions & { on: EventDefinition<P, never> | readonly EventStart<P>[] },
+): <C extends WorkflowClass>(target: C & EventFits<C, P>) => void;
 export function Workflow(options: WorkflowOptions): <C extends WorkflowClass>(target: C) => void;
 export function Workflow(options: WorkflowOptions): (target: Function) => void {
   return (target) => {

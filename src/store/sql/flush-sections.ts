@@ -5,6 +5,7 @@ import { runEvents, stepEvents } from './flush-events.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
 import { eventColumns } from './run-events.js';
+import { continuedReceivers, emitted, eventWaits, receivedEvents } from './flush-emitted.js';
 import { streamChunks } from './flush-streams.js';
 import { TERMINAL } from './run-status.js';
 
@@ -201,4 +202,8 @@ export const SECTIONS: readonly Section[] = [
   runEvents,
   stepEvents,
   streamChunks,
+  emitted,
+  eventWaits,
+  receivedEvents,
+  continuedReceivers,
 ];

@@ -19,6 +19,7 @@ export const RUN_TABLES = [
   'workflow_hooks',
   'workflow_outbox',
   'workflow_stream_chunks',
+  'workflow_event_receipts',
 ] as const;
 
 /**

@@ -21,6 +21,9 @@ export const LIMITED = listSql(kindsWith({ reading: 'limited' }));
 /** Kinds of messages about the end of a child run. */
 export const CHILD_ENDS = listSql(kindsWith({ channel: 'child' }));
 
+/** Kinds of messages that a worker reads when they are new: ends of children, and events. */
+export const READ_ONCE = listSql(kindsWith({ reading: 'once' }));
+
 /** Kinds of requests, which a worker reads each time. */
 export const REQUESTS = listSql(kindsWith({ reading: 'always' }));
 

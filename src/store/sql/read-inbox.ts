@@ -1,14 +1,14 @@
 import { isLimited, type MessageKind } from '../../core/message-kinds.js';
 import type { Database, Statement } from '../database.js';
-import { CHILD_ENDS, LIMITED, LIMITED_CHANNEL, REQUESTS } from './message-kinds.js';
+import { LIMITED, LIMITED_CHANNEL, READ_ONCE, REQUESTS } from './message-kinds.js';
 
 /** A message in a run's inbox that the run has not taken. */
 export interface InboxMessage {
   readonly id: string;
   readonly kind: MessageKind;
   /**
-   * Name of the signal, token of the hook, or key of the step that waits for a child or is
-   * resolved.
+   * Name of the signal, token of the hook, key of the step that waits for a child or is resolved,
+   * or address of an event.
    */
   readonly name: string | null;
   /** JSON text. */
@@ -27,7 +27,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
  * the known ids.
  *
  * - Requests to cancel, to pause or to resolve a step are read each time.
- * - Messages about the end of a child are read when they are new.
+ * - Messages about the end of a child, and events, are read when they are new.
  * - Of the new signals and hook payloads, the oldest are read, up to the given number and bytes.
  * The row of the next message has no payload, and only shows that more messages wait.
  */
@@ -45,7 +45,7 @@ LEFT JOIN LATERAL (
       WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${REQUESTS} OFFSET 0)
     UNION ALL
     (SELECT m.id, m.kind, m.name, m.payload, m.trace_context, 0, 0 FROM ${inbox} m
-      WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${CHILD_ENDS} AND ${isNew} OFFSET 0)
+      WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${READ_ONCE} AND ${isNew} OFFSET 0)
     UNION ALL
     (SELECT m.id, m.kind, m.name, m.payload, m.trace_context, sum(m.size) OVER (ORDER BY m.id) - m.size, row_number() OVER (ORDER BY m.id) - 1 FROM (
       SELECT m.id, m.kind, m.name, m.payload, m.trace_context, m.size FROM ${inbox} m

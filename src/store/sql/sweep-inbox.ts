@@ -2,11 +2,12 @@ import { WorkflowCancelledError } from '../../core/errors/index.js';
 import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import { encodeError } from '../../core/serializer/index.js';
-import { childAddressSql } from '../../core/step-key-format.js';
+import { childAddressSql, eventAddressSql } from '../../core/step-key-format.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
 import { notifyOfCancel } from './cancel-run.js';
+import { hasEventWorkSql } from './dispatch-events.js';
 import { CHILD_ENDS, KEPT_BY_FAILED, LIMITED, MOVES_ON } from './message-kinds.js';
 import { forwardMessages } from './send-signal.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
@@ -84,6 +85,9 @@ WHERE i.kind NOT IN ${LIMITED} AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i
  */
 const CHILD_ADDRESS = childAddressSql('w.step_key', 'w.attempts');
 
+/** SQL for the name of the message with which a wait receives its event. */
+const EVENT_ADDRESS = eventAddressSql('w.event_seq', 'w.step_key');
+
 /** Condition for runs that take messages from their inbox when they are notified. */
 const MISSED_MESSAGE = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
 
@@ -101,7 +105,8 @@ const NOTIFY_WAITING = manyRuns('durable_sweep_messages', {
     SELECT 1 FROM (SELECT * FROM ${schema}.workflow_waits WHERE run_id = a.run_id OFFSET 0) AS w CROSS JOIN LATERAL (
       SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i
       WHERE i.kind <> 'cancel' AND i.${OVERDUE}
-        AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ${CHILD_ENDS} AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
+        AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ${CHILD_ENDS} AND ${CHILD_ADDRESS} = i.name)
+          OR (w.kind = 'event' AND i.kind = 'event' AND ${EVENT_ADDRESS} = i.name)) LIMIT 1
     ) AS i LIMIT 1
   ) AS w
   LIMIT 1000
@@ -120,16 +125,20 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
   parameter: 1,
 });
 
-/** Finds continued runs that have messages which arrived too late to move to the continuation. */
+/**
+ * Finds continued runs that have messages which arrived too late to move to the continuation. A row
+ * without an id shows that there is work for the services of events.
+ */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
   text: (schema) => `${addressed(schema)}
-SELECT a.run_id FROM addressed a
+(SELECT a.run_id FROM addressed a
 CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
 CROSS JOIN LATERAL (
   SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} LIMIT 1
 ) AS i
-LIMIT 1000`,
+LIMIT 1000)
+UNION ALL SELECT NULL WHERE ${hasEventWorkSql(schema)}`,
 };
 
 const CLEAR_OBSOLETE: Statement = {
@@ -167,6 +176,8 @@ export interface InboxSwept {
   readonly notified: readonly NotifiedRun[];
   /** Ids of runs that received messages in this sweep. The caller must notify them. */
   readonly others: readonly string[];
+  /** True when events wait to be dispatched, or waits for events were not looked at. */
+  readonly hasEventWork: boolean;
 }
 
 /**
@@ -187,12 +198,17 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const cancelled = requests.length > 0 ? await notifyOfCancel(database, requests) : [];
   for (const run of cancelled) notified.set(run.id, run);
   const others = cancelled.flatMap(({ parentId }) => parentId ?? []);
-  for (const [runId] of await database.query<[string]>(LEFT_BEHIND, [])) {
+  let hasEventWork = false;
+  for (const [runId] of await database.query<[string | null]>(LEFT_BEHIND, [])) {
+    if (runId === null) {
+      hasEventWork = true;
+      continue;
+    }
     const successor = await forwardMessages(database, runId).catch(laterIfLocked);
     if (successor !== undefined) others.push(successor);
   }
   await database.query(CLEAR_OBSOLETE, []);
-  return { notified: [...notified.values()], others };
+  return { notified: [...notified.values()], others, hasEventWork };
 }
 
 /**

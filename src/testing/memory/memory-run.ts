@@ -167,6 +167,7 @@ export class MemoryRun {
       },
       startDetached: (run) => Promise.resolve(others.start(run)),
       createHook: ({ token }) => Promise.resolve({ token }),
+      emit: () => Promise.resolve(),
       setState: () => undefined,
       streams: { write: ignored, flush: ignored, unchecked: () => undefined },
       transact: async (step) => {

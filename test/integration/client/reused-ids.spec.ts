@@ -193,6 +193,7 @@ describe('an id that is used again after its run was deleted', () => {
     workflow_outbox: `INSERT INTO durable.workflow_outbox (run_id, seq, attempts, next_at) VALUES ($1, '1', 3, now())`,
     workflow_stream_chunks: `INSERT INTO durable.workflow_stream_chunks (run_id, stream, seq, kind, bytes, stream_bytes, run_position, epoch, ordinal)
       VALUES ($1, 'default', 1, 'end', 0, 0, 0, 1, 1)`,
+    workflow_event_receipts: `INSERT INTO durable.workflow_event_receipts (run_id, event_seq, step_key) VALUES ($1, 1, 'event:paid')`,
   };
   const ways = ['client.start', 'a transaction', 'ctx.start', 'many at once'] as const;
   it.each(RUN_TABLES.flatMap((table) => ways.map((way) => ({ table, way }))))(

@@ -1,0 +1,62 @@
+import { DatabaseUnavailableError } from '../core/errors/index.js';
+import { dueRun, type NewRun } from '../core/run.js';
+import { EventDispatcher } from '../maintenance/event-dispatcher.js';
+import { EventMeetings } from '../store/event-meetings.js';
+import type { Deployment } from './deployment.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import type { HostDependencies } from './host-dependencies.js';
+
+/** Creates the service that brings waits and events of a module together. */
+export function createMeetings(runtime: Pick<HostDependencies, 'database' | 'payloads' | 'notifier' | 'warn'>): EventMeetings {
+  return new EventMeetings(runtime.database, runtime.payloads, runtime.notifier, {
+    failed: (error) => runtime.warn('events-not-dispatched', 'events: could not look for the events of a wait yet', error),
+    unreadable: (seq, error) =>
+      runtime.warn('event-unreadable', `events: this process cannot compare event ${seq} with a condition, so it fits none`, error),
+  });
+}
+
+/** Creates the service that dispatches the events of a module. */
+export function createEventDispatcher(
+  runtime: HostDependencies,
+  workflows: readonly FoundWorkflow[],
+  deployment: Deployment,
+): EventDispatcher {
+  const { database, meetings, settings } = runtime;
+  return new EventDispatcher(database, meetings, {
+    pollIntervalMs: settings.transport === 'qstash' ? Number.POSITIVE_INFINITY : settings.worker.maxPollIntervalMs,
+    subscriptions: workflows.flatMap(({ subscriptions }) => subscriptions),
+    workflows: new Set(workflows.map(({ definition }) => definition.name)),
+    deploymentId: () => deployment.id,
+    start: (run) => startRun(runtime, run),
+    warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
+  });
+}
+
+/**
+ * Starts the run of a subscription. A run that cannot be stored is reported and left out, because
+ * it must not keep the event from its other receivers.
+ */
+function startRun(runtime: HostDependencies, run: NewRun): Promise<void> {
+  return new Promise((resolve, reject) => {
+    runtime.journal.submit(
+      { kind: 'start', runId: run.id, run, owned: false },
+      (committed) => {
+        if (committed.outcome === 'done') {
+          runtime.metrics.runStarted(run.name);
+          void runtime.due([dueRun(run, runtime.clock.now())]);
+        } else if (committed.outcome === 'exists' && committed.name !== run.name) refuse(runtime, run, undefined);
+        resolve();
+      },
+      (error) => {
+        if (error instanceof DatabaseUnavailableError) return reject(error);
+        refuse(runtime, run, error);
+        resolve();
+      },
+    );
+  });
+}
+
+function refuse(runtime: HostDependencies, { id, name }: NewRun, error: Error | undefined): void {
+  const why = error === undefined ? ': its id belongs to a run of another workflow' : '';
+  runtime.warn('event-start-refused', `events: run "${id}" of "${name}" could not be started${why}`, error, { runId: id, workflow: name });
+}
