@@ -10,7 +10,7 @@ beforeAll(async () => {
   // In an application: imports: [AppModule]
   const builder = Test.createTestingModule({ imports: [WorkflowModule.forRoot({})], providers: [OrderWorkflow, PaymentService] });
   test = await WorkflowTest.create(builder);
-});
+}, 60_000);
 afterAll(() => test.close(), 60_000);
 
 it('ships three days after the payment', async () => {
