@@ -159,7 +159,8 @@ function withTrace(pass: PassHandle, run: NewRun): NewRun {
 }
 
 function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
-  if (call.settled || call.hasResult || pass.isClosed) return;
+  // A detached call has a compensation, and has lost a race while its input was validated.
+  if (call.settled || call.hasResult || call.isDetached || pass.isClosed) return;
   const { generation } = pass.run;
   const child = withTrace(pass, { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) });
   // For a wait for a child, `attempts` stores the generation that started the child.

@@ -61,7 +61,9 @@ export function withdrawCall(parts: Parts, call: Call, reason: unknown): void {
     attempts.abortStep(call.stepKey, reason);
     call.reject(reason);
   }
+  // The end of a child that continues decides whether the parent must undo the child.
+  const keepsWait = call.kind === 'child' && call.undo !== undefined;
   if (call.onWithdrawn) call.onWithdrawn();
-  else if (call.waitRecorded || replay.openWait(call.stepKey)) port.journal.closeWait(call.stepKey);
+  else if (!keepsWait && (call.waitRecorded || replay.openWait(call.stepKey))) port.journal.closeWait(call.stepKey);
   activity.update();
 }

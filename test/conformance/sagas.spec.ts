@@ -5,6 +5,7 @@ import {
   currentStep,
   defineSignal,
   InvalidInputError,
+  NonRetryableError,
   RunNotRetryableError,
   Step,
   StepFailedError,
@@ -152,6 +153,49 @@ class BesideWorkflow {
   }
 }
 
+const end = defineSignal('end');
+
+/** Loses the race for a child that continues, is suspended, and fails. */
+@Workflow({ name: 'impatient', retry: { maxAttempts: 1 } })
+class ImpatientWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const compensate = (id: string): Promise<string> => act(`undo child ${id}`);
+    await ctx.race({
+      child: () => ctx.invoke(OrderWorkflow, { cents: 3, waits: true }, { compensate, onCancel: 'leave' }),
+      late: () => ctx.waitForSignal(go),
+    });
+    await ctx.waitForSignal(end);
+    throw new NonRetryableError('sold out');
+  }
+}
+
+@Workflow({
+  name: 'checked',
+  input: {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      types: undefined as { input: string; output: string } | undefined,
+      validate: async (value: unknown) => ({ value: (await act(`check ${String(value)}`)) && (value as string) }),
+    },
+  },
+})
+class CheckedWorkflow {
+  async run(input: string): Promise<string> {
+    return act(`child ${input}`);
+  }
+}
+
+/** Loses the race for a child whose input is still being validated. */
+@Workflow({ name: 'hasty' })
+class HastyWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    const compensate = (id: string): Promise<string> => act(`undo ${id}`);
+    await ctx.race({ child: () => ctx.invoke(CheckedWorkflow, 'a', { compensate }), quick: () => ctx.step('quick', () => act('quick')) });
+    await ctx.waitForSignal(go);
+  }
+}
+
 describe('sagas', () => {
   let app: TestApplication;
   let database: TestDatabase;
@@ -159,7 +203,18 @@ describe('sagas', () => {
     database = await createTestDatabase();
     app = await startApplication(
       database.url,
-      [OrderWorkflow, TripWorkflow, SoloWorkflow, ParallelWorkflow, ParentWorkflow, FamilyWorkflow, BesideWorkflow],
+      [
+        OrderWorkflow,
+        TripWorkflow,
+        SoloWorkflow,
+        ParallelWorkflow,
+        ParentWorkflow,
+        FamilyWorkflow,
+        BesideWorkflow,
+        ImpatientWorkflow,
+        CheckedWorkflow,
+        HastyWorkflow,
+      ],
       {
         worker: { suspendAfter: 20 },
       },
@@ -396,6 +451,34 @@ describe('sagas', () => {
     await waitFor(() => log.includes('undo child charge'));
     await expect(handle.result()).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(log.slice(-3)).toEqual(['refund 2 of 2 for charge', 'release 2 book', 'undo child charge']);
+  });
+
+  it('wait for the end of a child that lost a race and continues, and undo the child, after a suspension', async () => {
+    const handle = await app.client.start(ImpatientWorkflow);
+    await waitFor(() => log.includes('charge'));
+    await handle.signal(go);
+    await waitFor(async () => {
+      const { status, waitingFor } = await handle.describe();
+      return status === 'waiting' && waitingFor.some(({ name }) => name === 'end');
+    });
+    await handle.signal(end);
+    const [child] = (await app.client.list({ parentRunId: handle.runId })).runs;
+    await waitFor(async () => (await handle.describe()).compensatingSince !== undefined);
+    await app.client.signal(child!.runId, go);
+    expect((await failed(handle.runId)).cause).toMatchObject({ message: 'sold out' });
+    expect(log).toEqual(['reserve 2 book', 'charge', 'ship', 'undo child charge']);
+  });
+
+  it('start no child whose input was still being validated when the race was lost', async () => {
+    held = new Set(['check a']);
+    const handle = await app.client.start(HastyWorkflow);
+    await waitFor(async () => (await keysOf(handle.runId)).includes('quick'));
+    await waitFor(async () => (await handle.describe()).waitingFor.some(({ kind }) => kind === 'signal'));
+    held.clear();
+    await handle.signal(go);
+    await handle.result();
+    expect(await app.client.count({ parentRunId: handle.runId })).toBe(0);
+    expect(log).toEqual(expect.not.arrayContaining(['child a']));
   });
 
   it('allow no retry and no fork from a step that relies on an undone one', async () => {

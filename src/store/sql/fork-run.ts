@@ -37,7 +37,7 @@ const FORK: Statement = {
   ) AS o WHERE $3::text IS NOT NULL AND cut.found LIMIT 1)
   UNION ALL (SELECT o.step_key FROM undoing, cut CROSS JOIN LATERAL (
     SELECT step_key FROM ${schema}.workflow_steps
-    WHERE run_id = $1 AND seq < cut.seq AND status = 'completed' AND compensate_args IS NOT NULL OFFSET 0
+    WHERE run_id = $1 AND seq < cut.seq AND status = 'completed' AND compensate_args IS NOT NULL ORDER BY seq OFFSET 0
   ) AS o WHERE undoing.yes AND cut.found AND NOT EXISTS (
     SELECT 1 FROM ${schema}.workflow_steps c WHERE c.run_id = $1 AND c.step_key = '${COMPENSATION_PREFIX}' || o.step_key AND c.seq < cut.seq
   ) LIMIT 1)
