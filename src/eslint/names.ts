@@ -42,12 +42,19 @@ export class Names {
     const inner = unwrap(node);
     if (inner.type === 'MemberExpression') return join(this.origin(inner.object, aliases), memberName(inner));
     if (inner.type === 'TSQualifiedName') return join(this.origin(inner.left, aliases), inner.right.name);
-    if (inner.type === 'CallExpression') return this.required(inner) ?? this.promisified(inner, aliases);
-    if (inner.type === 'AwaitExpression' && inner.argument.type === 'ImportExpression') return moduleAt(inner.argument.source);
+    const module = this.moduleOf(inner);
+    if (module !== undefined) return module;
+    if (inner.type === 'CallExpression') return this.promisified(inner, aliases);
     if (inner.type !== 'Identifier' || !this.references.has(inner)) return undefined;
     const variable = this.variable(inner);
     if (!variable) return GLOBAL_OBJECTS.has(inner.name) ? '' : inner.name;
     return aliases < MAX_ALIASES ? this.definition(variable, aliases + 1) : undefined;
+  }
+
+  /** Returns what `require(...)` or `await import(...)` stands for. */
+  moduleOf(node: Node): string | undefined {
+    if (node.type === 'CallExpression') return this.required(node);
+    return node.type === 'AwaitExpression' && node.argument.type === 'ImportExpression' ? moduleAt(node.argument.source) : undefined;
   }
 
   private definition(variable: Variable, aliases: number): string | undefined {

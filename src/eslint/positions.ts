@@ -26,7 +26,7 @@ export function isHeld(fn: FunctionNode): boolean {
 
 /**
  * Returns true for a function that is executed as the body or the compensation of `step()`, or as
- * the compensation of `invoke()`.
+ * the compensation of `invoke()` or `invokeMany()`.
  */
 export function isStepBody(node: Node): boolean {
   const isFunctionOrName = isFunction(node) || node.type === 'Identifier' || node.type === 'MemberExpression';
@@ -69,5 +69,5 @@ export function isStepBody(node: Node): boolean {
 function isPlaceOfBody({ callee, arguments: given }: TSESTree.CallExpression, argument: Node, property: string | undefined): boolean {
   if (callee.type !== 'MemberExpression' || given.indexOf(argument as never) < 1) return false;
   const name = memberName(callee);
-  return name === 'step' || (name === 'invoke' && property === 'compensate');
+  return name === 'step' || ((name === 'invoke' || name === 'invokeMany') && property === 'compensate');
 }

@@ -47,6 +47,8 @@ export class WorkflowCode {
   private readonly reached = new Set<FunctionNode>();
   private readonly contexts = new Set<Variable>();
   private readonly pending: FunctionNode[] = [];
+  /** Modules that reached code loads where it uses them: `await import('node:crypto')`. */
+  private readonly loaded = new Set<Node>();
 
   constructor(private readonly sourceCode: SourceCode) {
     const classes: ClassNode[] = [];
@@ -141,6 +143,8 @@ export class WorkflowCode {
         return false;
       }
       if (isClass(node)) return false;
+      const isModule = node.type === 'AwaitExpression' || (node.type === 'CallExpression' && node.callee.type === 'Identifier');
+      if (isModule && this.names.moduleOf(node) !== undefined) this.loaded.add(node);
       for (const target of this.targets(node)) {
         this.reach(target);
         if (node.parent?.type === 'CallExpression' && node.parent.callee === node) this.passContexts(node.parent, target);
@@ -223,6 +227,12 @@ export class WorkflowCode {
         // `const now = Date.now` already counts as a use, so `now()` does not.
         const isRepeated = isAlias && node === identifier && origin !== 'Date';
         if (origin !== undefined && !isRepeated && !this.isPassedAsBody(node)) uses.push({ node, origin });
+      }
+    }
+    for (const module of this.loaded) {
+      for (let node = memberOf(module); node; node = memberOf(node)) {
+        const origin = this.names.origin(node);
+        if (origin !== undefined && !this.isPassedAsBody(node)) uses.push({ node, origin });
       }
     }
     return uses.sort((a, b) => a.node.range[0] - b.node.range[0]);

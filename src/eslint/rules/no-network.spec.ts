@@ -16,6 +16,12 @@ testRule('no-network', {
     'allows requests in the compensation of a child': workflow(
       'return ctx.invoke(Hotel, order, { compensate: (booking) => fetch(booking.url) });',
     ),
+    'allows requests in the compensation of several children': workflow(
+      'return ctx.invokeMany(Hotel, order.hotels, { compensate: (booking) => fetch(booking.url) });',
+    ),
+    'allows modules that a body loads': workflow(
+      "return ctx.step('load', async () => [require('https').get(order.url), (await import('node:https')).get(order.url)]);",
+    ),
     'allows a function of the file with the same name': workflow('return fetch(order);', {
       after: 'function fetch(order) { return order.id; }',
     }),
@@ -26,6 +32,10 @@ testRule('no-network', {
     'allows tests of a type': workflow("return [order instanceof WebSocket, typeof fetch === 'function'];"),
   },
   invalid: {
+    'finds requests of modules that are loaded where they are used': {
+      code: workflow("return [require('https').get(order.url), (await import('node:https')).default.get(order.url)];"),
+      errors: [error, error],
+    },
     'finds fetch through a cast': { code: workflow('return (globalThis as any).fetch(order.url);'), errors: [error] },
     'finds fetch in another option of a child': {
       code: workflow('return ctx.invoke(Hotel, order, { done: () => fetch(order.url) });'),
