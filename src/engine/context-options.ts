@@ -25,6 +25,12 @@ export interface StepOptions {
    */
   timeout?: Duration;
   /**
+   * Name of a limit in the module's option `limits`. Each attempt waits until the limit has a place
+   * and a slot for it. Meanwhile the run stays in memory, without a slot of the worker. (default:
+   * no limit)
+   */
+  limit?: string;
+  /**
    * Executes the body in a transaction on the application's DataSource, whose manager
    * `currentManager()` returns. The writes of the body and the record of its result are one commit.
    * `{ isolation }` chooses the isolation level. See docs/transactions.md. (default: no

@@ -225,8 +225,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
     this.forget(execution);
-    const { queue, queueKey } = execution.run;
-    if (queueKey !== undefined) this.events.placeFreed(queue, queueKey);
+    const { queue, queueKey, hasPlace } = execution.run;
+    if (hasPlace) this.events.placeFreed(queue, queueKey ?? '');
     if (outcome) this.ended(execution.run, outcome);
   }
 

@@ -51,7 +51,7 @@ export class RunClaimer {
     this.keys = registry.keys(options.queues);
     this.slots = runs.slots;
     this.cursor = new BacklogCursor(database);
-    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen);
+    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen, options.engine.now);
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.claimed.beginAll(claimed, fence)),
       handBack: (claimed) => runs.unstarted.handBack(claimed),
@@ -92,7 +92,7 @@ export class RunClaimer {
   /** Forgets the backlog. Ends the quarantine, and returns its claimed runs that have not begun. */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
-    return this.quarantine.end();
+    return [...this.claimed.reset(), ...this.quarantine.end()];
   }
 
   /** Claimed runs that have not begun, as the database has them unless commits were lost. */
@@ -180,6 +180,7 @@ export class RunClaimer {
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
     const failure = await this.claimed.beginAll([run], fence);
     if (failure) throw failure;
+    await this.claimed.whenOpened(run.id);
     return run;
   }
 
