@@ -123,6 +123,11 @@ export interface InvokeOptions {
    */
   queue?: string;
   /**
+   * Key of the child within its queue. (default: the result of the workflow's `queueKey`; without
+   * one, no key)
+   */
+  queueKey?: string;
+  /**
    * Priority of the child, from -32,768 to 32,767. Due runs with a higher priority are claimed
    * first. (default: 0)
    */
@@ -166,7 +171,7 @@ export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
 }
 
 /** Options of `ctx.start`, which starts a run without waiting for it. */
-export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
+export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'queueKey' | 'priority' | 'tags'>;
 
 /** Options of `ctx.hook`. */
 export interface HookOptions<T = unknown> {

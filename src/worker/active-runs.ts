@@ -82,6 +82,13 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return this.executions.size;
   }
 
+  /** Number of active runs of a queue. */
+  countIn(queue: string): number {
+    let count = 0;
+    for (const { run } of this.executions.values()) if (run.queue === queue) count++;
+    return count;
+  }
+
   has(runId: string): boolean {
     return this.executions.has(runId);
   }

@@ -106,6 +106,11 @@ export class ClaimedRuns {
     return this.isOpen() ? new FencedError('the session was lost before the run began') : new ClosedError();
   }
 
+  /** Number of claimed runs of a queue that have not begun. */
+  countIn(queue: string): number {
+    return [...this.loading.values(), ...this.openings.runs].filter((run) => run.queue === queue).length;
+  }
+
   /** Resolves when the run no longer waits for its slot of a rate limit. */
   whenOpened(runId: string): Promise<void> {
     return this.openings.whenOpened(runId);
