@@ -90,9 +90,9 @@ BEGIN
     END IF;
   ELSIF NEW.status = 'running' THEN
     IF NEW.place NOT IN ('admitted', 'kept') THEN NEW.place := 'admitted'; END IF;
-  ELSIF NEW.status <> 'waiting' OR NEW.place <> 'kept' OR NEW.is_blocked THEN
-    NEW.place := 'outside';
+  ELSE
     NEW.opens_at := NULL;
+    IF NEW.status <> 'waiting' OR NEW.place <> 'kept' OR NEW.is_blocked THEN NEW.place := 'outside'; END IF;
   END IF;
   RETURN NEW;
 END

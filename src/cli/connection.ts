@@ -12,6 +12,7 @@ import { HookSchemas } from '../core/hook-schemas.js';
 import { describeError } from '../host/connection-checks.js';
 import { readDatabaseUrl } from '../host/database-url.js';
 import { forCallers } from '../store/caller-database.js';
+import { Admissions } from '../store/admissions.js';
 import type { ConnectionSettings } from '../store/connection-settings.js';
 import { Database } from '../store/database.js';
 import { isAway } from '../store/database-errors.js';
@@ -48,6 +49,7 @@ export class Connection {
     const notices = (this.notices = new PoolNotices(own));
     const journal = new Journal(own, clock, { fenced: ignore, moved: async () => undefined, trouble: ignore });
     const notifier = new RunNotifier(own, notices, ignore);
+    const admissions = new Admissions(own, (runs) => notices.due(runs), ignore);
     const hub = new ResultHub(own, {
       payloads,
       pollIntervalMs: 100,
@@ -59,6 +61,7 @@ export class Connection {
     const streams = new StreamHub(own, { replica: undefined, receivesNotices: () => false, messagesOf: noEvents, failed: ignore });
     this.closing = [
       () => notifier.close(),
+      () => admissions.close(),
       () => journal.close(),
       () => hub.close(new ClosedError()),
       () => streams.close(new ClosedError()),
@@ -81,6 +84,7 @@ export class Connection {
       currentTransaction: undefined,
       reserve: () => undefined,
       notifier,
+      admit: (queue) => admissions.request(queue),
       due: (runs) => notices.due(runs),
       messaged: (runIds) => notices.messaged(runIds),
       endedElsewhere: (runs) => notices.endedElsewhere(runs),

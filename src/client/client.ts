@@ -12,6 +12,7 @@ import { DeadLetters } from './dead-letters.js';
 import { checkExecuteOptions, type ExecuteOptions } from './execute-options.js';
 import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
+import { Queues } from './queues.js';
 import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
 import type { ClientEmitOptions } from './emit-options.js';
@@ -40,6 +41,8 @@ export class WorkflowClient extends RunControl {
   readonly bulk: BulkOperations;
   /** Deletion of old runs by the option `retention`. See docs/operations.md. */
   readonly retention: Retention;
+  /** Queues and their limits. See docs/queues.md. */
+  readonly queues: Queues;
   /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
 
@@ -54,6 +57,7 @@ export class WorkflowClient extends RunControl {
     this.#dependencies = dependencies;
     this.bulk = new BulkOperations(dependencies);
     this.retention = new Retention(dependencies);
+    this.queues = new Queues(dependencies, (runId, options) => this.cancel(runId, options));
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
     this.#sender = new Sender(dependencies, this.#transactions);
     this.#emitter = new Emitter(dependencies, this.#transactions);

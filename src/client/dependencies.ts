@@ -43,6 +43,8 @@ export interface ClientDependencies extends RunNotices {
    * is no worker, or when the worker admits no further run.
    */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
+  /** Admits runs of a queue whose limits have changed. Resolves after one try. */
+  admit(queue: string): Promise<void>;
   /** Notifies runs of messages in their inboxes. */
   readonly notifier: RunNotifier;
   /**

@@ -145,7 +145,7 @@ export class Starter {
     this.dependencies.metrics.runStarted(run.name);
     const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
     if (!reservation) return void this.announce([run]).then(() => created(handle), failed);
-    const { id, name, version, queue, input, traceContext = null } = run;
+    const { id, name, version, queue, input, traceContext = null, queueKey = null } = run;
     const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
     const fresh = {
       epoch: 1,
@@ -158,6 +158,7 @@ export class Starter {
       generation: 0,
       seedId: id,
       traceContext,
+      queueKey,
     };
     reservation.execute({ id, name, version, queue, input, ...fresh });
     created(handle);

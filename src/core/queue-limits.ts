@@ -86,8 +86,17 @@ const QUEUE_OPTIONS = [...STEP_OPTIONS, 'perWorker', 'fairness', 'countSuspended
  * Milliseconds after its slot within which a body must begin. The interval between two slots is so
  * much longer that bodies which begin this late still keep the limit in every window.
  */
-export function lateness(periodMs: number): number {
-  return Math.min(Math.max(periodMs / 100, 5), 1_000);
+function lateness(periodMs: number): number {
+  return Math.min(Math.max(periodMs / 100, 5), 60_000);
+}
+
+/**
+ * Milliseconds after its slot within which a body may begin, for limits that were checked. It is
+ * half of what the slots allow: the clocks of two processes may differ a little.
+ */
+export function latenessOf({ rateLimit, key }: StepLimitOptions): number {
+  const periods = [rateLimit, key?.rateLimit].flatMap((rate) => (rate ? [toMilliseconds(rate.period, 'period')] : []));
+  return Math.min(...periods.map(lateness)) / 2;
 }
 
 /**

@@ -191,8 +191,10 @@ export interface OwnedRun extends DispatchKey {
    * starts.
    */
   readonly dueSince?: number;
-  /** Key of a run that has a place in a queue with limits, or an empty text; absent otherwise. */
-  readonly queueKey?: string;
+  /** Key of the run within its queue; absent or null without a key. */
+  readonly queueKey?: string | null;
+  /** True when the run has a place in a queue with limits. */
+  readonly hasPlace?: true;
   /**
    * Time of the run's slot of a rate limit, in milliseconds since the epoch by the database's
    * clock: the run may not begin earlier. Absent without a rate limit.

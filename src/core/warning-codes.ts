@@ -44,6 +44,7 @@ export const WARNING_CODES = [
   'failover-check-failed',
   'hand-back-failed',
   'histories-not-loaded',
+  'limit-failed',
   'messages-not-read',
   'reconcile-failed',
   'session-not-opened',

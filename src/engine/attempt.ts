@@ -42,6 +42,8 @@ export class Attempt implements CurrentStep {
   /** Undefined while tracing is off. */
   private span: AttemptSpan | undefined;
   private hasStreams = false;
+  /** Place and slot of a limit, which the attempt gives back when it is over. */
+  permit: { release(): void } | undefined;
 
   constructor(
     private readonly pass: PassHandle,
@@ -173,6 +175,8 @@ export class Attempt implements CurrentStep {
   private end(): AttemptDelegate | undefined {
     const { listener } = this;
     this.listener = undefined;
+    this.permit?.release();
+    this.permit = undefined;
     if (this.timer instanceof ManualAlarm) this.timer.cancel();
     else clearTimeout(this.timer);
     return listener;

@@ -1,6 +1,7 @@
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { Arguments } from '../core/serializer/arguments.js';
 import { toIsolation } from '../core/transactional.js';
@@ -54,7 +55,7 @@ export function policyOf(
   definition: WorkflowDefinition,
   name: string,
   options: StepOptions,
-): Pick<StepSpec, 'retry' | 'timeoutMs' | 'isolation'> {
+): Pick<StepSpec, 'retry' | 'timeoutMs' | 'isolation' | 'limit'> {
   const { retry, stepTimeoutMs, longestStepMs = Number.POSITIVE_INFINITY } = definition;
   if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs };
   const timeoutMs = options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`);
@@ -62,6 +63,7 @@ export function policyOf(
     retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
     timeoutMs: Math.min(timeoutMs, longestStepMs),
     isolation: toIsolation(options.transactional, `transactional of step "${shown(name)}"`),
+    limit: options.limit === undefined ? undefined : checkText(options.limit, `limit of step "${shown(name)}"`),
   };
 }
 
@@ -82,7 +84,7 @@ export function splitCompensation<T>(
   return { options: own, undo: { on: compensateOn, body: (output) => compensate(output as T) } };
 }
 
-const STEP_OPTIONS = ['key', 'retry', 'timeout', 'transactional'];
+const STEP_OPTIONS = ['key', 'retry', 'timeout', 'transactional', 'limit'];
 
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
   return checkOptions(options, `options of step "${shown(name)}"`, STEP_OPTIONS);

@@ -19,6 +19,8 @@ export interface StepSpec {
   readonly given?: Arguments | undefined;
   /** Isolation level of the body's transaction; absent for a step without a transaction. */
   readonly isolation?: WantedIsolation | undefined;
+  /** Name of the limit that each attempt observes; absent without a limit. */
+  readonly limit?: string | undefined;
   /** Step that the body undoes; absent unless the body is a compensation. */
   readonly compensates?: CompensatedStep;
 }

@@ -22,7 +22,7 @@ import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
 
-const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
+const START_OPTIONS = ['id', 'queue', 'queueKey', 'priority', 'tags'];
 const START_CHILD_OPTIONS = [...START_OPTIONS, 'key'];
 const INVOKE_OPTIONS = [...START_CHILD_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal', 'compensate'];
 

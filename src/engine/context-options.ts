@@ -25,6 +25,12 @@ export interface StepOptions {
    */
   timeout?: Duration;
   /**
+   * Name of a limit in the module's option `limits`. Each attempt waits until the limit has a place
+   * and a slot for it. Meanwhile the run stays in memory, without a slot of the worker. (default:
+   * no limit)
+   */
+  limit?: string;
+  /**
    * Executes the body in a transaction on the application's DataSource, whose manager
    * `currentManager()` returns. The writes of the body and the record of its result are one commit.
    * `{ isolation }` chooses the isolation level. See docs/transactions.md. (default: no
@@ -117,6 +123,11 @@ export interface InvokeOptions {
    */
   queue?: string;
   /**
+   * Key of the child within its queue. (default: the result of the workflow's `queueKey`; without
+   * one, no key)
+   */
+  queueKey?: string;
+  /**
    * Priority of the child, from -32,768 to 32,767. Due runs with a higher priority are claimed
    * first. (default: 0)
    */
@@ -160,7 +171,7 @@ export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
 }
 
 /** Options of `ctx.start`, which starts a run without waiting for it. */
-export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
+export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'queueKey' | 'priority' | 'tags'>;
 
 /** Options of `ctx.hook`. */
 export interface HookOptions<T = unknown> {

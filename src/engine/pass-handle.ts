@@ -89,7 +89,7 @@ export interface StartsObserver {
 
 /** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
-  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
+  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string; readonly queueKey?: string | null };
   readonly definition: WorkflowDefinition;
   /** Code of the workflow; undefined until it was created. */
   readonly code: WorkflowCode | undefined;

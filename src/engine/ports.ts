@@ -14,6 +14,7 @@ import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
 import type { RunStarter } from './run-starter.js';
+import type { StepLimits } from './step-limits.js';
 import type { StreamPort } from './stream-port.js';
 import type { TransactionPort } from './transaction-port.js';
 import type { WorkflowContext } from './workflow-context.js';
@@ -99,6 +100,8 @@ export interface PassRun {
   readonly generation: number;
   /** Seed of the random numbers of the run. */
   readonly seedId: string;
+  /** Key of the run within its queue; absent or null without a key. */
+  readonly queueKey?: string | null;
   /** Epoch of the claim under which the run is executed; absent in a replay check. */
   readonly epoch?: number;
 }
@@ -254,6 +257,8 @@ export interface EngineSettings {
   /** Writes a log line of the workflow's code. */
   readonly log: (workflow: string, runId: string, line: RunLine) => void;
   readonly starts: RunStarter;
+  /** Limits that steps name; absent where steps have no limits. */
+  readonly limits?: StepLimits | undefined;
   /** Returns the URL of a hook. */
   readonly hookUrl: (token: string) => string;
   /** Schemas of hooks, with which the HTTP endpoint validates payloads. */

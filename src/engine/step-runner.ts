@@ -7,6 +7,7 @@ import { findChange } from './argument-changes.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
+import { whenPermitted, type StepPermit } from './step-limits.js';
 import { inTransaction, UnstorableOutput } from './transactional-step.js';
 
 /** Milliseconds between two checks that this process still owns its runs. */
@@ -26,28 +27,35 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
 
 /**
  * Begins the next attempt once all results that the code has received are durable and the worker
- * has a slot. Checks both again after waiting for one of them.
+ * has a slot. Checks both again after waiting for one of them. A step with a limit also waits for a
+ * permit.
  */
-function attemptWhenReady(pass: PassHandle, call: Call, spec: StepSpec): void {
+function attemptWhenReady(pass: PassHandle, call: Call, spec: StepSpec, permit?: StepPermit): void {
   pass.whenDurable(() => {
-    if (pass.isClosed || !call.mayBegin) return;
+    if (pass.isClosed || !call.mayBegin) return permit?.release();
+    if (spec.limit !== undefined && !permit?.isValid()) {
+      permit?.release();
+      return whenPermitted(pass, call, spec.limit, (given) => attemptWhenReady(pass, call, spec, given));
+    }
     pass.withSlot(
-      () => attempt(pass, call, spec),
-      () => attemptWhenReady(pass, call, spec),
+      () => attempt(pass, call, spec, permit),
+      () => attemptWhenReady(pass, call, spec, permit),
     );
   });
 }
 
-function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
-  if (pass.isClosed || !call.mayBegin || call.isAttempting) return;
-  if (!pass.settings.isSure()) return void setTimeout(() => attemptWhenReady(pass, call, spec), UNSURE_PAUSE_MS);
+function attempt(pass: PassHandle, call: Call, spec: StepSpec, permit: StepPermit | undefined): void {
+  if (pass.isClosed || !call.mayBegin || call.isAttempting) return permit?.release();
+  if (!pass.settings.isSure()) return void setTimeout(() => attemptWhenReady(pass, call, spec, permit), UNSURE_PAUSE_MS);
   let given: readonly unknown[] | undefined;
   try {
     given = spec.given?.fresh();
   } catch (error) {
+    permit?.release();
     return giveUp(pass, call, error, call.failures + 1);
   }
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1, call.name, spec.compensates);
+  current.permit = permit;
   call.isAttempting = true;
   pass.attemptBegan(current);
   const isTransactional = spec.isolation !== undefined;

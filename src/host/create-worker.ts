@@ -5,6 +5,7 @@ import { verifyReplay } from '../engine/verify-replay.js';
 import type { WorkerEvents } from '../worker/worker-types.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
+import { StepGates } from '../worker/step-gates.js';
 import { Worker } from '../worker/worker.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { ModuleSettings } from './settings.js';
@@ -101,6 +102,11 @@ export function createWorker(
         isClosing: () => worker.isClosing,
         log: (workflow, runId, line) => runtime.logger.runLine(workflow, runId, line),
         starts: runtime.starts,
+        limits: new StepGates(database, {
+          sessionId: () => session.id,
+          now: () => clock.now(),
+          failed: failed('limit-failed', 'worker: could not take a place of a limit for a step; trying again'),
+        }),
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,
         ...runtime.engine,

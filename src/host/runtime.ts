@@ -182,6 +182,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       currentTransaction: settings.currentTransaction,
       reserve: (key) => this.workers.polling?.reserve(key),
       notifier: this.notifier,
+      admit: (queue) => this.admissions.request(queue),
       due: (runs) => this.due(runs),
       messaged: (runIds) => this.messaged(runIds),
       endedElsewhere: (runIds) => this.endedElsewhere(runIds),

@@ -5,8 +5,11 @@ export interface KnownQueue {
   /** True when a run or a step may have to wait for a place or a slot. */
   readonly isLimited: boolean;
   readonly perWorker: number | null;
-  readonly concurrency: number | null;
+  /** True when the places are limited. */
+  readonly hasPlaces: boolean;
   readonly hasRate: boolean;
+  /** Milliseconds after its slot of a rate limit within which a body may begin. */
+  readonly latenessMs: number;
 }
 
 /**
@@ -37,6 +40,10 @@ export class KnownQueues {
 
   perWorkerOf(queue: string): number | null {
     return this.queues.get(queue)?.perWorker ?? null;
+  }
+
+  queue(name: string): KnownQueue | undefined {
+    return this.queues.get(name);
   }
 
   step(name: string): KnownQueue | undefined {

@@ -82,6 +82,13 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return this.executions.size;
   }
 
+  /** Number of active runs of a queue. */
+  countIn(queue: string): number {
+    let count = 0;
+    for (const { run } of this.executions.values()) if (run.queue === queue) count++;
+    return count;
+  }
+
   has(runId: string): boolean {
     return this.executions.has(runId);
   }
@@ -225,8 +232,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
     this.forget(execution);
-    const { queue, queueKey } = execution.run;
-    if (queueKey !== undefined) this.events.placeFreed(queue, queueKey);
+    const { queue, queueKey, hasPlace } = execution.run;
+    if (hasPlace) this.events.placeFreed(queue, queueKey ?? '');
     if (outcome) this.ended(execution.run, outcome);
   }
 

@@ -8,6 +8,7 @@ import type { ActiveRuns } from './active-runs.js';
 import type { OwnedRunState } from './failover-check.js';
 import { HistoryLoader } from './history-loader.js';
 import { UNREAD } from './inbox-reader.js';
+import { OpeningTimes } from './opening-times.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
 
@@ -19,6 +20,8 @@ export class ClaimedRuns {
   private readonly loader: HistoryLoader;
   /** Claimed runs whose histories are being loaded, by run id. */
   private readonly loading = new Map<string, ClaimedRun>();
+  /** Claimed runs whose slot of a rate limit has not opened. */
+  private readonly openings: OpeningTimes;
 
   /** @param isOpen returns false once the worker begins no further run */
   constructor(
@@ -27,8 +30,12 @@ export class ClaimedRuns {
     private readonly runs: ActiveRuns,
     private readonly events: WorkerEvents,
     private readonly isOpen: () => boolean,
+    now: () => number,
   ) {
     const { slots, log, unstarted } = runs;
+    this.openings = new OpeningTimes(database, now, (error) =>
+      events.log('warn', 'limit-failed', 'worker: could not reserve a slot of a rate limit; trying again', error),
+    );
     this.loader = new HistoryLoader(database, runs, {
       block: (run, error) => {
         slots.dismiss();
@@ -42,9 +49,9 @@ export class ClaimedRuns {
     });
   }
 
-  /** Expected database state of the claimed runs whose histories are being loaded. */
+  /** Expected database state of the claimed runs that have not begun. */
   get ownedRuns(): OwnedRunState[] {
-    return ownedStates([...this.loading.values()]);
+    return ownedStates([...this.loading.values(), ...this.openings.runs]);
   }
 
   /**
@@ -88,8 +95,8 @@ export class ClaimedRuns {
           void this.handBackSuccessor(run, fence);
           continue;
         }
-        const begin = run.wakeCount > 0 ? 'inboxFirst' : 'atOnce';
-        this.runs.begin(mayHaveMessages(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), begin);
+        if (run.opensAt === undefined) this.beginOne(run, historyOf(run.id));
+        else this.openings.hold(run, run.opensAt, () => this.beginLater(run, fence, historyOf(run.id)));
       }
       return undefined;
     }
@@ -97,6 +104,39 @@ export class ClaimedRuns {
     this.runs.slots.dismiss(claimed.length);
     if (this.session.id === fence.id) this.runs.unstarted.handBack(claimed);
     return this.isOpen() ? new FencedError('the session was lost before the run began') : new ClosedError();
+  }
+
+  /** Number of claimed runs of a queue that have not begun. */
+  countIn(queue: string): number {
+    return [...this.loading.values(), ...this.openings.runs].filter((run) => run.queue === queue).length;
+  }
+
+  /** Resolves when the run no longer waits for its slot of a rate limit. */
+  whenOpened(runId: string): Promise<void> {
+    return this.openings.whenOpened(runId);
+  }
+
+  /** Forgets the runs that wait for their slot of a rate limit, and returns them. */
+  reset(): readonly ClaimedRun[] {
+    const held = this.openings.reset();
+    this.runs.slots.dismiss(held.length);
+    return held;
+  }
+
+  private beginOne(run: ClaimedRun, history: History): void {
+    const begin = run.wakeCount > 0 ? 'inboxFirst' : 'atOnce';
+    this.runs.begin(mayHaveMessages(run) ? { ...run, wakeCount: UNREAD } : run, history, begin);
+  }
+
+  /** Begins a run whose slot has opened, or hands it back when the claim is no longer valid. */
+  private beginLater(run: ClaimedRun, fence: SessionFence, history: History): void {
+    if (this.session.fence === fence && this.isOpen()) {
+      this.beginOne(run, history);
+      if (mayHaveMessages(run)) this.runs.inboxes.checkSoon(run.id);
+      return;
+    }
+    this.runs.slots.dismiss();
+    if (this.session.id === fence.id) this.runs.unstarted.handBack([run]);
   }
 
   /**

@@ -9,6 +9,7 @@ import { claimNamed, markExclusive, SUSPECT_LOSSES, type ClaimedRun } from '../s
 import { BacklogCursor } from './backlog-cursor.js';
 import { ClaimedRuns, ownedStates } from './claimed-runs.js';
 import type { OwnedRunState } from './failover-check.js';
+import { PerWorkerClaims } from './per-worker-claims.js';
 import { Quarantine } from './quarantine.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { ActiveRuns } from './active-runs.js';
@@ -25,6 +26,7 @@ export class RunClaimer {
   private readonly slots: Slots;
   private readonly cursor: BacklogCursor;
   private readonly claimed: ClaimedRuns;
+  private readonly perWorker: PerWorkerClaims;
   private readonly quarantine: Quarantine;
   private isOpen = false;
   private claiming: Promise<void> | undefined;
@@ -51,7 +53,8 @@ export class RunClaimer {
     this.keys = registry.keys(options.queues);
     this.slots = runs.slots;
     this.cursor = new BacklogCursor(database);
-    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen);
+    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen, options.engine.now);
+    this.perWorker = new PerWorkerClaims(database, this.keys, (queue) => runs.countIn(queue) + this.claimed.countIn(queue));
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.claimed.beginAll(claimed, fence)),
       handBack: (claimed) => runs.unstarted.handBack(claimed),
@@ -92,7 +95,7 @@ export class RunClaimer {
   /** Forgets the backlog. Ends the quarantine, and returns its claimed runs that have not begun. */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
-    return this.quarantine.end();
+    return [...this.claimed.reset(), ...this.quarantine.end()];
   }
 
   /** Claimed runs that have not begun, as the database has them unless commits were lost. */
@@ -113,7 +116,7 @@ export class RunClaimer {
    * runs, so by then there is room for many runs, which one claim fills.
    */
   slotFreed(): void {
-    if (!this.backlog || this.claiming || this.isWakePlanned) return;
+    if (!(this.backlog || this.perWorker.isFull) || this.claiming || this.isWakePlanned) return;
     this.isWakePlanned = true;
     setImmediate(() => {
       this.isWakePlanned = false;
@@ -134,7 +137,8 @@ export class RunClaimer {
     const { fence } = this.session;
     if (!this.isOpen || !this.options.eagerStart || !fence) return undefined;
     if (this.backlog || this.slots.room === 0 || this.quarantine.isActive) return undefined;
-    if (this.database.queues.isLimited(key.queue)) return undefined;
+    const { queues } = this.database;
+    if (queues.isLimited(key.queue) || queues.perWorkerOf(key.queue) !== null) return undefined;
     if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
     let held = true;
     this.slots.admit();
@@ -180,6 +184,7 @@ export class RunClaimer {
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
     const failure = await this.claimed.beginAll([run], fence);
     if (failure) throw failure;
+    await this.claimed.whenOpened(run.id);
     return run;
   }
 
@@ -224,12 +229,14 @@ export class RunClaimer {
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const sentAt = performance.now();
     const claimedAt = tracer ? Date.now() : 0;
-    const claimed = await this.cursor.claim(claim);
+    const { otherKeys } = this.perWorker;
+    const others = otherKeys.length > 0 ? await this.cursor.claim({ ...claim, keys: otherKeys }) : [];
+    const claimed = [...others, ...(await this.perWorker.claim(claim, limit - others.length))];
     this.noteClaim(claimed, sentAt);
     tracer?.claimed(claimed, claimedAt);
     // A claim from the middle of the backlog may return few runs although there are more at the
     // start.
-    this.backlog = claimed.length >= limit || this.cursor.isUnsure;
+    this.backlog = claimed.length >= limit || (otherKeys.length > 0 && this.cursor.isUnsure);
     await this.claimed.beginAll(claimed, fence);
     if (this.quarantine.isSearchDue) {
       await this.quarantine.search({ ...claim, limit: this.slots.size });

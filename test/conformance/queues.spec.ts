@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { defineSignal, InvalidInputError, Workflow, type WorkflowClient, type WorkflowContext } from '../../src/index.js';
-import { startApplication, type TestApplication } from '../support/application.js';
+import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 import { configured } from './configured.js';
@@ -106,7 +106,7 @@ describe('queues with limits', () => {
   });
   afterAll(async () => {
     isHeld = false;
-    for (const application of applications) await application.close();
+    await closeApplications();
     await database.drop();
   });
 

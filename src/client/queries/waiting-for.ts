@@ -1,6 +1,7 @@
 import { toDate } from '../../core/duration.js';
 import { dispatchLabel, servedHint } from '../../core/served.js';
 import type { Payloads } from '../../core/payloads.js';
+import type { QueueLimitName } from '../../store/sql/places.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** Something that a run waits for. */
@@ -8,6 +9,7 @@ export interface WaitingFor {
   /**
    * Kind of the wait. Besides the kinds that `WaitDescription` explains:
    *
+   * `place`: the queue of the run must admit the run, because the queue has a limit or is paused.
    * `worker`: a process that executes the workflow must claim the run, or take it over from a dead
    * process. `start`: the run was started with a delay. `deployment`: a deployment whose code
    * matches the run's history is needed. `resume`: an operator must resume the run. The run is then
@@ -17,6 +19,7 @@ export interface WaitingFor {
    * executes short steps, or awaits something that is not a step.
    */
   kind:
+    | 'place'
     | 'worker'
     | 'start'
     | 'deployment'
@@ -36,8 +39,20 @@ export interface WaitingFor {
    * hook's token, a step key, a workflow, a deployment, or the operator who has paused the run.
    */
   name: string | undefined;
-  /** Queue from which a worker must claim the run. Undefined for all kinds but `worker`. */
+  /**
+   * Queue that must admit the run, or from which a worker must claim the run. Undefined for all
+   * kinds but `place` and `worker`.
+   */
   queue: string | undefined;
+  /** Key of the run within its queue. Absent for all kinds but `place`, and without a key. */
+  key?: string;
+  /** Limit of the queue that admits no further run now. Absent for all kinds but `place`. */
+  limit?: QueueLimitName;
+  /**
+   * Number of runs with the same key that the queue admits before this run, counted up to 1,000.
+   * Absent for all kinds but `place`.
+   */
+  position?: number;
   /** Moment at which the wait began, if known. */
   since: Date | undefined;
   /** Moment at which the wait ends even if its event does not happen. */
@@ -95,6 +110,7 @@ type Row = Pick<
   | 'startedAt'
   | 'wakeAt'
   | 'isOverdue'
+  | 'queueWait'
   | 'pausedAt'
   | 'pausedBy'
   | 'isBlocked'
@@ -123,11 +139,12 @@ export function waitingForOf(row: Row): WaitingFor[] {
   const open = effectiveWaitsOf(row).filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
   const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
   const first = [
+    ...(row.queueWait ? [placeOf(row, row.queueWait)] : []),
     ...(status === 'paused' ? [resumeOf(row)] : []),
     ...(row.isBlocked ? [unblockingOf(row)] : []),
     ...(row.isOverdue && !row.isServed ? [wakingOf(row)] : []),
     ...(status === 'running' && (!worker || worker.isExpired) ? [takeoverOf(row)] : []),
-    ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked ? [startOf(row)] : []),
+    ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked && !row.queueWait ? [startOf(row)] : []),
   ];
   const all = [...first, ...undoing, ...waits];
   return all.length === 0 && status === 'running' && worker ? [codeOf(row, worker)] : all;
@@ -168,6 +185,24 @@ function workerOf(row: Row): WaitingFor {
     ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
     : `for a process that executes ${nobodyServes(row)}`;
   return { kind: 'worker', name, queue, since: toDate(readyAt), until: undefined, text };
+}
+
+/** Says which limit of its queue keeps a run from beginning. */
+function placeOf({ queue, readyAt }: Row, { key, limit, position }: NonNullable<Row['queueWait']>): WaitingFor {
+  const ofKey = key === null ? '' : ` for key "${key}"`;
+  const reason = limit === 'paused' ? 'to be resumed' : `to have a place: its limit "${limit}" admits no more runs now`;
+  const text = `for queue "${queue}"${ofKey} ${reason} (${position} before it)`;
+  return {
+    kind: 'place',
+    name: queue,
+    queue,
+    since: toDate(readyAt),
+    until: undefined,
+    text,
+    ...(key === null ? {} : { key }),
+    limit,
+    position,
+  };
 }
 
 /** Says that the time of a waiting run has come, and that no process is there to wake it. */

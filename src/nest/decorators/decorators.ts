@@ -5,6 +5,7 @@ import { checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
 import type { EventDefinition, EventValue } from '../../core/event.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
 import { escapeStepText } from '../../core/step-key-format.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../../core/retry-policy.js';
 import type { StandardSchema } from '../../core/standard-schema.js';
@@ -183,7 +184,7 @@ export function Step<Key extends unknown[] = [], const Compensation extends stri
  * is called.
  */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
-  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout', 'transactional', 'compensate', 'compensateOn']);
+  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout', 'transactional', 'limit', 'compensate', 'compensateOn']);
   const { compensate } = options;
   if (compensate !== undefined && typeof compensate !== 'string')
     throw new InvalidInputError(`${where}.compensate`, 'must be the name of a method of the class');
@@ -193,5 +194,6 @@ function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: 
   toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);
   if (options.timeout !== undefined) toMilliseconds(options.timeout, `${where}.timeout`);
   toIsolation(options.transactional, `${where}.transactional`);
+  if (options.limit !== undefined) checkText(options.limit, `${where}.limit`);
   return options;
 }

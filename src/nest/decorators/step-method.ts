@@ -54,7 +54,7 @@ export function copyMetadata(from: Function, to: Function): void {
 
 function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredStep, standsFor: Function | undefined): Function {
   const { place, method, options } = declared;
-  const { name, key, retry, timeout, transactional } = options;
+  const { name, key, retry, timeout, transactional, limit } = options;
   const step = function (this: object, ...args: unknown[]): unknown {
     const scope = executionScope.getStore();
     if (!scope) return original.apply(this, args);
@@ -73,6 +73,7 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
         ...(transactional === undefined ? {} : { transactional }),
+        ...(limit === undefined ? {} : { limit }),
       };
       const undo = compensationOfCall(pass, this, options, stepName);
       const body = (given: readonly unknown[]): unknown => {

@@ -163,8 +163,9 @@ function claimedColumns(alias: string): string {
     `${alias}.generation`,
     `coalesce(${alias}.seed_run_id, ${alias}.id)`,
     `${alias}.trace_context`,
-    `CASE WHEN ${alias}.place IS NOT NULL THEN ${alias}.queue_key END`,
-    `CASE WHEN ${alias}.place IS NOT NULL THEN extract(epoch FROM ${alias}.opens_at)::float8 * 1000 END`,
+    `${alias}.queue_key`,
+    `${alias}.place IS NOT NULL`,
+    `extract(epoch FROM ${alias}.opens_at)::float8 * 1000`,
   ].join(', ');
 }
 
@@ -172,12 +173,12 @@ type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
-  ...[traceContext: string | null, queueKey: string | null, opensAt: number | null],
+  ...[traceContext: string | null, queueKey: string | null, hasPlace: boolean, opensAt: number | null],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, opensAt] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, hasPlace, opensAt] = rest;
   return {
     id,
     queue,
@@ -198,7 +199,8 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     generation,
     seedId,
     traceContext,
-    ...(queueKey === null ? {} : { queueKey }),
+    queueKey,
+    ...(hasPlace ? { hasPlace } : {}),
     ...(opensAt === null ? {} : { opensAt }),
   };
 }

@@ -1,4 +1,4 @@
-import type { StoredLimits } from '../../core/queue-limits.js';
+import { latenessOf, type StepLimitOptions, type StoredLimits } from '../../core/queue-limits.js';
 import type { Database, Statement } from '../database.js';
 import type { KnownQueue } from '../known-queues.js';
 
@@ -82,24 +82,23 @@ export const revisionSql = (schema: string): string => `(SELECT sum(revision)::t
 
 const READ_KNOWN: Statement = {
   name: 'durable_known_queues',
-  text: (
-    schema,
-  ) => `SELECT kind, name, is_limited, per_worker, concurrency, interval_ms IS NOT NULL OR key_interval_ms IS NOT NULL, ${revisionSql(schema)}
+  text: (schema) => `SELECT kind, name, is_limited, per_worker, concurrency IS NOT NULL OR key_concurrency IS NOT NULL,
+  interval_ms IS NOT NULL OR key_interval_ms IS NOT NULL, coalesce(override, declared, '{}')::text, ${revisionSql(schema)}
 FROM ${schema}.workflow_queues`,
 };
 
+type KnownRow = [
+  ...[kind: 'queue' | 'step', name: string, isLimited: boolean, perWorker: number | null],
+  ...[hasPlaces: boolean, hasRate: boolean, json: string, revision: string],
+];
+
 /** Reads which queues exist, into `database.queues`. */
 export async function refreshKnownQueues(database: Database): Promise<void> {
-  const rows = await database.query<['queue' | 'step', string, boolean, number | null, number | null, boolean, string]>(READ_KNOWN, []);
-  const known = rows.map(([kind, name, isLimited, perWorker, concurrency, hasRate]): KnownQueue => ({
-    kind,
-    name,
-    isLimited,
-    perWorker,
-    concurrency,
-    hasRate,
-  }));
-  database.queues.refresh(known, rows[0]?.[6] ?? null);
+  const rows = await database.query<KnownRow>(READ_KNOWN, []);
+  const known = rows.map(([kind, name, isLimited, perWorker, hasPlaces, hasRate, json]): KnownQueue => {
+    return { kind, name, isLimited, perWorker, hasPlaces, hasRate, latenessMs: latenessOf(JSON.parse(json) as StepLimitOptions) };
+  });
+  database.queues.refresh(known, rows[0]?.[7] ?? null);
 }
 
 /** Number of runs that one statement brings under the limits of a queue. */

@@ -3,6 +3,7 @@ import { COMPENSATING_KEY } from '../../core/step-key-format.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
+import { queueWaitSql, type QueueLimitName } from './places.js';
 import type { ShownBody } from './show-bodies.js';
 
 /**
@@ -77,6 +78,8 @@ export interface RunDescriptionRow {
   readonly served: readonly string[];
   /** True when the run waits although its wake time has passed: no worker has woken it yet. */
   readonly isOverdue: boolean;
+  /** What the run waits for in its queue; null unless the run waits for a place. */
+  readonly queueWait: { readonly key: string | null; readonly limit: QueueLimitName; readonly position: number } | null;
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
   /** JSON text that says how the code did not fit the run's history. */
@@ -137,7 +140,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
     WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
   'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s
     WHERE ${DUE} AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
-  'isOverdue', ${OVERDUE}, 'pausedAt', ${milliseconds('p.at')}, 'pausedBy', p.data::text,
+  'queueWait', ${queueWaitSql(schema)}, 'isOverdue', ${OVERDUE}, 'pausedAt', ${milliseconds('p.at')}, 'pausedBy', p.data::text,
   'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
   'compensatingSince', (SELECT ${milliseconds('u.finished_at')} FROM ${schema}.workflow_steps u WHERE u.run_id = r.id AND u.step_key = '${COMPENSATING_KEY}'),
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (

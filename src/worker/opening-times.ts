@@ -1,0 +1,88 @@
+import { clearTimeout, setTimeout } from '../core/timers.js';
+import type { Database } from '../store/database.js';
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
+import { reserveSlot } from '../store/sql/step-places.js';
+
+/** Milliseconds before the next try when a new slot could not be reserved. */
+const RETRY_MS = 100;
+
+interface Held {
+  readonly run: ClaimedRun;
+  readonly begin: () => void;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Holds claimed runs until their slot of a rate limit opens. A run that would begin too late after
+ * its slot gets another slot, because otherwise a window could contain too many starts.
+ */
+export class OpeningTimes {
+  private readonly held = new Map<string, Held>();
+  private readonly opened = new Map<string, (() => void)[]>();
+
+  /**
+   * @param now time of the database's clock, in milliseconds since the epoch
+   * @param failed called with errors of the database
+   */
+  constructor(
+    private readonly database: Database,
+    private readonly now: () => number,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /** Claimed runs that have not begun. */
+  get runs(): ClaimedRun[] {
+    return [...this.held.values()].map(({ run }) => run);
+  }
+
+  /** Calls `begin` when the slot of the run opens. */
+  hold(run: ClaimedRun, opensAt: number, begin: () => void): void {
+    const held: Held = { run, begin, timer: undefined };
+    this.held.set(run.id, held);
+    this.beginAt(held, opensAt);
+  }
+
+  /** Resolves when the run has begun, or is not held any more. */
+  whenOpened(runId: string): Promise<void> {
+    if (!this.held.has(runId)) return Promise.resolve();
+    return new Promise((resolve) => this.opened.set(runId, [...(this.opened.get(runId) ?? []), resolve]));
+  }
+
+  /** Forgets the held runs, and returns them. */
+  reset(): ClaimedRun[] {
+    const { runs } = this;
+    for (const held of this.held.values()) this.forget(held);
+    return runs;
+  }
+
+  private beginAt(held: Held, opensAt: number): void {
+    if (this.held.get(held.run.id) !== held) return;
+    const leftMs = Math.ceil(opensAt - this.now());
+    if (leftMs > 0) {
+      held.timer = setTimeout(() => this.beginAt(held, opensAt), leftMs).unref();
+      return;
+    }
+    const queue = this.database.queues.queue(held.run.queue);
+    if (queue?.hasRate && this.now() > opensAt + queue.latenessMs) return void this.reserve(held);
+    this.forget(held);
+    held.begin();
+  }
+
+  private async reserve(held: Held): Promise<void> {
+    const { queue, queueKey } = held.run;
+    try {
+      const opensAt = await reserveSlot(this.database, 'queue', queue, queueKey ?? '');
+      this.beginAt(held, opensAt ?? this.now());
+    } catch (error) {
+      this.failed(error);
+      held.timer = setTimeout(() => void this.reserve(held), RETRY_MS).unref();
+    }
+  }
+
+  private forget(held: Held): void {
+    clearTimeout(held.timer);
+    this.held.delete(held.run.id);
+    for (const opened of this.opened.get(held.run.id) ?? []) opened();
+    this.opened.delete(held.run.id);
+  }
+}

@@ -1,0 +1,143 @@
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
+import type { LimitedStep, StepLimits, StepPermit } from '../engine/step-limits.js';
+import { faultOf } from '../store/database-errors.js';
+import type { Database } from '../store/database.js';
+import { refreshKnownQueues } from '../store/sql/queues.js';
+import { releaseStepPlace, reserveSlot, takeStepPlace, type PlacedStep } from '../store/sql/step-places.js';
+
+/** Milliseconds between two tries to take a place while other processes have all of them. */
+const FIRST_PAUSE_MS = 15;
+const LONGEST_PAUSE_MS = 200;
+/** Number of tries to give a place back. The place also ends with the session. */
+const RELEASE_TRIES = 5;
+
+/** Steps of this process that wait for one limit and key. Only the first one asks the database. */
+class Gate {
+  private readonly waiting: LimitedStep[] = [];
+  private isWorking = false;
+  private wake: (() => void) | undefined;
+
+  constructor(
+    private readonly name: string,
+    private readonly key: string,
+    private readonly gates: StepGates,
+  ) {}
+
+  add(step: LimitedStep): void {
+    this.waiting.push(step);
+    if (!this.isWorking) void this.work();
+  }
+
+  /** Called when this process has given a place back. */
+  placeFreed(): void {
+    this.wake?.();
+  }
+
+  private async work(): Promise<void> {
+    this.isWorking = true;
+    let pauseMs = FIRST_PAUSE_MS;
+    for (let step = this.first(); step; step = this.first()) {
+      const isPermitted = await this.gates.admit(this.name, this.key, step);
+      if (isPermitted) this.waiting.shift();
+      else await this.pause(pauseMs * (0.75 + Math.random() / 2));
+      pauseMs = isPermitted ? FIRST_PAUSE_MS : Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
+    }
+    this.isWorking = false;
+  }
+
+  /** Returns the first step that still waits, and forgets those that do not. */
+  private first(): LimitedStep | undefined {
+    while (this.waiting[0] && !this.waiting[0].isWaiting()) this.waiting.shift();
+    return this.waiting[0];
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms).unref();
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** What the gates need of the worker. */
+export interface StepGatesOptions {
+  /** Id of the session that owns the runs of this process; undefined while there is none. */
+  readonly sessionId: () => string | undefined;
+  /** Time of the database's clock, in milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Gives places and slots of limits to the steps of this process. Places are rows that belong to the
+ * session, so the places of a dead process are free once its session was taken over.
+ */
+export class StepGates implements StepLimits {
+  private readonly gates = new Map<string, Gate>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly options: StepGatesOptions,
+  ) {}
+
+  async request(name: string, step: LimitedStep): Promise<'requested' | 'unknown'> {
+    // Another process may have declared the limit since this process has read them.
+    if (!this.database.queues.step(name)) await refreshKnownQueues(this.database).catch(this.options.failed);
+    if (!this.database.queues.step(name)) return 'unknown';
+    this.gateOf(name, step.queueKey).add(step);
+    return 'requested';
+  }
+
+  /** Tries to permit a step. Returns false when the limit has no place now. */
+  async admit(name: string, key: string, step: LimitedStep): Promise<boolean> {
+    const sessionId = this.options.sessionId();
+    if (sessionId === undefined) return false;
+    const limit = this.database.queues.step(name);
+    const placed: PlacedStep = { limit: name, key, runId: step.runId, stepKey: step.stepKey };
+    try {
+      if (!(await takeStepPlace(this.database, sessionId, placed))) return false;
+      const release = (): void => void this.release(sessionId, placed, limit?.hasPlaces ?? true);
+      if (!step.isWaiting()) {
+        release();
+        return true;
+      }
+      const opensAt = limit?.hasRate ? await reserveSlot(this.database, 'step', name, key) : undefined;
+      this.permit(step, opensAt, limit?.latenessMs ?? 0, release);
+      return true;
+    } catch (error) {
+      if (faultOf(error) !== 'locked') this.options.failed(error);
+      return false;
+    }
+  }
+
+  private permit(step: LimitedStep, opensAt: number | undefined, latenessMs: number, release: () => void): void {
+    const { now } = this.options;
+    const permit: StepPermit = { isValid: () => opensAt === undefined || now() <= opensAt + latenessMs, release };
+    const leftMs = opensAt === undefined ? 0 : Math.ceil(opensAt - now());
+    if (leftMs <= 0) return step.permitted(permit);
+    setTimeout(() => this.permit(step, opensAt, latenessMs, release), leftMs).unref();
+  }
+
+  private async release(sessionId: string, placed: PlacedStep, hasPlaces: boolean): Promise<void> {
+    for (let tries = 1; hasPlaces; tries++) {
+      try {
+        await releaseStepPlace(this.database, sessionId, placed);
+        break;
+      } catch (error) {
+        if (tries === RELEASE_TRIES) return this.options.failed(error);
+        await sleep(50 * tries);
+      }
+    }
+    this.gates.get(`${placed.limit}\n${placed.key}`)?.placeFreed();
+  }
+
+  private gateOf(name: string, key: string): Gate {
+    const id = `${name}\n${key}`;
+    const gate = this.gates.get(id) ?? new Gate(name, key, this);
+    this.gates.set(id, gate);
+    return gate;
+  }
+}
