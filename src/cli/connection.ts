@@ -23,7 +23,7 @@ import { readClock } from '../store/sql/connection-probes.js';
 import { CommandError, usageError, withoutPasswords } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { PoolNotices } from './notices.js';
-import { ReadablePayloads } from './readable-payloads.js';
+import { ReadablePayloads } from '../core/readable-payloads.js';
 
 /** Connections in the pool of a command, which executes few statements at a time. */
 const POOL_SIZE = 3;

@@ -6,6 +6,8 @@
 export const WARNING_CODES = [
   // Boot and configuration
   'class-not-provided',
+  'dashboard-closed',
+  'dashboard-unguarded',
   'foreign-home',
   'minified-names',
   'module-not-imported',
@@ -78,6 +80,8 @@ export const WARNING_CODES = [
   'listener-failed',
   'listener-gave-up',
   'listeners-unavailable',
+  // Dashboard
+  'dashboard-failed',
   // Events
   'event-start-refused',
   'event-unreadable',

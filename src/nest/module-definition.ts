@@ -7,6 +7,8 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
+import { dashboardController } from './http/dashboard-controller.js';
+import { DashboardHandler } from './http/dashboard-handler.js';
 import { HookHttpHandler } from './http/hook-http-handler.js';
 import { metricsController, MetricsHandler } from './http/metrics-controller.js';
 import { DurableHealthIndicator } from './health/durable-health-indicator.js';
@@ -27,6 +29,7 @@ import {
   getWorkflowHealthIndicatorToken,
   getWorkflowOptionsToken,
   getWorkflowRepositoryToken,
+  DASHBOARD_HANDLER,
   HOOK_RECEIVER,
   METRICS_HANDLER,
   moduleLabel,
@@ -93,6 +96,11 @@ export function defineModule(
     inject: [WORKFLOW_RUNTIME, DiscoveryService],
     useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) => new StreamHttpHandler(instance, discovery),
   };
+  const dashboard: Provider = {
+    provide: DASHBOARD_HANDLER,
+    inject: [WORKFLOW_RUNTIME, DiscoveryService],
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) => new DashboardHandler(instance, endpoints.dashboard!, discovery),
+  };
   const healthToken = getWorkflowHealthIndicatorToken(name);
   const health: Provider[] = [
     { provide: healthToken, inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => new DurableHealthIndicator(instance) },
@@ -102,11 +110,13 @@ export function defineModule(
     ...(endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : []),
     ...(endpoints.streams ? [streamsController(endpoints, endpoints.streams)] : []),
     ...(endpoints.metrics ? [metricsController(endpoints.metrics)] : []),
+    ...(endpoints.dashboard?.isOpen ? [dashboardController(endpoints, endpoints.dashboard)] : []),
   ];
   const handlers = [
     ...(endpoints.hooks ? [receiver] : []),
     ...(endpoints.streams ? [streams] : []),
     ...(endpoints.metrics ? [metricsHandler] : []),
+    ...(endpoints.dashboard ? [dashboard] : []),
   ];
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),

@@ -43,6 +43,12 @@ export const METRICS_HANDLER = 'nestjs-durable:metrics-handler';
 export const STREAM_ENDPOINT = 'nestjs-durable:stream-endpoint';
 
 /**
+ * Token of a module's handler for requests to the dashboard. Each module with a dashboard provides
+ * its own, and no module exports it.
+ */
+export const DASHBOARD_HANDLER = 'nestjs-durable:dashboard-handler';
+
+/**
  * Returns the token of a module's options.
  *
  * @param name the module's name (default: the module without a name)

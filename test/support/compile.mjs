@@ -14,7 +14,8 @@ export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-
 const samples = ['02-approval', '03-fan-out', '04-payment-saga', '05-qstash', '08-agent', '09-operations'];
 const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
 
-function* filesBelow(folder) {
+/** Lists the files in a folder and in the folders below it. */
+export function* filesBelow(folder) {
   let entries;
   try {
     entries = readdirSync(folder, { withFileTypes: true });

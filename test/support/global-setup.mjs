@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import pg from 'pg';
 import { compileTests, compiledDir } from './compile.mjs';
+import { buildDashboardPage } from './dashboard-page.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -29,6 +30,7 @@ async function dropDatabases(url, prefix) {
 }
 
 export default async function globalSetup() {
+  buildDashboardPage();
   await compileTests();
   const server = await startServer();
   const prefix = `durable_test_${Date.now().toString(36)}${randomBytes(2).toString('hex')}_`;

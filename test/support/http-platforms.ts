@@ -1,31 +1,14 @@
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-
 import type { INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { describe } from '@jest/globals';
 
-const FASTIFY = '@nestjs/platform-fastify';
-
 export type HttpPlatform = 'express' | 'fastify';
 
-/**
- * The HTTP servers of Nest, each with the `describe` of its tests. Fastify is not a dependency of
- * this repository: its tests run where it is installed.
- */
+/** The HTTP servers of Nest, each with the `describe` of its tests. */
 export const httpPlatforms: readonly [HttpPlatform, (name: string, tests: () => void) => void][] = [
   ['express', describe],
-  ['fastify', isInstalled(FASTIFY) ? describe : describe.skip],
+  ['fastify', describe],
 ];
-
-function isInstalled(name: string): boolean {
-  try {
-    createRequire(join(process.cwd(), 'package.json')).resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Makes an application on one of the HTTP servers. */
 export async function createHttpApplication(
@@ -34,6 +17,6 @@ export async function createHttpApplication(
   options: NestApplicationOptions,
 ): Promise<INestApplication> {
   if (platform === 'express') return NestFactory.create(root as never, options);
-  const { FastifyAdapter } = (await import(FASTIFY)) as { FastifyAdapter: new () => never };
+  const { FastifyAdapter } = await import('@nestjs/platform-fastify');
   return NestFactory.create(root as never, new FastifyAdapter(), options);
 }

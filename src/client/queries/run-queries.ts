@@ -1,5 +1,6 @@
 import { RunNotFoundError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
+import type { Payloads } from '../../core/payloads.js';
 import type { RunStatus, ShownStatus } from '../../core/run.js';
 import { countRuns } from '../../store/sql/list-runs.js';
 import type { Database } from '../../store/database.js';
@@ -29,6 +30,15 @@ export class RunQueries {
     this.#dependencies = dependencies;
     const { database, replica } = dependencies;
     this.#reader = replica ? throughReplica(database, replica) : database;
+  }
+
+  /**
+   * Returns queries that decode payloads in another way.
+   *
+   * @internal
+   */
+  withPayloads(payloads: Payloads): RunQueries {
+    return new RunQueries(Object.create(this.#dependencies, { payloads: { value: payloads } }) as ClientDependencies);
   }
 
   /**

@@ -24,7 +24,7 @@ import {
 
 type ErrorClass = abstract new (...args: never[]) => WorkflowError;
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   /** Reason phrase of the HTTP status, which Nest's own exceptions contain in the same field. */
   readonly error: string;
@@ -112,7 +112,7 @@ function answer(response: HttpResponse, error: WorkflowError): void {
   // Answer nothing when the headers were already sent, for example because the handler failed in
   // the middle of a stream.
   if (response.headersSent || response.sent) return;
-  const { status, error: words, message, retryAfter } = answerTo(error);
+  const { status, error: words, message, retryAfter } = answerFor(error)!;
   if (retryAfter !== undefined) response.header('Retry-After', String(retryAfter));
   const issues = error instanceof InvalidInputError ? error.issues : [];
   response.status(status).send({
@@ -133,9 +133,10 @@ interface Emitter {
  * here would end the gateway's stream of messages.
  */
 function emit(client: Emitter, error: WorkflowError): void {
-  client.emit('exception', { status: 'error', message: answerTo(error).message ?? error.message, code: error.code });
+  client.emit('exception', { status: 'error', message: answerFor(error)?.message ?? error.message, code: error.code });
 }
 
-function answerTo(error: WorkflowError): Answer {
-  return ANSWERS.find(([type]) => error instanceof type)![1];
+/** Returns the HTTP status of an error of this package; undefined for other errors. */
+export function answerFor(error: unknown): Answer | undefined {
+  return ANSWERS.find(([type]) => error instanceof type)?.[1];
 }

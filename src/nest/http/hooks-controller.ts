@@ -15,7 +15,8 @@ import {
 
 import type { HookHttpRequest } from './hook-body.js';
 import type { HookHttpResponse, HookHttpHandler } from './hook-http-handler.js';
-import type { EndpointSettings, HttpSettings } from '../options/http-options.js';
+import type { EndpointSettings } from '../options/endpoint-options.js';
+import type { HttpSettings } from '../options/http-options.js';
 import { HOOK_RECEIVER } from '../tokens.js';
 
 /**

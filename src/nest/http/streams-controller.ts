@@ -13,7 +13,8 @@ import {
   type Type,
 } from '@nestjs/common';
 
-import type { EndpointSettings, HttpSettings } from '../options/http-options.js';
+import type { EndpointSettings } from '../options/endpoint-options.js';
+import type { HttpSettings } from '../options/http-options.js';
 import { STREAM_ENDPOINT } from '../tokens.js';
 import type { StreamHttpHandler, StreamHttpRequest, StreamHttpResponse } from './stream-http-handler.js';
 

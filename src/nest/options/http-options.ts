@@ -4,6 +4,8 @@ import { checkOptions } from '../../core/check-options.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
 import type { HttpEndpoints } from '../../host/http-endpoints.js';
+import { checkDashboard, type DashboardOptions, type DashboardSettings } from './dashboard-options.js';
+import { checkEndpoint, type EndpointSettings } from './endpoint-options.js';
 
 /**
  * Access to an endpoint: `true` opens the endpoint, `false` closes it, and an object opens it with
@@ -45,7 +47,8 @@ export type MetricsEndpointOptions =
     });
 
 /**
- * HTTP endpoints of the module: for hooks, for streams, for metrics, and for QStash.
+ * HTTP endpoints of the module: the dashboard, and endpoints for hooks, for streams, for metrics,
+ * and for QStash.
  */
 export interface HttpOptions {
   /**
@@ -53,6 +56,11 @@ export interface HttpOptions {
    * `'workflow'`)
    */
   path?: string;
+  /**
+   * Opens the dashboard at `{path}/dashboard`: a page for operators, and its JSON API. (default:
+   * closed)
+   */
+  dashboard?: DashboardOptions;
   /**
    * Opens `POST {path}/hooks/:token`, which resumes the run that has the hook. (default: closed)
    */
@@ -80,13 +88,10 @@ export interface HttpOptions {
   publicUrl?: string;
 }
 
-export interface EndpointSettings {
-  readonly guards: readonly (Type<CanActivate> | CanActivate)[];
-  readonly decorators: readonly ClassDecorator[];
-}
-
 /** Checked HTTP options, with defaults applied. */
 export interface HttpSettings extends HttpEndpoints {
+  /** Settings of the dashboard; undefined when the options do not ask for it. */
+  readonly dashboard: DashboardSettings | undefined;
   /** Guards and decorators of the endpoint for hooks; undefined when the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
   /**
@@ -110,10 +115,19 @@ export const DEFAULT_PATH = 'workflow';
  * @throws InvalidInputError naming the option that is invalid
  */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
-  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'metrics', 'streams', 'qstash', 'publicUrl']);
+  const given = checkOptions(http === undefined ? {} : http, 'http', [
+    'path',
+    'dashboard',
+    'hooks',
+    'metrics',
+    'streams',
+    'qstash',
+    'publicUrl',
+  ]);
   const path = given.path === undefined ? DEFAULT_PATH : checkPath(given.path, 'http.path');
   return {
     path,
+    dashboard: checkDashboard(given.dashboard, process.env['NODE_ENV'] === 'production'),
     hooks: checkEndpoint(given.hooks, 'http.hooks'),
     metrics: checkMetrics(given.metrics, path),
     streams: checkGuarded(given.streams, 'http.streams'),
@@ -138,16 +152,6 @@ function checkSwitch(value: unknown, argument: string): boolean {
   return value ?? true;
 }
 
-function checkEndpoint(value: unknown, argument: string): EndpointSettings | undefined {
-  if (value === undefined || value === false) return undefined;
-  if (value === true) return { guards: [], decorators: [] };
-  const { guards, decorators } = checkOptions(value as { guards: unknown; decorators: unknown }, argument, ['guards', 'decorators']);
-  return {
-    guards: checkList(guards, isGuard, `${argument}.guards`, 'guards: classes or objects with canActivate'),
-    decorators: checkList(decorators, isFunction, `${argument}.decorators`, 'decorators of classes'),
-  };
-}
-
 function checkMetrics(value: unknown, prefix: string): MetricsEndpointSettings | undefined {
   if (typeof value !== 'object' || value === null) {
     checkGuarded(value, 'http.metrics');
@@ -167,26 +171,6 @@ function checkGuarded(value: unknown, argument: string): EndpointSettings | unde
   return checkEndpoint(value, argument);
 }
 
-function checkList<T>(value: unknown, isMember: (member: unknown) => member is T, argument: string, what: string): readonly T[] {
-  if (value === undefined) return [];
-  try {
-    const list: unknown[] | undefined = Array.isArray(value) ? [...(value as unknown[])] : undefined;
-    if (list?.every(isMember)) return list;
-  } catch (cause) {
-    throw new InvalidInputError(argument, 'cannot be read', { cause });
-  }
-  throw new InvalidInputError(argument, `must be an array of ${what}`);
-}
-
-function isFunction(value: unknown): value is ClassDecorator {
-  return typeof value === 'function';
-}
-
-function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
-  const guard = typeof value === 'function' ? (value.prototype as unknown) : value;
-  return typeof guard === 'object' && guard !== null && typeof (guard as Partial<CanActivate>).canActivate === 'function';
-}
-
 /**
  * Adds the HTTP options that a factory of `forRootAsync` has returned.
  *
@@ -195,7 +179,7 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
-  for (const fixed of ['path', 'hooks', 'metrics', 'streams', 'qstash']) {
+  for (const fixed of ['path', 'dashboard', 'hooks', 'metrics', 'streams', 'qstash']) {
     if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
       throw new InvalidInputError(`http.${fixed}`, FIXED_AT_DEFINITION);
     }

@@ -1,11 +1,11 @@
-import { PayloadUnreadableError } from '../core/errors/index.js';
-import { Payloads } from '../core/payloads.js';
+import { PayloadUnreadableError } from './errors/index.js';
+import { Payloads, type PayloadCodec } from './payloads.js';
 
 /** Largest payload of a signal, in bytes of JSON: the default of the module. */
 const MAX_BYTES = 4 << 20;
 
 /** Stands for a payload that this process cannot read. */
-class UnreadablePayload {
+export class UnreadablePayload {
   constructor(
     /** Reason, such as a codec that only the application has. */
     readonly unreadable: string,
@@ -13,13 +13,13 @@ class UnreadablePayload {
 }
 
 /**
- * Payloads as far as a process without the application's code can read them. The codec and the
- * registered classes are part of the application. A command shows what it can, and does not fail
- * because of one payload.
+ * Payloads as far as a reader can read or may read them. A command has neither the codec nor the
+ * registered classes of the application. The dashboard does not use the codec unless it is told to.
+ * Both show what they can, and do not fail because of one payload.
  */
 export class ReadablePayloads extends Payloads {
-  constructor() {
-    super(MAX_BYTES, undefined);
+  constructor(codec?: PayloadCodec) {
+    super(MAX_BYTES, codec);
   }
 
   override decode(stored: string, subject: string): unknown {

@@ -1,0 +1,102 @@
+import { checkNamedOptions } from '../core/check-options.js';
+import { actionRoutes } from './api/actions.js';
+import { bulkRoutes } from './api/bulk.js';
+import { openApiOf } from './api/openapi.js';
+import { overviewRoutes } from './api/overview.js';
+import { oneRunRoutes } from './api/run.js';
+import type { ApiParts, Route } from './api/route.js';
+import { runRoutes } from './api/runs.js';
+import type { DashboardRequest, DashboardResponse } from './request.js';
+import { etagOf, isCached } from './server/etag.js';
+import { PageFiles } from './server/page-files.js';
+import { refusalOf, SECURITY_HEADERS } from './server/security.js';
+
+const ROUTES: readonly Route[] = [...overviewRoutes, ...runRoutes, ...oneRunRoutes, ...actionRoutes, ...bulkRoutes];
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** The dashboard of a module: the files of the page, and the API that the page uses. */
+export class Dashboard {
+  readonly #files = new PageFiles();
+
+  /**
+   * @throws WorkflowConfigurationError when the files of the page are missing
+   */
+  constructor(private readonly parts: ApiParts) {}
+
+  /**
+   * Answers with the page.
+   *
+   * @param path path of the request. The page names its files relative to the address without a
+   *   slash at its end, so another address is redirected
+   */
+  page(path: string, { headers }: Pick<DashboardRequest, 'headers'>): DashboardResponse {
+    if (path.endsWith('/')) return secured({ status: 308, headers: { location: '../dashboard' }, body: '' });
+    return secured(this.#files.page(headers) ?? notFound());
+  }
+
+  /** Answers to a request that has failed. */
+  failure(status: number, error: string, message: string, more: Readonly<Record<string, unknown>> = {}): DashboardResponse {
+    return secured(problem(status, error, message, more));
+  }
+
+  /** Answers with a script or a style sheet of the page. */
+  asset(name: string, { headers }: Pick<DashboardRequest, 'headers'>): DashboardResponse {
+    return secured(this.#files.asset(name, headers) ?? notFound());
+  }
+
+  /**
+   * Answers a request for the API.
+   *
+   * @throws WorkflowError and other errors of the client, before anything has changed
+   */
+  async api(request: DashboardRequest): Promise<DashboardResponse> {
+    const { method, headers, segments } = request;
+    const refusal = refusalOf(method, headers);
+    if (refusal !== undefined) return secured(problem(403, 'Forbidden', refusal));
+    if (method === 'GET' && segments.join('/') === 'openapi.json') return secured(json(openApiOf(ROUTES), headers));
+    const found = find(method, segments);
+    if (!found) return secured(notFound());
+    if (method === 'POST' && this.parts.isReadOnly) return secured(problem(403, 'Forbidden', 'the dashboard is read-only'));
+    const { route, params } = found;
+    const { query, actor } = request;
+    const body =
+      route.body === undefined ? {} : checkNamedOptions((request.body ?? {}) as Record<string, unknown>, 'body', Object.keys(route.body));
+    const param = (name: string): string => params.get(name)!;
+    return secured(json(await route.answer({ ...this.parts, param, query, body, actor }), method === 'GET' ? headers : {}));
+  }
+}
+
+/** Finds the route of a request. Fixed parts of a path win over parameters, as the order says. */
+function find(method: string, segments: readonly string[]): { route: Route; params: ReadonlyMap<string, string> } | undefined {
+  for (const route of ROUTES) {
+    const pattern = route.path.split('/');
+    if (route.method !== method || pattern.length !== segments.length) continue;
+    if (!pattern.every((part, index) => part.startsWith(':') || part === segments[index])) continue;
+    const params = pattern.flatMap((part, index) => (part.startsWith(':') ? [[part.slice(1), segments[index]!] as const] : []));
+    return { route, params: new Map(params) };
+  }
+  return undefined;
+}
+
+function json(value: unknown, { 'if-none-match': known }: { readonly 'if-none-match'?: string | undefined }): DashboardResponse {
+  const body = JSON.stringify(value);
+  const etag = etagOf(body);
+  const headers = { 'content-type': JSON_TYPE, 'cache-control': 'private, no-cache', etag };
+  return isCached(known, etag) ? { status: 304, headers, body: '' } : { status: 200, headers, body };
+}
+
+/** Creates an answer in the form of Nest's own exceptions. */
+function problem(status: number, error: string, message: string, more: Readonly<Record<string, unknown>> = {}): DashboardResponse {
+  const headers = { 'content-type': JSON_TYPE, 'cache-control': 'no-store' };
+  return { status, headers, body: JSON.stringify({ statusCode: status, message, error, ...more }) };
+}
+
+function notFound(): DashboardResponse {
+  return problem(404, 'Not Found', 'there is nothing at this address');
+}
+
+/** Adds the headers that protect the page. */
+function secured({ headers, ...response }: DashboardResponse): DashboardResponse {
+  return { ...response, headers: { ...SECURITY_HEADERS, ...headers } };
+}

@@ -1,0 +1,59 @@
+/** A value of the API as it arrives: dates are ISO 8601 texts. */
+export type Wire<T> = T extends Date
+  ? string
+  : T extends readonly (infer Member)[]
+    ? Wire<Member>[]
+    : T extends object
+      ? { [Key in keyof T]: Wire<T[Key]> }
+      : T;
+
+/** An answer of the API that is not a success. */
+export class ApiError extends Error {
+  constructor(
+    /** Status of the answer; 0 when there was no answer. */
+    readonly status: number,
+    message: string,
+    readonly code?: string,
+  ) {
+    super(message);
+  }
+}
+
+// The address of the page has no slash at its end, so addresses are relative to the folder above.
+const BASE = 'dashboard/api/';
+
+/** Reads from the API. The browser's cache revalidates earlier answers. */
+export async function get<T>(path: string, signal?: AbortSignal): Promise<Wire<T>> {
+  return request<T>(path, signal === undefined ? {} : { signal });
+}
+
+/** Changes something by the API. */
+export async function post<T>(path: string, body: unknown): Promise<Wire<T>> {
+  const headers = { 'content-type': 'application/json', 'x-durable-dashboard': '1' };
+  return request<T>(path, { method: 'POST', headers, body: JSON.stringify(body) });
+}
+
+async function request<T>(path: string, init: RequestInit): Promise<Wire<T>> {
+  let response: Response;
+  try {
+    response = await fetch(BASE + path, { credentials: 'same-origin', ...init });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new ApiError(0, 'The application does not answer.');
+  }
+  const body = (await response.json().catch(() => undefined)) as { message?: unknown; code?: unknown } | undefined;
+  if (response.ok && body !== undefined) return body as Wire<T>;
+  const code = typeof body?.code === 'string' ? body.code : undefined;
+  throw new ApiError(response.status, messageOf(response.status, body?.message), code);
+}
+
+function messageOf(status: number, message: unknown): string {
+  if (typeof message === 'string') return message;
+  if (status === 401 || status === 403) return 'You are not allowed to see this. Sign in again, and reload the page.';
+  return `The application answered with status ${status}.`;
+}
+
+/** Returns the path of a run in the API. */
+export function runPath(runId: string, rest = ''): string {
+  return `runs/${encodeURIComponent(runId)}${rest}`;
+}

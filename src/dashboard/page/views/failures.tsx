@@ -1,0 +1,166 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+
+import type { FailureGroup } from '../../../client/queries/listing.js';
+import type { Wire } from '../api.js';
+import { useOverview } from '../overview.js';
+import { Empty, Failure, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
+import { useResource } from '../resource.js';
+import { go, href } from '../router.js';
+import { ROW, useRowKeys } from '../rows.js';
+import { counted } from '../text.js';
+import { BulkDialog } from './bulk.js';
+
+const PERIODS = ['1h', '24h', '7d', '30d'];
+const GROUPINGS: readonly (readonly [value: string, label: string])[] = [
+  ['workflow,errorCode,failedStep', 'Workflow, error and step'],
+  ['workflow', 'Workflow'],
+  ['errorCode', 'Error'],
+  ['workflow,version,errorCode', 'Workflow, version and error'],
+  ['hour,workflow', 'Hour and workflow'],
+];
+
+type Group = Wire<FailureGroup>;
+
+/** Failed runs in groups, each of which can be retried. */
+export function FailuresView({ query }: { readonly query: URLSearchParams }): JSX.Element {
+  const [retried, setRetried] = useState<URLSearchParams>();
+  const since = query.get('since') ?? '24h';
+  const by = query.get('by') ?? GROUPINGS[0]![0];
+  const asked = new URLSearchParams([['since', since], ...by.split(',').map((each) => ['by', each])]);
+  const { data, error, reload } = useResource<{ since: Date; groups: FailureGroup[] }>(`failures?${asked.toString()}`, 5_000);
+  useRowKeys();
+  const change = (key: string, value: string): void => {
+    const next = new URLSearchParams(query);
+    next.set(key, value);
+    go(href(['failures'], next));
+  };
+  return (
+    <>
+      <ViewHead title="Failures">
+        <label class="inline">
+          <span class="muted small">Since</span>
+          <select value={since} onChange={(event) => change('since', event.currentTarget.value)}>
+            {[...new Set([...PERIODS, since])].map((each) => (
+              <option key={each}>{each}</option>
+            ))}
+          </select>
+        </label>
+        <label class="inline">
+          <span class="muted small">By</span>
+          <select value={by} onChange={(event) => change('by', event.currentTarget.value)}>
+            {GROUPINGS.map(([value, label]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+      </ViewHead>
+      {error && <Failure error={error} retry={reload} />}
+      {data ? <Groups groups={data.groups} by={by.split(',')} since={data.since} retry={setRetried} /> : !error && <Skeleton />}
+      {retried && <BulkDialog filter={retried} close={() => (setRetried(undefined), reload())} />}
+    </>
+  );
+}
+
+function Groups(props: {
+  readonly groups: readonly Group[];
+  readonly by: readonly string[];
+  readonly since: string;
+  readonly retry: (filter: URLSearchParams) => void;
+}): JSX.Element {
+  const { groups, by, since, retry } = props;
+  const { isReadOnly } = useOverview();
+  if (groups.length === 0) return <Empty title="No run has failed">Nothing failed in this period.</Empty>;
+  const most = Math.max(...groups.map(({ count }) => count));
+  return (
+    <ul class="groups">
+      {groups.map((group) => {
+        const filter = filterOf(group, by, since);
+        return (
+          <li key={filter?.toString() ?? group.exampleRunId} class="group" data-group={group.errorCode ?? group.workflow}>
+            <meter class="group-bar" min={0} max={most} value={group.count} aria-label={counted(group.count, 'run')} />
+            <b class="group-count">{group.count.toLocaleString('en-US')}</b>
+            <div class="group-what">
+              <GroupName group={group} by={by} />
+              <div class="small muted">
+                first <Time at={group.firstAt} />, last <Time at={group.lastAt} /> · example{' '}
+                <a class="mono" href={href(['runs', group.exampleRunId])}>
+                  <Text value={group.exampleRunId} length={36} />
+                </a>
+              </div>
+            </div>
+            <div class="actions">
+              {filter && (
+                <a {...ROW} class="button" href={href(['runs'], filter)}>
+                  Show
+                </a>
+              )}
+              {filter && !isReadOnly && (
+                <button type="button" onClick={() => retry(filter)}>
+                  Retry…
+                </button>
+              )}
+            </div>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function GroupName({ group, by }: { readonly group: Group; readonly by: readonly string[] }): JSX.Element {
+  return (
+    <div class="group-name">
+      {by.includes('hour') && group.hour !== undefined && (
+        <span>
+          <Time at={group.hour} />{' '}
+        </span>
+      )}
+      {group.workflow !== undefined && (
+        <b>
+          <Text value={group.workflow} length={48} />
+        </b>
+      )}{' '}
+      {group.version !== undefined && <span class="muted">v{group.version} </span>}
+      {by.includes('errorCode') && (
+        <span class="bad">
+          <Text value={group.errorCode ?? 'no error code'} length={60} />{' '}
+        </span>
+      )}
+      {by.includes('failedStep') && (
+        <span class="muted">
+          {group.failedStep === undefined ? (
+            'outside a step'
+          ) : (
+            <>
+              in <Text value={group.failedStep} length={48} />
+            </>
+          )}
+        </span>
+      )}
+    </div>
+  );
+}
+
+const HOUR_MS = 3_600_000;
+
+/**
+ * Returns the filter that selects exactly the runs of a group; undefined when there is none. No
+ * filter selects runs without an error code, or runs that failed outside a step.
+ */
+function filterOf(group: Group, by: readonly string[], since: string): URLSearchParams | undefined {
+  const filter = new URLSearchParams({ status: 'failed' });
+  const required = { workflow: group.workflow, version: group.version, errorCode: group.errorCode, failedStep: group.failedStep };
+  const names = { workflow: 'name', version: 'version', errorCode: 'errorCode', failedStep: 'failedStep' };
+  for (const [key, value] of Object.entries(required) as [keyof typeof names, string | number | undefined][]) {
+    if (!by.includes(key)) continue;
+    if (value === undefined) return undefined;
+    filter.append(names[key], String(value));
+  }
+  const from = group.hour ?? since;
+  filter.set('finishedAfter', from < since ? since : from);
+  if (group.hour !== undefined) filter.set('finishedBefore', new Date(Date.parse(group.hour) + HOUR_MS).toISOString());
+  return filter;
+}
