@@ -6,5 +6,7 @@ import base from './jest.config.mjs';
 export default {
   ...base,
   testMatch: ['<rootDir>/test/world/**/*.spec.ts'],
+  // The kit ships ES modules only.
+  transformIgnorePatterns: ['/node_modules/(?!@nestjs/|@workflow/)'],
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/world/apps/'],
 };

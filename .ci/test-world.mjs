@@ -1,9 +1,9 @@
 // Tests `nestjs-durable/world` with the real Workflow DevKit: installs the packages of each line of
 // the kit outside of the tree, builds the applications of test/world/apps, and runs test/world.
 // `--install` only installs; the exit code tells whether that worked.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,41 +11,50 @@ import { fileURLToPath } from 'node:url';
 const apps = fileURLToPath(new URL('../test/world/apps/', import.meta.url));
 
 // The integrations with frameworks are most of the kit, and the tests need none of them.
-const unused = ['astro', 'nest', 'next', 'nitro', 'nuxt', 'rollup', 'sveltekit', 'typescript-plugin', 'vite', 'web'];
+const unused = ['astro', 'cli', 'nest', 'next', 'nitro', 'nuxt', 'rollup', 'sveltekit', 'typescript-plugin', 'vite', 'web'];
 const overrides = Object.fromEntries(unused.map((name) => [`@workflow/${name}`, 'npm:ms@2.1.3']));
 
 /** Folders to install, each with the versions that fit together. */
 const kits = {
-  stable: { dependencies: { workflow: '4.8.9', '@workflow/builders': '4.1.14' }, app: 'stable' },
-  beta5: { dependencies: { '@workflow/world': '5.0.0-beta.21', '@workflow/errors': '5.0.0-beta.11' } },
+  stable: { dependencies: { workflow: '4.8.9', '@workflow/builders': '4.1.14' }, build: 'build.mjs' },
+  beta5: { dependencies: { '@workflow/world-testing': '5.0.0-beta.35', vitest: '4.1.10' } },
   beta7: { dependencies: { '@workflow/world': '5.0.0-beta.37', '@workflow/errors': '5.0.0-beta.22' } },
 };
 
 /** Folder of the kits. Other versions or other applications get another folder. */
 function folderOf() {
-  const hash = createHash('sha256').update(JSON.stringify(kits)).update(JSON.stringify(overrides));
-  for (const file of ['stable/build.mjs', 'stable/server.mjs', 'stable/workflows/index.ts']) hash.update(readFileSync(join(apps, file)));
+  const hash = createHash('sha256').update(JSON.stringify(kits)).update(JSON.stringify(overrides)).update(process.version);
+  for (const file of readdirSync(apps, { recursive: true }).toSorted()) {
+    const path = join(apps, file);
+    if (statSync(path).isFile()) hash.update(file).update(readFileSync(path));
+  }
   return join(tmpdir(), `nestjs-durable-world-${hash.digest('hex').slice(0, 12)}`);
 }
 
 function run(folder, command, ...args) {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: 'utf8', timeout: 240_000 });
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}\n${stdout}\n${stderr}`);
+  const child = spawn(command, args, { cwd: folder, timeout: 300_000 });
+  const output = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part) => output.push(part));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => {
+      if (status === 0) resolve();
+      else reject(new Error(`${command} ${args.join(' ')} ended with ${status}\n${Buffer.concat(output)}`));
+    });
+  });
 }
 
-function install(name, folder) {
-  const { dependencies, app } = kits[name];
+async function install(name, folder) {
+  const { dependencies, build } = kits[name];
   const target = join(folder, name);
   if (existsSync(target)) return;
   // The folder gets its name when it is complete.
   const unfinished = `${target}.${process.pid}`;
   mkdirSync(unfinished, { recursive: true });
   writeFileSync(join(unfinished, 'package.json'), JSON.stringify({ private: true, type: 'module', dependencies, overrides }));
-  run(unfinished, 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock', '--prefer-offline');
-  if (app !== undefined) {
-    cpSync(join(apps, app), unfinished, { recursive: true });
-    run(unfinished, process.execPath, 'build.mjs');
-  }
+  await run(unfinished, 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock', '--prefer-offline');
+  if (existsSync(join(apps, name))) cpSync(join(apps, name), unfinished, { recursive: true });
+  if (build !== undefined) await run(unfinished, process.execPath, build);
   try {
     renameSync(unfinished, target);
   } catch (error) {
@@ -56,7 +65,7 @@ function install(name, folder) {
 
 const folder = folderOf();
 try {
-  for (const name of Object.keys(kits)) install(name, folder);
+  await Promise.all(Object.keys(kits).map((name) => install(name, folder)));
 } catch (error) {
   console.error(`the packages of the Workflow DevKit cannot be installed: ${error.message}`);
   process.exit(1);

@@ -119,7 +119,7 @@ export function assembleWorld(settings: WorldSettings, kit: Kit): World {
     listStreamsByRunId: list,
     getStreamChunks: (name, _runId, given) => chunks(name, given),
     getStreamInfo: (name) => info(name),
-    start: method(async () => queue.start()),
+    start: method(() => queue.start()),
     close: () => {
       closing ??= (async () => {
         streams.stop();

@@ -63,12 +63,21 @@ export interface WorldOptions {
   autoMigrate?: boolean;
 }
 
+/** Checked settings of QStash. */
+export interface ResolvedQStash {
+  readonly token: string;
+  readonly targetUrl: string;
+  readonly currentSigningKey: string;
+  readonly nextSigningKey: string;
+  readonly url: string | undefined;
+}
+
 /** Checked options. */
 export interface WorldSettings {
   readonly databaseUrl: string;
   readonly schema: string;
   readonly deploymentId: string;
-  readonly qstash: WorldQStashOptions | undefined;
+  readonly qstash: ResolvedQStash | undefined;
   readonly baseUrl: string | undefined;
   readonly concurrency: number;
   readonly pollIntervalMs: number;
@@ -125,9 +134,23 @@ export function resolveOptions(given: WorldOptions = {}): WorldSettings {
   };
 }
 
-function resolveQStash(given: WorldQStashOptions | undefined): WorldQStashOptions | undefined {
-  if (given !== undefined) return checkOptions(given, 'options.qstash', QSTASH_OPTIONS);
-  return process.env.QSTASH_TARGET_URL ? {} : undefined;
+function resolveQStash(given: WorldQStashOptions | undefined): ResolvedQStash | undefined {
+  const { QSTASH_TOKEN, QSTASH_TARGET_URL, QSTASH_CURRENT_SIGNING_KEY, QSTASH_NEXT_SIGNING_KEY, QSTASH_URL } = process.env;
+  if (given === undefined && !QSTASH_TARGET_URL) return undefined;
+  const options = checkOptions(given ?? {}, 'options.qstash', QSTASH_OPTIONS);
+  const needed = (name: string, value: unknown, variable: string): string => {
+    if (value === undefined || value === '') throw new WorkflowConfigurationError(`qstash needs ${name}: set the option or ${variable}`);
+    return checkText(value, `options.qstash.${name}`);
+  };
+  const targetUrl = needed('targetUrl', options.targetUrl ?? QSTASH_TARGET_URL, 'QSTASH_TARGET_URL');
+  if (!isAddress(targetUrl)) throw new InvalidInputError('options.qstash.targetUrl', 'must be an http or https URL');
+  return {
+    token: needed('token', options.token ?? QSTASH_TOKEN, 'QSTASH_TOKEN'),
+    targetUrl,
+    currentSigningKey: needed('currentSigningKey', options.currentSigningKey ?? QSTASH_CURRENT_SIGNING_KEY, 'QSTASH_CURRENT_SIGNING_KEY'),
+    nextSigningKey: needed('nextSigningKey', options.nextSigningKey ?? QSTASH_NEXT_SIGNING_KEY, 'QSTASH_NEXT_SIGNING_KEY'),
+    url: options.url ?? (QSTASH_URL || undefined),
+  };
 }
 
 /** Address of the application. Read late, because a server may choose its port late. */

@@ -1,6 +1,7 @@
 import { sleep } from '../../core/timers.js';
 import type { QueueHandler } from '../contract.js';
 import type { MessageStore, TakenMessage } from '../store/message-store.js';
+import type { Announcement } from './dispatcher.js';
 import { keepLease } from './lease.js';
 
 /** Seconds until a failed message is delivered again, for the first failures and for later ones. */
@@ -12,7 +13,9 @@ const TRIES = 5;
 const PAUSE_MS = 500;
 
 /** Outcome of a delivery; `seconds` until the message is due again. */
-export type Outcome = { readonly kind: 'done' } | { readonly kind: 'later' | 'failed'; readonly seconds: number; readonly error?: unknown };
+export type Outcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'later' | 'failed'; readonly seconds: number; readonly error?: unknown; readonly next?: Announcement | undefined };
 
 /**
  * Seconds until the next delivery after some failures. A message is never given up: the runtime
@@ -33,11 +36,11 @@ export async function deliver(store: MessageStore, message: TakenMessage, handle
   const stopLease = keepLease(store, message);
   try {
     const outcome = await execute(message, handler);
-    await record(() => {
-      if (outcome.kind === 'done') return store.delete(message);
-      return store.putOff(message, outcome.seconds, outcome.kind === 'failed' ? 1 : 0);
-    });
-    return outcome;
+    if (outcome.kind === 'done') {
+      await record(() => store.delete(message));
+      return outcome;
+    }
+    return { ...outcome, next: await record(() => store.putOff(message, outcome.seconds, outcome.kind === 'failed' ? 1 : 0)) };
   } finally {
     stopLease();
   }
@@ -53,7 +56,7 @@ async function execute({ id, queue, body, failures }: TakenMessage, handler: Que
   }
 }
 
-async function record(write: () => Promise<void>): Promise<void> {
+async function record<T>(write: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await write();

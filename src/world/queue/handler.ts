@@ -1,6 +1,7 @@
 import type { QueueHandler } from '../contract.js';
 import type { MessageStore, TakenMessage } from '../store/message-store.js';
-import { deliver } from './delivery.js';
+import { deliver, type Outcome } from './delivery.js';
+import type { Dispatcher } from './dispatcher.js';
 import { LEASE_SECONDS } from './lease.js';
 
 /** Header with the id of the delivered message. */
@@ -8,19 +9,10 @@ export const MESSAGE_HEADER = 'x-durable-message';
 /** Header with the lease of the claim: a secret that is good for one delivery. */
 export const LEASE_HEADER = 'x-durable-lease';
 
-/**
- * Takes a message from a request that is not one of the poller; undefined for a request that is not
- * genuine.
- */
-export type TakePushed = (request: Request) => Promise<TakenMessage | 'forged' | 'nothing' | undefined>;
-
 /** Parts that a handler needs. */
 export interface HandlerParts {
   readonly store: () => Promise<MessageStore>;
-  /** Takes messages that QStash delivers. */
-  readonly takePushed: TakePushed | undefined;
-  /** Called with the seconds after which a message is due again. */
-  readonly putOff: (message: TakenMessage, seconds: number) => Promise<void>;
+  readonly dispatcher: Dispatcher;
   readonly warn: (text: string, error: unknown) => void;
 }
 
@@ -35,7 +27,7 @@ export function createHandler(prefix: string, handler: QueueHandler, parts: Hand
   return async (request) => {
     try {
       const store = await parts.store();
-      const message = await take(request, store, parts.takePushed);
+      const message = await take(request, store, parts.dispatcher);
       if (message === undefined) return answer(400, { error: `the headers ${MESSAGE_HEADER} and ${LEASE_HEADER} are missing` });
       if (message === 'forged') return answer(401, { error: 'the delivery is not genuine, or its lease has expired' });
       if (message === 'nothing') return answer(200, { ok: true });
@@ -43,29 +35,35 @@ export function createHandler(prefix: string, handler: QueueHandler, parts: Hand
         await store.putOff(message, 1, 0);
         return answer(400, { error: `queue ${message.queue} does not begin with ${prefix}` });
       }
-      const outcome = await deliver(store, message, handler);
-      if (outcome.kind !== 'done') await parts.putOff(message, outcome.seconds);
-      if (outcome.kind === 'failed') {
-        parts.warn(`a delivery of message ${message.id} failed`, outcome.error);
-        return answer(500, { error: 'the delivery failed' });
-      }
-      return outcome.kind === 'done' ? answer(200, { ok: true }) : answer(200, { timeoutSeconds: outcome.seconds });
+      return respond(await deliver(store, message, handler), request, parts);
     } catch (error) {
-      parts.warn('a delivery could not be recorded', error);
+      parts.warn('a delivery of a message of the World could not be recorded', error);
       return answer(503, { error: 'the database of the World does not answer' });
     }
   };
 }
 
+async function respond(outcome: Outcome, request: Request, { dispatcher, warn }: HandlerParts): Promise<Response> {
+  if (outcome.kind === 'done') return answer(200, { ok: true });
+  if (outcome.next) await dispatcher.announce(outcome.next, outcome.seconds);
+  if (outcome.kind === 'later') return answer(200, { timeoutSeconds: outcome.seconds });
+  warn('a delivery of a message of the World failed', outcome.error);
+  // The next delivery is arranged. A repetition by QStash would only add to it.
+  return answer(isPolled(request) ? 500 : 200, { error: 'the delivery failed' });
+}
+
+function isPolled(request: Request): boolean {
+  return request.headers.has(MESSAGE_HEADER) && request.headers.has(LEASE_HEADER);
+}
+
 async function take(
   request: Request,
   store: MessageStore,
-  takePushed: TakePushed | undefined,
+  dispatcher: Dispatcher,
 ): Promise<TakenMessage | 'forged' | 'nothing' | undefined> {
-  const id = request.headers.get(MESSAGE_HEADER);
-  const lease = request.headers.get(LEASE_HEADER);
-  if (id === null || lease === null) return takePushed?.(request);
-  return (await store.take(id, lease, LEASE_SECONDS)) ?? 'forged';
+  if (!isPolled(request)) return dispatcher.take?.(request);
+  const { headers } = request;
+  return (await store.take(headers.get(MESSAGE_HEADER)!, headers.get(LEASE_HEADER)!, LEASE_SECONDS)) ?? 'forged';
 }
 
 function answer(status: number, body: object): Response {

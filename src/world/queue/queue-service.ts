@@ -3,8 +3,10 @@ import type { QueueHandler, QueueOptions } from '../contract.js';
 import type { Kit } from '../kit.js';
 import { baseUrlOf, type WorldSettings } from '../options.js';
 import { MessageStore } from '../store/message-store.js';
+import type { Dispatcher } from './dispatcher.js';
 import { createHandler } from './handler.js';
-import { Poller } from './poller.js';
+import { PollingDispatcher } from './polling-dispatcher.js';
+import { QStashDispatcher } from './qstash.js';
 import { kindOf, runOf } from './queue-name.js';
 import { Recovery } from './recovery.js';
 
@@ -21,28 +23,42 @@ export interface QueueParts {
 /** The queue of a World: stores messages, and delivers them to the kit's routes. */
 export class QueueService {
   private readonly store: MessageStore;
-  private readonly poller: Poller;
-  private readonly recovery: Recovery;
+  private readonly dispatcher: Dispatcher;
 
   constructor(private readonly parts: QueueParts) {
     const { database, settings, warn } = parts;
     const { deploymentId, concurrency, pollIntervalMs, recoverAfterMs } = settings;
     this.store = new MessageStore(database);
-    this.poller = new Poller(this.store, { deploymentId, concurrency, pollIntervalMs, warn, baseUrl: () => baseUrlOf(settings) });
     const enqueue = (workflowName: string, runId: string, idempotencyKey: string): Promise<unknown> =>
       this.add(`${workflowPrefix()}${workflowName}`, { runId }, { idempotencyKey });
-    this.recovery = new Recovery(database, { deploymentId, recoverAfterMs, warn, enqueue });
+    const recovery = new Recovery(database, { deploymentId, recoverAfterMs, warn, enqueue });
+    const { qstash, schema } = settings;
+    this.dispatcher = qstash
+      ? new QStashDispatcher(this.store, { ...qstash, deploymentId, schema, recover: () => recovery.sweepAll(), warn })
+      : new PollingDispatcher(
+          this.store,
+          { deploymentId, concurrency, pollIntervalMs, warn, baseUrl: () => baseUrlOf(settings) },
+          recovery,
+        );
   }
 
-  /** Stores a message, and wakes the poller of this process. */
+  /** Stores a message, and announces its delivery. */
   async add(queue: string, message: unknown, options: QueueOptions = {}): Promise<{ messageId: string }> {
     if (kindOf(queue) === undefined) throw this.invalid(`${JSON.stringify(queue)} is not the name of a queue of the kit`);
     const { idempotencyKey, delaySeconds = 0, headers, deploymentId = this.parts.settings.deploymentId } = options;
     if (typeof delaySeconds !== 'number' || !(delaySeconds >= 0)) throw this.invalid('delaySeconds must be a number of seconds');
     if (message === undefined) throw this.invalid('the message is missing');
     const runId = runOf(message);
-    const { messageId } = await this.store.enqueue({ queue, deploymentId, body: message, runId, idempotencyKey, headers, delaySeconds });
-    this.poller.wake(delaySeconds * 1_000);
+    const { messageId, isNew } = await this.store.enqueue({
+      queue,
+      deploymentId,
+      body: message,
+      runId,
+      idempotencyKey,
+      headers,
+      delaySeconds,
+    });
+    if (isNew) await this.dispatcher.announce({ id: messageId, queue, runId, failures: 0, announced: 0 }, delaySeconds);
     return { messageId };
   }
 
@@ -52,21 +68,19 @@ export class QueueService {
         await this.parts.ready();
         return this.store;
       },
-      takePushed: undefined,
-      putOff: async (_message, seconds) => this.poller.wake(seconds * 1_000),
+      dispatcher: this.dispatcher,
       warn: this.parts.warn,
     });
   }
 
   /** Begins to deliver messages. */
-  start(): void {
-    this.poller.start();
-    this.recovery.start();
+  start(): Promise<void> {
+    return this.dispatcher.start();
   }
 
   /** Claims nothing more. Resolves when the deliveries of this process have ended. */
-  async stop(): Promise<void> {
-    await Promise.all([this.poller.stop(), this.recovery.stop()]);
+  stop(): Promise<void> {
+    return this.dispatcher.stop();
   }
 
   private invalid(text: string): Error {

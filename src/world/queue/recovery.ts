@@ -40,6 +40,7 @@ export interface RecoverySettings {
  */
 export class Recovery extends BackgroundService {
   private after = '';
+  private isSweeping = false;
 
   constructor(
     private readonly database: Database,
@@ -57,6 +58,16 @@ export class Recovery extends BackgroundService {
     }
   }
 
+  /** Reads all pages, for a process without background work. */
+  async sweepAll(): Promise<void> {
+    this.isSweeping = true;
+    try {
+      while (await this.sweep());
+    } finally {
+      this.isSweeping = false;
+    }
+  }
+
   /** Reads one page. Returns true when more follow. */
   private async sweep(): Promise<boolean> {
     const { deploymentId, recoverAfterMs, enqueue } = this.settings;
@@ -64,7 +75,7 @@ export class Recovery extends BackgroundService {
     const runs = await this.database.query<Row>(FIND_LOST, [this.after, deploymentId, recoverAfterMs, PAGE]);
     this.after = runs.length === PAGE ? runs.at(-1)![0] : '';
     for (const [runId, workflowName, slot, isLost] of runs) {
-      if (!isLost || !this.isRunning) continue;
+      if (!isLost || !(this.isRunning || this.isSweeping)) continue;
       await enqueue(workflowName, runId, `recovery:${slot}`);
       await this.database.query(MARK_SWEPT, [runId, slot]);
     }

@@ -1,6 +1,7 @@
 import { newRunId } from '../../core/ids.js';
 import type { Database, Statement } from '../../store/database.js';
 import { decodeJson, encodeJson } from '../codec.js';
+import type { Announcement } from '../queue/dispatcher.js';
 
 /** Message to be stored. */
 export interface NewMessage {
@@ -87,9 +88,35 @@ const DELETE: Statement = {
 
 const PUT_OFF: Statement = {
   name: 'world_put_off_message',
-  text: (schema) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int
-WHERE message_id = $1::text AND lease = $2::text RETURNING message_id`,
+  text: (
+    schema,
+  ) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int, announced = announced + 1
+WHERE message_id = $1::text AND lease = $2::text RETURNING message_id, queue, run_id, failures, announced`,
 };
+
+/** Counts the announcement of a message that is not due yet, and that nobody is delivering. */
+const ANNOUNCE_EARLY: Statement = {
+  name: 'world_announce_early',
+  text: (schema) => `UPDATE ${schema}.world_messages SET announced = announced + 1
+WHERE message_id = $1::text AND lease IS NULL AND due_at > now()
+RETURNING message_id, queue, run_id, failures, announced, extract(epoch FROM due_at - now())::float8`,
+};
+
+/** Counts the announcements of messages that are overdue. */
+const ANNOUNCE_OVERDUE: Statement = {
+  name: 'world_announce_overdue',
+  text: (schema) => `WITH due AS MATERIALIZED (
+  SELECT message_id FROM ${schema}.world_messages WHERE deployment_id = $1::text AND due_at <= now() - interval '5 seconds'
+  ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
+UPDATE ${schema}.world_messages m SET announced = m.announced + 1 FROM due
+WHERE m.message_id = due.message_id RETURNING m.message_id, m.queue, m.run_id, m.failures, m.announced`,
+};
+
+type AnnouncementRow = [id: string, queue: string, runId: string | null, failures: number, announced: number];
+
+function announcementOf([id, queue, runId, failures, announced]: AnnouncementRow): Announcement {
+  return { id, queue, runId: runId ?? undefined, failures, announced };
+}
 
 type TakenRow = [lease: string, queue: string, body: unknown, failures: number];
 
@@ -147,9 +174,25 @@ export class MessageStore {
     await this.database.query(DELETE, [id, lease]);
   }
 
-  /** Ends a delivery, so that the message is due again after some seconds. */
-  async putOff({ id, lease }: { id: string; lease: string }, seconds: number, failures: 0 | 1): Promise<void> {
-    await this.database.query(PUT_OFF, [id, lease, seconds, failures]);
+  /**
+   * Ends a delivery, so that the message is due again after some seconds. Returns the message;
+   * undefined when the delivery has lost its lease.
+   */
+  async putOff({ id, lease }: { id: string; lease: string }, seconds: number, failures: 0 | 1): Promise<Announcement | undefined> {
+    const [row] = await this.database.query<AnnouncementRow>(PUT_OFF, [id, lease, seconds, failures]);
+    return row && announcementOf(row);
+  }
+
+  /** Counts one more announcement of a message that was announced too early. */
+  async announceEarly(id: string): Promise<(Announcement & { delaySeconds: number }) | undefined> {
+    type Row = [...AnnouncementRow, delaySeconds: number];
+    const [row] = await this.database.query<Row>(ANNOUNCE_EARLY, [id]);
+    return row && { ...announcementOf(row.slice(0, 5) as AnnouncementRow), delaySeconds: row[5] };
+  }
+
+  /** Counts one more announcement of messages that should have been delivered. */
+  async announceOverdue(deploymentId: string, limit: number): Promise<Announcement[]> {
+    return (await this.database.query<AnnouncementRow>(ANNOUNCE_OVERDUE, [deploymentId, limit])).map(announcementOf);
   }
 }
 

@@ -90,12 +90,13 @@ export async function serve(answer: (request: Request) => Promise<Response>): Pr
 /** A started World whose messages a function of the test takes. */
 export async function deliverTo(
   line: Line,
-  options: WorldOptions,
+  options: WorldOptions | ((url: string) => WorldOptions),
   handler: QueueHandler,
 ): Promise<{ world: World; routes: ServedRoutes; close: () => Promise<void> }> {
   let answer: (request: Request) => Promise<Response> = () => Promise.reject(new Error('the World is not there yet'));
   const routes = await serve((request) => answer(request));
-  const world = createTestWorld(line, { baseUrl: routes.url, pollIntervalMs: 100, ...options });
+  const given = typeof options === 'function' ? options(routes.url) : { baseUrl: routes.url, pollIntervalMs: 100, ...options };
+  const world = createTestWorld(line, given);
   answer = world.createQueueHandler('__wkf_workflow_', handler);
   await world.start();
   return {

@@ -1,0 +1,24 @@
+import type { TakenMessage } from '../store/message-store.js';
+
+/** Place of a message in its deliveries. It makes the id of an announcement unique. */
+export interface Announcement {
+  readonly id: string;
+  readonly queue: string;
+  readonly runId: string | undefined;
+  readonly failures: number;
+  /** Number of announcements before. */
+  readonly announced: number;
+}
+
+/** Brings about the delivery of messages that the database holds: the poller, or QStash. */
+export interface Dispatcher {
+  /** Tells that a message becomes due. A lost announcement does no harm. Never rejects. */
+  announce(message: Announcement, delaySeconds: number): Promise<void>;
+  /**
+   * Takes the message of a request that is not one of the poller; undefined where no such requests
+   * exist, `nothing` for a genuine one without work.
+   */
+  take?(request: Request): Promise<TakenMessage | 'forged' | 'nothing' | undefined>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,32 @@
+import type { MessageStore } from '../store/message-store.js';
+import type { Announcement, Dispatcher } from './dispatcher.js';
+import { Poller, type PollerSettings } from './poller.js';
+import type { Recovery } from './recovery.js';
+
+/** Delivers messages by polling: the poller and the recovery of this process. */
+export class PollingDispatcher implements Dispatcher {
+  private readonly poller: Poller;
+
+  constructor(
+    store: MessageStore,
+    settings: PollerSettings,
+    private readonly recovery: Recovery,
+  ) {
+    this.poller = new Poller(store, settings);
+  }
+
+  announce(_message: Announcement, delaySeconds: number): Promise<void> {
+    this.poller.wake(delaySeconds * 1_000);
+    return Promise.resolve();
+  }
+
+  start(): Promise<void> {
+    this.poller.start();
+    this.recovery.start();
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.poller.stop(), this.recovery.stop()]);
+  }
+}
