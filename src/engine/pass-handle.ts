@@ -1,4 +1,5 @@
 import type { NewRun } from '../core/run.js';
+import type { ScheduledFor } from '../core/schedules/schedule-types.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { PassSpan } from '../core/tracing.js';
 import type { RunEvent, StepResult } from '../core/transition.js';
@@ -89,7 +90,7 @@ export interface StartsObserver {
 
 /** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
-  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
+  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string; readonly schedule?: ScheduledFor | null };
   readonly definition: WorkflowDefinition;
   /** Code of the workflow; undefined until it was created. */
   readonly code: WorkflowCode | undefined;

@@ -165,6 +165,8 @@ function claimedColumns(alias: string): string {
     `${alias}.trace_context`,
     `CASE WHEN ${alias}.place IS NOT NULL THEN ${alias}.queue_key END`,
     `CASE WHEN ${alias}.place IS NOT NULL THEN extract(epoch FROM ${alias}.opens_at)::float8 * 1000 END`,
+    `${alias}.schedule`,
+    `extract(epoch FROM ${alias}.due_at)::float8 * 1000`,
   ].join(', ');
 }
 
@@ -173,11 +175,12 @@ type ClaimedRow = [
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
   ...[traceContext: string | null, queueKey: string | null, opensAt: number | null],
+  ...[schedule: string | null, dueAt: number | null],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, opensAt] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, opensAt, schedule, dueAt] = rest;
   return {
     id,
     queue,
@@ -200,6 +203,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     traceContext,
     ...(queueKey === null ? {} : { queueKey }),
     ...(opensAt === null ? {} : { opensAt }),
+    schedule: schedule === null || dueAt === null ? null : { name: schedule, dueAt },
   };
 }
 
