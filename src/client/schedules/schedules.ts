@@ -25,6 +25,7 @@ import type { ClientDependencies } from '../dependencies.js';
 import type { WorkflowHandle } from '../handle.js';
 import { checkStart } from '../start-options.js';
 import type { Starter } from '../starter.js';
+import { callerError } from '../transactions/caller-errors.js';
 import type { CallerTransactions } from '../transactions/caller-transactions.js';
 import { describeSchedule, type ScheduleDescription } from './schedule-description.js';
 import {
@@ -104,7 +105,11 @@ export class Schedules extends ScheduleQueries {
       return describeSchedule(row);
     }
     await this.#transactions.verify(joined);
-    await insert(joined.manager);
+    try {
+      await insert(joined.manager);
+    } catch (error) {
+      throw error instanceof ScheduleAlreadyExistsError ? error : callerError(error, [], joined.argument);
+    }
     joined.transaction.afterCommit(() => this.#note(row));
     return describeSchedule(row);
   }
