@@ -81,7 +81,7 @@ export default {
       comment: 'src/core uses node: modules and small pure libraries only.',
       severity: 'error',
       from: { path: source('core'), pathNot: spec },
-      to: { dependencyTypes: ['npm', 'npm-peer', 'npm-optional'], pathNot: installed('(?:@types/)?(?:ms|ulid)') },
+      to: { dependencyTypes: ['npm', 'npm-peer', 'npm-optional'], pathNot: installed('(?:@types/)?(?:croner|ms|ulid)') },
     },
     {
       name: 'file-without-floor',

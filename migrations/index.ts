@@ -11,6 +11,7 @@ import { Queues1764400007000 } from './1764400007000-queues.js';
 import { Admission1764400007001 } from './1764400007001-admission.js';
 import { World1764400100000 } from './1764400100000-world.js';
 import { Events1764400008000 } from './1764400008000-events.js';
+import { Schedules1764400009000 } from './1764400009000-schedules.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -36,6 +37,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   Queues1764400007000,
   Admission1764400007001,
   Events1764400008000,
+  Schedules1764400009000,
 ];
 
 /**

@@ -15,6 +15,21 @@ export {
 } from './core/event.js';
 export type { EventStart } from './core/workflow-metadata.js';
 export type { ClientEmitOptions } from './client/emit-options.js';
+export type {
+  BackfillOptions,
+  CreateScheduleOptions,
+  GetScheduleOptions,
+  ListSchedulesOptions,
+  PauseScheduleOptions,
+  PreviewOptions,
+  ScheduleInput,
+  TriggerScheduleOptions,
+  UpdateScheduleOptions,
+} from './client/schedules/schedule-options.js';
+export type { ScheduleDescription, ScheduleDetails, ScheduleRun } from './client/schedules/schedule-description.js';
+export type { Schedules } from './client/schedules/schedules.js';
+export type { ScheduleQueries } from './client/schedules/schedule-queries.js';
+export type { ScheduleCatchUp, ScheduleOverlap, SchedulePolicies, ScheduleTiming } from './core/schedules/schedule-types.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type { CompensatedStep, CompensateOn, CompensationOrder } from './core/compensation.js';
 export type {
@@ -101,7 +116,7 @@ export type { MessageKind } from './core/message-kinds.js';
 export type { OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
 export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
-export { WorkflowContext } from './engine/workflow-context.js';
+export { WorkflowContext, type RunSchedule } from './engine/workflow-context.js';
 export { currentManager } from './host/transactions/current-manager.js';
 export type { StepIsolation, TransactionalOptions } from './core/transactional.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';
@@ -122,6 +137,7 @@ export type { HealthThresholds } from './nest/health/thresholds.js';
 export type { DashboardHttpRequest, DashboardOptions } from './nest/options/dashboard-options.js';
 export type { EndpointOptions, GuardedEndpointOptions, HttpOptions, MetricsEndpointOptions } from './nest/options/http-options.js';
 export { OnRunEvent, type OnRunEventOptions } from './nest/decorators/on-run-event.js';
+export { Schedule, type ScheduleDecoratorOptions } from './nest/decorators/schedule.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators/decorators.js';
 export type { StepMethodOptions } from './nest/decorators/step-declarations.js';
 export { StepsOf } from './nest/decorators/steps-of.js';

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { WorkflowClient } from '../client/client.js';
+import type { ClientDependencies } from '../client/dependencies.js';
 import { DatabaseGauges } from '../client/queries/database-gauges.js';
 import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { ResultHub } from '../client/result-hub.js';
@@ -70,6 +71,9 @@ export class Connection {
     const metrics = new DurableMetrics();
     this.client = new WorkflowClient({
       database: this.database,
+      transaction: ormTransaction(settings, own.schemaName),
+      workflowClass: () => undefined,
+      scheduled: (at) => notices.scheduled(at),
       replica: undefined,
       metrics,
       metricsReader: new MetricsReader(metrics, () => [], new DatabaseGauges(this.database, () => undefined, now), undefined),
@@ -155,6 +159,19 @@ export function unreachable(error: unknown): CommandError {
   if (isAway(error))
     return new CommandError('DATABASE_UNAVAILABLE', `the database cannot be reached: ${reason}`, EXIT.unavailable, { cause: error });
   return new CommandError('CONFIGURATION', `the database refuses the connection: ${reason}`, EXIT.failed, { cause: error });
+}
+
+/** Returns a function that executes a transaction of TypeORM, which few commands need and load. */
+function ormTransaction(settings: ConnectionSettings, schema: string): ClientDependencies['transaction'] {
+  return async (work) => {
+    const { createOrm } = await import('../store/orm.js');
+    const orm = await createOrm(settings, schema, 'transaction').initialize();
+    try {
+      return await orm.transaction('READ COMMITTED', work);
+    } finally {
+      await orm.destroy();
+    }
+  };
 }
 
 /** Refuses server-sent events, which no command sends. */

@@ -26,6 +26,8 @@ export function usageError(message: string): CommandError {
 const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   INVALID_INPUT: EXIT.usage,
   RUN_NOT_FOUND: EXIT.notFound,
+  SCHEDULE_NOT_FOUND: EXIT.notFound,
+  SCHEDULE_DECLARED: EXIT.notAllowed,
   RUN_ENDED: EXIT.notAllowed,
   RUN_NOT_RETRYABLE: EXIT.notAllowed,
   RUN_NOT_ENDED: EXIT.notAllowed,

@@ -5,9 +5,9 @@ export const EXIT = {
   failed: 1,
   /** An argument or an option is missing, unknown or invalid. Nothing was done. */
   usage: 2,
-  /** No run has the given id. */
+  /** No run has the given id, or no schedule the given name. */
   notFound: 3,
-  /** The status of the run does not allow the command. */
+  /** The status of the run, or the origin of the schedule, does not allow the command. */
   notAllowed: 4,
   /** The user did not confirm, or nobody could be asked and `--yes` was missing. */
   notConfirmed: 5,

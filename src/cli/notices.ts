@@ -22,6 +22,11 @@ export class PoolNotices implements RunNotices {
     await this.send({ ...(now.length > 0 ? { due: now } : {}), ...(later.length > 0 ? { wakeAt: Math.min(...later) } : {}) });
   }
 
+  /** Announces the next time at which a schedule needs attention. */
+  scheduled(at: number): void {
+    void this.send({ wakeAt: at });
+  }
+
   messaged(runIds: readonly string[]): void {
     void this.send({ messages: runIds });
   }

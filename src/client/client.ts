@@ -1,6 +1,7 @@
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { EventArguments, EventDefinition } from '../core/event.js';
+import type { DeclaredSchedule } from '../core/schedules/declared-schedule.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { ForkOptions } from './control/control-options.js';
 import { Control } from './control/control.js';
@@ -19,6 +20,9 @@ import type { ClientEmitOptions } from './emit-options.js';
 import { Emitter } from './emitter.js';
 import { Sender } from './sender.js';
 import { checkStart, type StartOptions } from './start-options.js';
+import { ScheduleDeclarations, type DeclarationEnvironment } from './schedules/schedule-declarations.js';
+import { ScheduleFiring } from './schedules/schedule-firing.js';
+import { Schedules } from './schedules/schedules.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientDependencies } from './dependencies.js';
 import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
@@ -43,6 +47,8 @@ export class WorkflowClient extends RunControl {
   readonly retention: Retention;
   /** Queues and their limits. See docs/queues.md. */
   readonly queues: Queues;
+  /** Schedules that start runs at given times. See docs/schedules.md. */
+  readonly schedules: Schedules;
   /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
 
@@ -55,6 +61,7 @@ export class WorkflowClient extends RunControl {
     this.#control = control;
     this.#starter = new Starter(dependencies, this.#transactions, (...args) => this.#handle(...args));
     this.#dependencies = dependencies;
+    this.schedules = new Schedules(dependencies, this.#starter, this.#transactions);
     this.bulk = new BulkOperations(dependencies);
     this.retention = new Retention(dependencies);
     this.queues = new Queues(dependencies, (runId, options) => this.cancel(runId, options));
@@ -220,6 +227,16 @@ export class WorkflowClient extends RunControl {
   async resumeHook(token: string, payload?: unknown): Promise<void> {
     assertOutsideRun('resumeHook');
     await this.#sender.resumeHook(token, payload);
+  }
+
+  /** @internal Returns what starts the runs of due schedules. */
+  scheduleFiring(): ScheduleFiring {
+    return new ScheduleFiring(this.#dependencies, this.#starter, this.#transactions, this.#control);
+  }
+
+  /** @internal Returns what stores the schedules that the code of this process declares. */
+  scheduleDeclarations(declared: readonly DeclaredSchedule[], environment: DeclarationEnvironment): ScheduleDeclarations {
+    return new ScheduleDeclarations(this.#dependencies, declared, environment);
   }
 
   #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdInTurn?: number): WorkflowHandle {

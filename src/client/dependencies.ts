@@ -1,3 +1,5 @@
+import type { EntityManager } from 'typeorm';
+
 import type { DispatchKey, OwnedRun } from '../core/run.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { RetentionConfiguration } from '../core/retention.js';
@@ -19,6 +21,8 @@ import type { StreamHub } from './streams/stream-hub.js';
 /** Parts of the module that a client uses. */
 export interface ClientDependencies extends RunNotices {
   readonly database: Database;
+  /** Executes `work` in a transaction of the module, in which runs can be started. */
+  transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T>;
   /** Hot standby that answers queries. Undefined when the module has none. */
   readonly replica: ReadReplica | undefined;
   readonly journal: Journal;
@@ -58,6 +62,13 @@ export interface ClientDependencies extends RunNotices {
   worker(): KnownWorker;
   /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
+  /** Returns the class of a workflow; undefined when this process does not have the class. */
+  workflowClass(name: string): Function | undefined;
+  /**
+   * Announces the next time at which a schedule needs attention, in milliseconds since 1970 by the
+   * database's clock.
+   */
+  scheduled(at: number): void;
   readonly retention: RetentionConfiguration;
   /** Tells the dispatchers of all processes that an event has become durable. */
   emitted(): void;

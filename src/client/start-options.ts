@@ -201,14 +201,15 @@ function byName(name: string): StartedWorkflow {
   return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, queueKey: undefined, timeoutMs: undefined, input: undefined };
 }
 
-function checkTags(tags: Record<string, string> | undefined): Record<string, string> {
+/** Checks the tags of runs, and returns a copy of them. */
+export function checkTags(tags: Record<string, string> | undefined, argument = 'options.tags'): Record<string, string> {
   if (tags === undefined) return {};
-  if (!isPlainObject(tags)) throw new InvalidInputError('options.tags', 'must be an object of texts');
-  const keys = keysOf(tags, 'options.tags');
-  if (keys.length > MAX_TAGS) throw new InvalidInputError('options.tags', `must have at most ${MAX_TAGS} tags, not ${keys.length}`);
+  if (!isPlainObject(tags)) throw new InvalidInputError(argument, 'must be an object of texts');
+  const keys = keysOf(tags, argument);
+  if (keys.length > MAX_TAGS) throw new InvalidInputError(argument, `must have at most ${MAX_TAGS} tags, not ${keys.length}`);
   const entries = keys.map((key) => {
-    checkText(key, 'a key of options.tags');
-    return [key, checkTag(tags, key, `options.tags[${JSON.stringify(key)}]`)] as const;
+    checkText(key, `a key of ${argument}`);
+    return [key, checkTag(tags, key, `${argument}[${JSON.stringify(key)}]`)] as const;
   });
   return Object.fromEntries(entries);
 }

@@ -7,6 +7,8 @@ export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
 export interface LogFields {
   readonly workflow?: string;
   readonly runId?: string;
+  /** Name of the schedule. */
+  readonly schedule?: string;
   readonly sessionId?: string;
   readonly deploymentId?: string;
   readonly step?: string;

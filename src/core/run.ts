@@ -1,3 +1,5 @@
+import type { ScheduledFor } from './schedules/schedule-types.js';
+
 /**
  * Status of a run. ARCHITECTURE.md has a diagram of all status changes and their conditions. An
  * operator may also end a run of any status that is not terminal, by `client.terminate`.
@@ -153,6 +155,8 @@ export interface NewRun extends DispatchKey {
   readonly traceContext?: string | null;
   /** Key of the run within its queue, such as a tenant; absent or null without a key. */
   readonly queueKey?: string | null;
+  /** Schedule and due time of the run; absent when no schedule starts the run. */
+  readonly schedule?: ScheduledFor | null;
 }
 
 /** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */
@@ -202,4 +206,6 @@ export interface OwnedRun extends DispatchKey {
   readonly opensAt?: number;
   /** Trace context of the start, in the stored form; absent or null when it is not traced. */
   readonly traceContext?: string | null;
+  /** Schedule and due time of the run; absent or null when no schedule started the run. */
+  readonly schedule?: ScheduledFor | null;
 }

@@ -86,6 +86,11 @@ export const WARNING_CODES = [
   'event-start-refused',
   'event-unreadable',
   'events-not-dispatched',
+  // Schedules
+  'schedule-conflict',
+  'schedule-failed',
+  'schedule-undeclared',
+  'schedules-unavailable',
   // Streams
   'streams-not-read',
   // Telemetry

@@ -34,7 +34,7 @@ import { emit, waitForEvent } from './events.js';
 import { waitForSignal } from './signals.js';
 import { RunStream, StreamPositions } from './streams.js';
 import { beginWait, type WaitSpec } from './wait.js';
-import { WorkflowContext } from './workflow-context.js';
+import { WorkflowContext, type RunSchedule } from './workflow-context.js';
 
 /** Context that `run` gets in one execution of the workflow function (a pass). */
 export class PassContext extends WorkflowContext {
@@ -52,6 +52,11 @@ export class PassContext extends WorkflowContext {
 
   get runId(): string {
     return this.#pass.run.id;
+  }
+
+  get schedule(): RunSchedule | undefined {
+    const { schedule } = this.#pass.run;
+    return schedule ? { name: schedule.name, dueAt: new Date(schedule.dueAt) } : undefined;
   }
 
   get logger(): RunLogger {

@@ -6,7 +6,7 @@ import type { WarningCode } from '../core/warning-codes.js';
 import type { Call } from './call.js';
 import type { MessageHandler } from './mailbox.js';
 import type { Settlement } from './message.js';
-import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
+import type { AttemptFailure, EngineSettings, PassEffects, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 import type { Undo } from './undo.js';
 
@@ -89,7 +89,7 @@ export interface StartsObserver {
 
 /** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
-  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string; readonly queueKey?: string | null };
+  readonly run: Pick<PassRun, 'id' | 'generation' | 'seedId' | 'queueKey' | 'schedule'>;
   readonly definition: WorkflowDefinition;
   /** Code of the workflow; undefined until it was created. */
   readonly code: WorkflowCode | undefined;

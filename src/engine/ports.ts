@@ -6,6 +6,7 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { ManualClock } from '../core/manual-clock.js';
 import type { NewRun } from '../core/run.js';
+import type { ScheduledFor } from '../core/schedules/schedule-types.js';
 import type { CompensationOrder } from '../core/compensation.js';
 import type { History, OpenWait } from '../core/step.js';
 import type { PassSpan } from '../core/tracing.js';
@@ -102,6 +103,8 @@ export interface PassRun {
   readonly seedId: string;
   /** Key of the run within its queue; absent or null without a key. */
   readonly queueKey?: string | null;
+  /** Schedule and due time of the run; absent or null when no schedule started the run. */
+  readonly schedule?: ScheduledFor | null;
   /** Epoch of the claim under which the run is executed; absent in a replay check. */
   readonly epoch?: number;
 }

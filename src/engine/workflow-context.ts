@@ -21,6 +21,17 @@ import type {
 import type { RunLogger } from '../core/log-fields.js';
 import type { WorkflowStream } from '../core/stream.js';
 
+/** Schedule that started a run, and the due time for which it did. */
+export interface RunSchedule {
+  /** Name of the schedule. */
+  readonly name: string;
+  /**
+   * Time at which the run was due. A run that starts late, or that fills a gap, has the due time
+   * that it stands for.
+   */
+  readonly dueAt: Date;
+}
+
 /**
  * Second argument of `run`. Values that its methods return are the same each time `run` is executed
  * for the same run.
@@ -34,6 +45,14 @@ export abstract class WorkflowContext {
    * run.
    */
   abstract readonly abortSignal: AbortSignal;
+
+  /**
+   * Schedule and due time of the run. Undefined when no schedule started the run. A fork, and a run
+   * that continues this one, have the same value.
+   *
+   * @example const day = ctx.schedule?.dueAt ?? ctx.now();
+   */
+  abstract readonly schedule: RunSchedule | undefined;
 
   /**
    * Logger of the application, with the id and the workflow of the run. Lines that were already

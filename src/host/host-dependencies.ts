@@ -52,6 +52,8 @@ export interface HostDependencies extends RunNotices {
    * module without QStash.
    */
   returned(runIds: readonly string[]): void;
+  /** Announces the next time at which a schedule needs attention. */
+  scheduled(at: number): void;
   /** Sends a notice to other processes. */
   notify(notice: Notice): void;
   readonly meetings: EventMeetings;

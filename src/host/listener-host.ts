@@ -46,6 +46,7 @@ export function listenerWorkflows(listeners: readonly RunListener[], settings: M
         await ctx.step(CALL, async () => void (await listener.call(event as AnyRunEvent)));
       },
     },
+    type: undefined,
     source: workflowOf(listener),
     retention: undefined,
     subscriptions: [],

@@ -6,6 +6,7 @@ import type { BackgroundService } from '../maintenance/background-service.js';
 import { meetUnarmed, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
+import { ScheduleService } from '../maintenance/schedule-service.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
 import { Poller } from '../transports/poller/poller.js';
@@ -16,6 +17,7 @@ import type { Worker } from '../worker/worker.js';
 import type { Reservation } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { FoundWorkflow } from './found-workflow.js';
+import type { HostSchedules } from './schedule-host.js';
 import { workerEvents } from './worker-events.js';
 import { createWorker } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
@@ -33,6 +35,7 @@ export class PollingHost {
   private readonly session: Session;
   private readonly poller: Poller;
   private readonly timers: TimerService;
+  private readonly schedules: ScheduleService;
   private readonly services: readonly BackgroundService[];
   private running = false;
   private starting: Promise<void> | undefined;
@@ -42,6 +45,7 @@ export class PollingHost {
     workflows: readonly FoundWorkflow[],
     deploymentId: string,
     dispatcher: EventDispatcher,
+    schedules: HostSchedules,
   ) {
     const { settings, database, clock } = runtime;
     const { worker } = settings;
@@ -59,8 +63,12 @@ export class PollingHost {
       maxPauseMs: worker.maxPollIntervalMs,
       woke: () => this.poller.pollNow(),
       queued: (queue, key) => void runtime.admissions.request(queue, key),
+      scheduled: (at) => this.schedules.note(at),
       failed: (error) => warn('timers-failed', 'timers: could not wake due runs', error),
     });
+    this.schedules = new ScheduleService(schedules, clock, (error) =>
+      warn('schedules-unavailable', 'schedules: could not start due runs; trying again', error),
+    );
     const { deadSessions, others, deletions } = createSweeps({
       database,
       payloads: runtime.payloads,
@@ -81,7 +89,7 @@ export class PollingHost {
       },
       warn,
     });
-    const sweeps = [deadSessions, ...others, ...deletions];
+    const sweeps = [deadSessions, ...others, ...(schedules.declaring ? [schedules.declaring] : []), ...deletions];
     this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, warn))];
   }
 
@@ -97,6 +105,11 @@ export class PollingHost {
   /** Number of active runs, and the step bodies that are being executed. */
   get activity(): { readonly runs: number; readonly bodies: readonly Body[] } {
     return { runs: this.worker.load.runs, bodies: [...this.worker.bodies] };
+  }
+
+  /** True while the runs of schedules are being started. */
+  get isStartingScheduled(): boolean {
+    return this.schedules.isAtWork;
   }
 
   start(): Promise<void> {
@@ -122,7 +135,10 @@ export class PollingHost {
     this.running = false;
     // The worker and the services stop in parallel: nothing new begins from here on, and the worker
     // does not need the services. A service may be stuck in a query, so their time is limited.
-    const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
+    const services = within(
+      SERVICES_STOP_MS,
+      Promise.all([this.poller, this.schedules, ...this.services].map((service) => service.stop())),
+    );
     await Promise.all([services, this.worker.stop()]);
   }
 

@@ -15,6 +15,7 @@ import type { QStashSettings } from '../transports/qstash/settings.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { FoundWorkflow } from './found-workflow.js';
+import { schedulesSweep, type HostSchedules } from './schedule-host.js';
 import { workerEvents } from './worker-events.js';
 import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
@@ -48,6 +49,7 @@ function inTime(sweep: Sweep): PushedSweep {
 export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
+  private readonly schedulesSweep: PushedSweep;
   private readonly sweeps: readonly PushedSweep[];
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
@@ -69,12 +71,18 @@ export class PushHost {
     /** Calls the listeners of this process; undefined without listeners. */
     private readonly listeners: Pick<Sweep, 'run'> | undefined,
     private readonly dispatcher: EventDispatcher,
+    schedules: HostSchedules,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
     this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions);
+    this.schedulesSweep = schedulesSweep(
+      schedules,
+      (at) => runtime.scheduled(at),
+      () => runtime.clock.now(),
+    );
     this.sweeps = this.createSweeps();
   }
 
@@ -107,7 +115,7 @@ export class PushHost {
     const wakeUps = { failure: 'sweep: could not announce due runs', run: () => this.sendWakeUps() };
     const { listeners } = this;
     const calls = listeners ? [{ failure: 'sweep: could not call listeners', run: (signal: AbortSignal) => listeners.run(signal) }] : [];
-    return [deadSessions, wakeUps, ...others, ...calls, ...deletions.map(inTime)];
+    return [deadSessions, wakeUps, this.schedulesSweep, ...others, ...calls, ...deletions.map(inTime)];
   }
 
   get known(): KnownWorker {
@@ -163,6 +171,16 @@ export class PushHost {
    */
   sweep(): Promise<void> {
     return this.stopping.until(this.inTurn());
+  }
+
+  /**
+   * Starts the runs of due schedules, and does nothing else.
+   *
+   * @throws errors of the database; ClosedError when the application is closed before the database
+   *   has answered
+   */
+  sweepSchedules(): Promise<void> {
+    return this.stopping.until(this.sweepOnce(this.schedulesSweep));
   }
 
   /** Runs one sweep at a time. All requests that arrive during a sweep share the next one. */

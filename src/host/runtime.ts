@@ -18,6 +18,7 @@ import type { EndedElsewhere } from '../core/run-notices.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError } from '../core/errors/index.js';
 import { within } from '../core/async.js';
+import { outside } from '../core/outside.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
@@ -98,6 +99,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
   readonly retention: HostRetention;
+  /** Newest class of each workflow of this process, by name. */
+  readonly workflowClasses = new Map<string, Function>();
   /** The module's workers in this process. */
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
@@ -166,6 +169,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.metricsReader = new MetricsReader(metrics, () => processGauges(this), gauges, name);
     const dependencies: ClientDependencies = {
       database: forCallers(database),
+      transaction: (work) => outside(() => orm.transaction('READ COMMITTED', work)),
       replica: this.replica,
       journal: this.journal,
       hub: this.hub,
@@ -190,6 +194,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       direct: () => this.direct,
       worker: () => this.workers.known,
       now,
+      workflowClass: (workflow) => this.workflowClasses.get(workflow),
+      scheduled: (at) => this.scheduled(at),
       retention: this.retention,
       emitted: () => this.eventsEmitted('this process'),
       log: (message, fields) => this.logger.line('log', message, fields),
@@ -259,6 +265,13 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     if (isLater) this.workers.polling?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
     await this.qstash?.due(runs.filter((run) => run.wakeAt !== undefined || now.includes(run)));
+  }
+
+  /** Announces the next time at which a schedule needs attention. */
+  scheduled(at: number): void {
+    this.workers.polling?.noteWake(at);
+    this.direct?.notify({ wakeAt: at });
+    if (this.settings.transport === 'qstash') this.qstash?.scheduled(at, this.clock.now());
   }
 
   returned(runIds: readonly string[]): void {

@@ -18,8 +18,10 @@ import { findForeignHome, foreignHomeLine, foreignHomeRemedy, whenHome } from '.
 import type { HostDependencies } from './host-dependencies.js';
 import { createEventDispatcher } from './event-host.js';
 import { createListenerDelivery } from './listener-host.js';
+import type { DeclaredSchedule } from '../core/schedules/declared-schedule.js';
 import { PollingHost } from './polling-host.js';
 import { PushHost } from './push-host.js';
+import { createSchedules } from './schedule-host.js';
 import { describeUnregistered } from './unregistered-runs.js';
 import { START_WORKER, type IdleReason } from './unregistered-results.js';
 import type { UnregisteredWatch } from './unregistered-watch.js';
@@ -49,6 +51,8 @@ export class WorkerHosts {
   push: PushHost | undefined;
   /** Methods of the application that receive run events. The boot sets them. */
   listeners: readonly RunListener[] = [];
+  /** Schedules that the workflows of the application declare. The boot sets them. */
+  declaredSchedules: readonly DeclaredSchedule[] = [];
   private delivery: ListenerDelivery | undefined;
   /** Dispatches events; undefined until this process executes runs. */
   dispatcher: EventDispatcher | undefined;
@@ -78,6 +82,11 @@ export class WorkerHosts {
   /** State of the worker in this process, and the workflows that it serves. */
   get known(): KnownWorker {
     return this.polling?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined };
+  }
+
+  /** True while the runs of schedules are being started. */
+  get isStartingScheduled(): boolean {
+    return this.polling?.isStartingScheduled === true;
   }
 
   /** True while listeners are being called, or the outcomes of their calls are being stored. */
@@ -165,14 +174,18 @@ export class WorkerHosts {
     const delivery = await this.announceListeners();
     const dispatcher = (this.dispatcher ??= createEventDispatcher(runtime, workflows, deployment));
     await dispatcher.subscribe();
+    const schedules = createSchedules(runtime, workflows, this.declaredSchedules, deployment.id);
+    await schedules.declarations.declare('boot');
     // The application may be closed during each of these waits.
     if (this.isStopped) return;
     if (this.needsPolling(workflows)) {
-      this.polling ??= new PollingHost(runtime, workflows, deployment.id, dispatcher);
+      this.polling ??= new PollingHost(runtime, workflows, deployment.id, dispatcher, schedules);
       await this.polling.start();
     }
     if (qstash && settings.qstash) {
-      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling, delivery, dispatcher);
+      const { publisher } = qstash;
+      const parts = [this.polling, delivery, dispatcher, schedules] as const;
+      this.push ??= new PushHost(runtime, workflows, deployment.id, publisher, settings.qstash, ...parts);
       qstash.ensureSchedule();
     }
     if (!this.isStopped) {

@@ -22,6 +22,11 @@ export abstract class BackgroundService {
     await this.working;
   }
 
+  /** True while the work is being done. */
+  protected get isWorking(): boolean {
+    return this.working !== undefined;
+  }
+
   protected get isRunning(): boolean {
     return this.running;
   }
@@ -31,6 +36,14 @@ export abstract class BackgroundService {
    * infinity when only `schedule` begins the work again.
    */
   protected abstract work(): Promise<number>;
+
+  /**
+   * Returns the pause after work that has just ended. A call that arrives after the work has
+   * computed its pause, and before the service can be scheduled again, would otherwise be lost.
+   */
+  protected latestPauseMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
 
   /**
    * Sets the milliseconds until the work is done next. Has no effect during the work, or after
@@ -43,7 +56,7 @@ export abstract class BackgroundService {
     this.timer = setTimeout(() => {
       this.working = this.work().then((nextPauseMs) => {
         this.working = undefined;
-        this.schedule(nextPauseMs);
+        this.schedule(Math.min(nextPauseMs, this.latestPauseMs()));
       });
     }, pauseMs);
   }

@@ -1,7 +1,7 @@
 import type { DatabaseClock } from '../core/clock.js';
 import type { Database } from '../store/database.js';
 import { refreshKnownQueues } from '../store/sql/queues.js';
-import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
+import { nextTimes, wakeDueRuns } from '../store/sql/timers.js';
 import { BackgroundService } from './background-service.js';
 
 const MAX_BATCH_RUNS = 1_000;
@@ -26,6 +26,8 @@ export interface TimerServiceOptions {
   readonly woke: (count: number) => void;
   /** Called when a run that has become due waits for a place in its queue. */
   readonly queued: (queue: string, key: string) => void;
+  /** Called with the next time at which a schedule needs attention. */
+  readonly scheduled: (at: number) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -83,8 +85,9 @@ export class TimerService extends BackgroundService {
         total += woken;
         if (woken > 0) this.options.woke(woken);
       }
-      const { at, queues } = await nextWakeTime(this.database);
-      if (at !== undefined) this.next = Math.min(this.next, at);
+      const { wakeAt, scheduleAt, queues } = await nextTimes(this.database);
+      if (wakeAt !== undefined) this.next = Math.min(this.next, wakeAt);
+      if (scheduleAt !== undefined) this.options.scheduled(scheduleAt);
       if (queues === 'changed') await refreshKnownQueues(this.database);
     } catch (error) {
       this.options.failed(error);

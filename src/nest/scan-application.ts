@@ -9,6 +9,7 @@ import { EnhancerLookup } from './steps/enhancer-lookup.js';
 import { hasTransactionalSteps } from './steps/transactional-steps.js';
 import { findListeners } from './listener-scanner.js';
 import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
+import { findSchedules, newestClasses } from './schedule-scanner.js';
 import { StepEnhancers } from './steps/step-enhancers.js';
 import { prepareSteps } from './steps/step-names.js';
 import { moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
@@ -44,6 +45,8 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   prepareSteps(discovery, isFirst ? warn : () => undefined);
   const listeners = (runtime.workers.listeners = findListeners(discovery, name));
   const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+  for (const [workflow, type] of newestClasses(workflows)) runtime.workflowClasses.set(workflow, type);
+  runtime.workers.declaredSchedules = findSchedules(workflows, Date.now());
   runtime.transactions.areUsed = hasTransactionalSteps(discovery, name, runtimes.length);
   workflows.push(...listenerWorkflows(listeners, settings));
   lookup?.check(discovery, workflows);

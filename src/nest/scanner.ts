@@ -138,8 +138,9 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     .join('\n');
   if (!instance) {
     const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, module.warn);
-    return { definition: { ...identity, maker }, source, retention, subscriptions };
+    return { definition: { ...identity, maker }, type, source, retention, subscriptions };
   }
   const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));
-  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source, retention, subscriptions };
+  const definition = { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) };
+  return { definition, type, source, retention, subscriptions };
 }

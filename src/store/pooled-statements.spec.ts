@@ -21,7 +21,7 @@ import { retryRun } from './sql/retry-run.js';
 import { forwardMessages, sendSignal } from './sql/send-signal.js';
 import { heartbeat, type QuickExecutor } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
-import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
+import { nextTimes, wakeDueRuns } from './sql/timers.js';
 import { identifyRuns, identifySteps } from './sql/identify-writes.js';
 import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/outbox.js';
 
@@ -196,7 +196,7 @@ describe("connections without the module's settings and a large table", () => {
       await wakeListed(database, 100);
       await forgetWakeUps(database);
       await wakeDueRuns(database, 10);
-      await nextWakeTime(database);
+      await nextTimes(database);
       await requestCancel(database, 'asleep-1', '{}', '{}');
       await bumpRuns(database, mine);
       await findMissed(database, mine);

@@ -15,7 +15,7 @@ import { notifyOfPause } from './sql/pause-run.js';
 import { handBackOwnerless } from './sql/hand-back.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
-import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
+import { nextTimes, wakeDueRuns } from './sql/timers.js';
 
 const REFUSED = 'run-2';
 const OTHERS = ['run-1', 'run-3', 'run-4', 'run-5'];
@@ -123,7 +123,7 @@ async function endOverdue(): Promise<void> {
 it('the timer query skips a run that the database has refused to change, and changes it once the cause is gone', async () => {
   await prepare(false, `${WAITING}, wake_at = now() - interval '1 minute'`);
   await wakeDueRuns(database, 10);
-  expect(await nextWakeTime(database)).toBeUndefined();
+  expect((await nextTimes(database)).wakeAt).toBeUndefined();
   await fixture.admin.query(`UPDATE durable.workflow_runs SET ${WAITING}, wake_at = now() WHERE id <> '${REFUSED}'`);
   expect(await wakeDueRuns(database, 10)).toBe(OTHERS.length);
   await allow();

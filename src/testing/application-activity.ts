@@ -1,6 +1,7 @@
 import type { ManualClock } from '../core/manual-clock.js';
 import { ANY_VERSION } from '../core/run.js';
 import type { ScopedRuntime } from '../host/runtime-scope.js';
+import { queueIsFree } from '../store/sql/schedules.js';
 import type { Body } from '../worker/loop-watch.js';
 import type { TestDatabase } from './database/test-database.js';
 
@@ -18,8 +19,8 @@ export interface Activity {
 
 /**
  * Returns the statement that reads whether the schema has work that is due ($1: names of the
- * workflows that the application executes), whether a run is being executed, and the next time at
- * which work is due.
+ * workflows that the application executes, with queues and versions; $2: the names alone), whether
+ * a run is being executed, and the next time at which work is due.
  */
 const activityOf = (schema: string): string => `SELECT
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE CASE r.status
@@ -27,13 +28,16 @@ const activityOf = (schema: string): string => `SELECT
     WHEN 'waiting' THEN NOT r.is_blocked AND r.wake_at <= now()
     ELSE false END)
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now())
-  OR EXISTS (SELECT 1 FROM ${schema}.workflow_events WHERE dispatched_at IS NULL),
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_events WHERE dispatched_at IS NULL)
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_schedules s WHERE s.workflow = ANY ($2::text[]) AND (s.fire_at <= now() OR ${queueIsFree(schema, 's')})),
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
   least(
     (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r
       WHERE r.status = 'waiting' AND NOT r.is_blocked AND r.wake_at > now()),
     (SELECT extract(epoch FROM min(e.available_at))::float8 * 1000 FROM ${schema}.workflow_run_events e
-      WHERE e.available_at > now()))`;
+      WHERE e.available_at > now()),
+    (SELECT extract(epoch FROM min(s.fire_at))::float8 * 1000 FROM ${schema}.workflow_schedules s
+      WHERE s.workflow = ANY ($2::text[]) AND s.fire_at > now()))`;
 
 type Row = [isDue: boolean, isRunning: boolean, nextWake: number | null];
 
@@ -45,7 +49,7 @@ export async function readActivity(runtimes: readonly ScopedRuntime[], database:
   if (clock.isRinging || before.some(({ state }) => state === 'busy')) return BUSY;
   let nextWake = clock.nextAlarm;
   for (const [index, { workers, database: own }] of runtimes.entries()) {
-    const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers)]);
+    const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers), namesServedBy(workers)]);
     const [isDue, isRunning, next] = row!;
     // A run with the status 'running' executes a body, unless the run is about to change.
     const hasBodies = before[index]!.state === 'bodies';
@@ -66,10 +70,15 @@ function servedBy({ known }: ScopedRuntime['workers']): string[] {
   return (known.keys ?? []).flatMap(({ queue, name, version }) => [version, ANY_VERSION].map((each) => `${queue}\n${name}\n${each}`));
 }
 
+function namesServedBy({ known }: ScopedRuntime['workers']): string[] {
+  return (known.keys ?? []).map(({ name }) => name);
+}
+
 function processActivity({ workers, notifier }: ScopedRuntime): Pick<Activity, 'state' | 'bodies'> {
   const { runs, bodies } = workers.polling?.activity ?? { runs: 0, bodies: [] };
   // More active runs than runs with bodies means that a run is about to change.
   const isChanging = runs !== new Set(bodies.map(({ runId }) => runId)).size;
-  if (isChanging || !notifier.isIdle || workers.isCallingListeners || workers.isDispatching) return BUSY;
+  const { isCallingListeners, isDispatching, isStartingScheduled } = workers;
+  if (isChanging || !notifier.isIdle || isCallingListeners || isDispatching || isStartingScheduled) return BUSY;
   return { state: runs > 0 ? 'bodies' : 'idle', bodies };
 }

@@ -7,6 +7,7 @@ export const ROWS = [
   'long',
   'parallel',
   'timer',
+  'schedules',
   'io',
   'payload',
   'memory',

@@ -23,6 +23,7 @@ import { recovery } from './rows/recovery.js';
 import { retention } from './rows/retention.js';
 import { scale } from './rows/scale.js';
 import { signal } from './rows/signal.js';
+import { schedules } from './rows/schedules.js';
 import { telemetry } from './rows/telemetry.js';
 import { stream } from './rows/stream.js';
 import { throughput } from './rows/throughput.js';
@@ -41,6 +42,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   long,
   parallel,
   timer,
+  schedules,
   io,
   payload,
   memory,

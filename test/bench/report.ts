@@ -62,6 +62,8 @@ const LINES: readonly Line[] = [
   ['1 s sleep, late by p95', 'timer.p95', 'ms', '5'],
   ['3 s sleep (suspended), late by p50', 'timer.suspended.p50', 'ms', ''],
   ['3 s sleep (suspended), late by p95', 'timer.suspended.p95', 'ms', ''],
+  ['schedules due in one minute, runs late by p95', 'schedules.p95', 'ms', '2000'],
+  ['schedules due at the same moment, runs late by p95', 'schedules.atOnce.p95', 'ms', ''],
   ['three waits of 20 ms for a socket', 'io.runsPerSecond', 'runs/s', ''],
   ['  over the waits alone', 'io.perWaiting', 'x', '0.9'],
   ['  over 50 waits of exactly 20 ms', 'io.perNominal', 'x', ''],

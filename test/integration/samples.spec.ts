@@ -68,6 +68,17 @@ describe('the samples', () => {
     expect(printed).toContain('eve logged in 3 times');
   });
 
+  it('07-schedules starts reports for tenants, fills a gap, and runs a schedule of the code', async () => {
+    const printed = await play('sample/07-schedules/main.ts');
+    expect(printed).toMatch(/report-acme: next at .*\(Europe\/Berlin\)/);
+    expect(printed).toContain('2027-03-28T01:00:00.000Z');
+    expect(printed).toMatch(
+      /report-acme@2026-10-24T00:30:00.000Z: acme: 27 orders on 2026-10-23\n {2}report-acme@2026-10-26T01:30:00.000Z/,
+    );
+    expect(printed).not.toContain('report-acme@2026-10-25');
+    expect(printed).toMatch(/heartbeat of .*\n {2}heartbeat of .*\n {2}paused: the sample ends/);
+  });
+
   it('08-agent continues an answer after kill -9 without paying twice for a finished call of the model', async () => {
     const printed = await play('sample/08-agent/main.ts');
     expect(printed).toContain('another user gets status 403');

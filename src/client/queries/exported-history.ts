@@ -43,6 +43,8 @@ export interface ExportedHead {
     readonly seedId: string;
     /** Time of the end; null before the end, and absent in files of earlier versions. */
     readonly finishedAt?: number | null;
+    /** Schedule and due time of the run; absent when no schedule started the run. */
+    readonly schedule?: { readonly name: string; readonly dueAt: number };
   };
   /** End of the run; null before the end. */
   readonly outcome: ExportedOutcome | null;
@@ -74,14 +76,23 @@ export async function readExportedHead(
   const run = await readExportedRun(database, runId);
   if (!run) throw new RunNotFoundError(runId);
   const { waits } = (await loadHistories(database, [runId], new Map([[runId, AFTER_ALL]]))).get(runId)!;
-  const { id, name, version, queue, input, startedAt, createdAt, deadlineAt, generation, seedId, finishedAt } = run;
+  const { id, name, version, queue, input, startedAt, createdAt, deadlineAt, generation, seedId, finishedAt, schedule } = run;
   const head: ExportedHead = {
     format: HISTORY_FORMAT,
     formatVersion: HISTORY_FORMAT_VERSION,
     exportedAt: new Date().toISOString(),
     workflow: { name, version, queue },
     // A run that was never executed has no start time, and gets the time of its creation.
-    run: { id, input, startedAt: startedAt ?? Math.floor(createdAt), deadlineAt, generation, seedId, finishedAt },
+    run: {
+      id,
+      input,
+      startedAt: startedAt ?? Math.floor(createdAt),
+      deadlineAt,
+      generation,
+      seedId,
+      finishedAt,
+      ...(schedule ? { schedule } : {}),
+    },
     outcome: outcomeOf(run),
   };
   return { head, waits };

@@ -35,6 +35,7 @@ export {
   RunNotRecordedError,
   StepNotRecordedError,
 } from './history-errors.js';
+export { ScheduleAlreadyExistsError, ScheduleDeclaredError, ScheduleNotFoundError } from './schedule-errors.js';
 export { StreamClosedError, StreamExpiredError, StreamLimitError } from './stream-errors.js';
 export { HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
 export {

@@ -9,7 +9,7 @@ import { within } from '../../core/async.js';
 import type { LogFields } from '../../core/log-fields.js';
 import type { WarningCode } from '../../core/warning-codes.js';
 import type { DeliveryOutcome } from '../../transports/qstash/deliveries.js';
-import { decodeMessage } from '../../transports/qstash/message.js';
+import { decodeMessage, SCHEDULES_MESSAGE } from '../../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
 import type { PushHost } from '../../host/push-host.js';
 import { isSigned } from '../../transports/qstash/signature.js';
@@ -118,7 +118,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     const limitMs = qstash.settings.deliveryTimeoutMs - ANSWER_MARGIN_MS;
     return kind === 'delivery'
       ? await deliver(push, body, request.headers, limitMs)
-      : await sweep(push, Math.min(SWEEP_TIMEOUT_MS, limitMs));
+      : await sweep(body === SCHEDULES_MESSAGE ? push.sweepSchedules() : push.sweep(), Math.min(SWEEP_TIMEOUT_MS, limitMs));
   } catch (error) {
     if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
@@ -140,8 +140,8 @@ async function deliver(push: PushHost, body: string, headers: HookHttpRequest['h
   return outcome === 'busy' ? RETRY_LATER : { status: 200, body: { status: outcome } };
 }
 
-async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
-  const swept = await within(limitMs, push.sweep());
+async function sweep(sweeping: Promise<void>, limitMs: number): Promise<Answer> {
+  const swept = await within(limitMs, sweeping);
   return { status: 200, body: { status: swept === 'done' ? 'swept' : 'still running' } };
 }
 

@@ -8,6 +8,7 @@ import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
 import { WorkflowRetentionProgress } from './workflow-retention.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowRunEvent } from './workflow-run-event.entity.js';
+import { WorkflowSchedule } from './workflow-schedule.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
@@ -27,6 +28,7 @@ export {
   WorkflowRetentionProgress,
   WorkflowRun,
   WorkflowRunEvent,
+  WorkflowSchedule,
   WorkflowSession,
   WorkflowState,
   WorkflowStep,
@@ -57,5 +59,6 @@ export const durableEntities = [
   WorkflowRunEvent,
   WorkflowRetentionProgress,
   WorkflowStreamChunk,
+  WorkflowSchedule,
   WorkflowHistoryEntry,
 ] as const;

@@ -206,4 +206,11 @@ export class WorkflowRun {
   /** Earliest time at which the run may begin, from the rate limit of its queue. */
   @Column({ name: 'opens_at', type: 'timestamptz', nullable: true })
   opensAt!: Date | null;
+  /** Name of the schedule that started the run; null when no schedule did. */
+  @Column({ type: 'text', nullable: true })
+  schedule!: string | null;
+
+  /** Due time of the schedule for which the run was started; null when no schedule started it. */
+  @Column({ name: 'due_at', type: 'timestamptz', nullable: true })
+  dueAt!: Date | null;
 }

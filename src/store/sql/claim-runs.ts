@@ -166,6 +166,8 @@ function claimedColumns(alias: string): string {
     `${alias}.queue_key`,
     `${alias}.place IS NOT NULL`,
     `extract(epoch FROM ${alias}.opens_at)::float8 * 1000`,
+    `${alias}.schedule`,
+    `extract(epoch FROM ${alias}.due_at)::float8 * 1000`,
   ].join(', ');
 }
 
@@ -174,11 +176,12 @@ type ClaimedRow = [
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
   ...[traceContext: string | null, queueKey: string | null, hasPlace: boolean, opensAt: number | null],
+  ...[schedule: string | null, dueAt: number | null],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, hasPlace, opensAt] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, hasPlace, opensAt, schedule, dueAt] = rest;
   return {
     id,
     queue,
@@ -202,6 +205,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     queueKey,
     ...(hasPlace ? { hasPlace } : {}),
     ...(opensAt === null ? {} : { opensAt }),
+    schedule: schedule === null || dueAt === null ? null : { name: schedule, dueAt },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { RunStatus } from '../../core/run.js';
+import type { ScheduledFor } from '../../core/schedules/schedule-types.js';
 import type { Database, Statement } from '../database.js';
 
 /**
@@ -18,6 +19,8 @@ export interface ExportedRun {
   readonly deadlineAt: number | null;
   /** Id from which the run's random numbers are derived. */
   readonly seedId: string;
+  /** Schedule and due time of the run; null when no schedule started the run. */
+  readonly schedule: ScheduledFor | null;
   readonly input: string;
   readonly output: string | null;
   readonly error: string | null;
@@ -36,6 +39,7 @@ const EXPORT: Statement = {
   text: (schema) => `SELECT json_build_object('id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'status', r.status,
   'generation', r.generation, 'createdAt', ${milliseconds('r.created_at')}, 'startedAt', floor(${milliseconds('r.started_at')}),
   'finishedAt', ${milliseconds('r.finished_at')}, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'seedId', coalesce(r.seed_run_id, r.id),
+  'schedule', CASE WHEN r.schedule IS NOT NULL THEN json_build_object('name', r.schedule, 'dueAt', ${milliseconds('r.due_at')}) END,
   'errorCode', r.error_code, 'failedStep', r.failed_step,
   'continuedAs', CASE WHEN n.id IS NOT NULL THEN json_build_object('id', n.id, 'name', n.name) END
 )::text, r.input::text, r.output::text, r.error::text, n.input::text

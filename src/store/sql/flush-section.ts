@@ -25,7 +25,7 @@ type SectionSql<Result> = (schema: string, rows: string, has: (key: keyof FlushR
  * LIMIT forces the planner to look up each run, even if it estimates another plan to be cheaper.
  */
 export const owned = (schema: string): string => `CROSS JOIN LATERAL (
-    SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id FROM ${schema}.workflow_runs r
+    SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id, r.schedule, r.due_at FROM ${schema}.workflow_runs r
     WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1
   ) AS own`;
 

@@ -63,7 +63,7 @@ export const startsByRuns = (ids: Ids): Section => ({
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
       parent_run_id, parent_step_key, continued_from, wake_count, chain_created_at, chain_nonce, timeout_ms, trace_context,
-      queue_key, place)
+      queue_key, place, schedule, due_at)
   SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input,
     x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
@@ -72,7 +72,8 @@ export const startsByRuns = (ids: Ids): Section => ({
     ${DEADLINE}, ${inherited('parent_run_id')}, ${inherited('parent_step_key')}, x.continued_from, x.wake_count,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms, x.trace_context,
-    x.queue_key, ${placeSql(schema, 'x.queue')}
+    x.queue_key, ${placeSql(schema, 'x.queue')},
+    CASE WHEN x.continued_from IS NOT NULL THEN own.schedule END, CASE WHEN x.continued_from IS NOT NULL THEN own.due_at END
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   WHERE true${onlyIfNothingLeft(schema, ids)}
   ON CONFLICT (id) DO NOTHING

@@ -56,10 +56,10 @@ const FORK: Statement = {
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at,
       started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id, trace_context,
-      queue_key, place)
+      queue_key, place, schedule, due_at)
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
     CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
-    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text, queue_key, ${placeSql(schema, 'source.queue')}
+    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END, $8::text, queue_key, ${placeSql(schema, 'source.queue')}, schedule, due_at
   FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE AND NOT EXISTS (SELECT 1 FROM undone)
   RETURNING id, queue, name, version
 ), tags AS (

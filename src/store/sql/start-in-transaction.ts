@@ -28,18 +28,19 @@ const nullable = (column: string, absent: string): string => `nullif(${column}, 
 function insertSql(schema: string, ids: 'given' | 'generated'): string {
   return `${CALLER_MARK} WITH started AS (
   INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
-    timeout_ms, trace_context, queue_key, place)
+    timeout_ms, trace_context, queue_key, place, schedule, due_at)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
     CASE WHEN due.at > clock_timestamp() THEN due.at END,
-    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms, x.trace_context, x.queue_key, ${placeSql(schema, 'x.queue')}
+    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms, x.trace_context, x.queue_key, ${placeSql(schema, 'x.queue')},
+    x.schedule, to_timestamp(x.due_at / 1000.0)
   FROM (SELECT id, name, version, queue, priority, input, nonce, ${nullable('deployment_id', "''")}, ${nullable('delay_ms', NONE)},
       ${nullable('start_at', NONE)}, ${nullable('timeout_ms', NONE)}, ${nullable('trace_context', "''")},
-      ${nullable('queue_key', "''")}
+      ${nullable('queue_key', "''")}, ${nullable('schedule', "''")}, ${nullable('due_at', NONE)}
     FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[],
-      $16::text[], $17::text[]) AS given(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms, trace_context,
-      queue_key)) AS x
+      $16::text[], $17::text[], $18::text[], $19::float8[]) AS given(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id,
+      timeout_ms, trace_context, queue_key, schedule, due_at)) AS x
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
   WHERE ($14::boolean OR NOT ${FIXED_SNAPSHOT})${ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : ''}
   ON CONFLICT (id) DO NOTHING
@@ -88,6 +89,8 @@ export async function startInTransaction(
     numbers('timeoutMs'),
     runs.map(({ traceContext }) => traceContext ?? ''),
     runs.map(({ queueKey }) => queueKey ?? ''),
+    runs.map(({ schedule }) => schedule?.name ?? ''),
+    runs.map(({ schedule }) => schedule?.dueAt ?? Number.NaN),
   ]);
   return { started: JSON.parse(outcome!.started) as string[], withheld: outcome!.withheld === 'all' };
 }

@@ -2,6 +2,7 @@ import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
 import { queuedKeySql } from './places.js';
 import { revisionSql } from './queues.js';
+import { nextScheduleSql } from './schedules.js';
 
 /**
  * Makes waiting runs due whose wake time has passed. SKIP LOCKED leaves out runs that another
@@ -22,7 +23,7 @@ const WAKE_DUE = manyRuns('durable_wake_due', {
 const nextWake = (name: string, narrow: string): Statement => ({
   name,
   text: (schema) => `SELECT (SELECT extract(epoch FROM wake_at)::float8 * 1000 FROM ${schema}.workflow_runs
-WHERE status = 'waiting' AND wake_at IS NOT NULL${narrow} ORDER BY wake_at LIMIT 1), ${revisionSql(schema)}`,
+  WHERE status = 'waiting' AND wake_at IS NOT NULL${narrow} ORDER BY wake_at LIMIT 1), ${nextScheduleSql(schema)}, ${revisionSql(schema)}`,
 });
 const NEXT_WAKE = nextWake('durable_next_wake', '');
 const NEXT_WAKE_EXCEPT = nextWake('durable_next_wake_except', ' AND NOT (id = ANY ($1::text[]))');
@@ -41,16 +42,29 @@ export async function wakeDueRuns(database: Database, limit: number): Promise<Wo
 }
 
 /**
- * Reads the earliest wake time of all waiting runs, in milliseconds since the epoch by the
- * database's clock. The time is in the past if the run has just become due, or if its row is
- * locked. Leaves out runs that the database refuses to wake. The same statement tells whether the
- * limits of queues have changed, so that every worker follows a change within a second.
+ * Next times at which work is due, in milliseconds since the epoch by the database's clock, and
+ * whether this process knows the limits of queues.
  */
-export async function nextWakeTime(database: Database): Promise<{ readonly at: number | undefined; readonly queues: 'same' | 'changed' }> {
+export interface NextTimes {
+  /** Earliest wake time of all waiting runs; undefined when none waits for a time. */
+  readonly wakeAt: number | undefined;
+  /** Next time at which a schedule needs attention; undefined when no schedule does. */
+  readonly scheduleAt: number | undefined;
+  /** `changed` when limits of queues have changed since this process has read them. */
+  readonly queues: 'same' | 'changed';
+}
+
+/**
+ * Reads the next times at which work is due. A time is in the past if the work has just become due,
+ * or if its row is locked. Leaves out runs that the database refuses to wake. The same statement
+ * tells whether the limits of queues have changed, so that every worker follows a change within a
+ * second.
+ */
+export async function nextTimes(database: Database): Promise<NextTimes> {
   const except = database.unwritable.of(WAKE_DUE.all.name);
-  const [row] = await (except.length === 0
-    ? database.query<[number | null, string | null]>(NEXT_WAKE, [])
-    : database.query<[number | null, string | null]>(NEXT_WAKE_EXCEPT, [except]));
-  const [at, revision] = row!;
-  return { at: at ?? undefined, queues: database.queues.isStale(revision) ? 'changed' : 'same' };
+  type Row = [number | null, number | null, string | null];
+  const [row] = await (except.length === 0 ? database.query<Row>(NEXT_WAKE, []) : database.query<Row>(NEXT_WAKE_EXCEPT, [except]));
+  const [wakeAt, scheduleAt, revision] = row!;
+  const queues = database.queues.isStale(revision) ? 'changed' : 'same';
+  return { wakeAt: wakeAt ?? undefined, scheduleAt: scheduleAt ?? undefined, queues };
 }

@@ -25,8 +25,9 @@ export const CREATE_CLOCK = [
 ].join(';\n');
 
 /**
- * Returns the statement that moves the clock to `$1`, in milliseconds since the epoch. Sessions and
- * subscriptions of listeners move with the clock: no process has died while the test jumped.
+ * Returns the statement that moves the clock to `$1`, in milliseconds since the epoch. Sessions,
+ * subscriptions of listeners and declarations of schedules move with the clock: no process has died
+ * while the test jumped.
  *
  * @param schemas schemas of the application's modules, as quoted identifiers
  */
@@ -34,6 +35,7 @@ export function moveClock(schemas: readonly string[]): string {
   const shift = `(SELECT by FROM moved)`;
   const shifted = schemas.flatMap((schema, index) => [
     `sessions${index} AS (UPDATE ${schema}.workflow_sessions SET heartbeat_at = heartbeat_at + ${shift}, expires_at = expires_at + ${shift})`,
+    `schedules${index} AS (UPDATE ${schema}.workflow_schedules SET declared_until = declared_until + ${shift} WHERE declared_until IS NOT NULL)`,
     `subscriptions${index} AS (UPDATE ${schema}.workflow_subscriptions SET expires_at = expires_at + ${shift})`,
   ]);
   const moved = `moved AS (UPDATE ${SCHEMA}.clock SET time = to_timestamp($1::float8 / 1000)

@@ -33,3 +33,8 @@ export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   if (!isKnown || run.includes('\0') || !run.isWellFormed()) return 'unknown';
   return { run, queue, seq };
 }
+
+/**
+ * Body of a message that asks only for the work on schedules. Other bodies ask for a whole sweep.
+ */
+export const SCHEDULES_MESSAGE = JSON.stringify({ v: VERSION, schedules: true });

@@ -1,9 +1,11 @@
 import type { Warn } from '../../core/log-fields.js';
 import type { DurableMetrics } from '../../core/metrics/durable-metrics.js';
+import { outside } from '../../core/outside.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { QStashApi } from './api.js';
 import { Publisher } from './publisher.js';
+import { ScheduleCalls } from './schedule-calls.js';
 import type { QStashSettings } from './settings.js';
 
 type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
@@ -14,6 +16,7 @@ type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
  */
 export class QStashTransport {
   readonly publisher: Publisher;
+  readonly scheduleCalls: ScheduleCalls;
   private scheduleUpdate: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -24,6 +27,7 @@ export class QStashTransport {
     private readonly warn: Warn,
   ) {
     this.publisher = new Publisher(database, api, settings, metrics, warn);
+    this.scheduleCalls = new ScheduleCalls(api, settings, warn);
   }
 
   /**
@@ -38,6 +42,12 @@ export class QStashTransport {
 
   due(runs: readonly DueRun[]): Promise<void> {
     return this.publisher.announce(runs);
+  }
+
+  /** Announces the next due time of a schedule, and does not wait for QStash. */
+  scheduled(at: number, now: number): void {
+    const announced = outside(() => this.scheduleCalls.announce(at, now));
+    this.settings.waitUntil?.(announced);
   }
 
   /**

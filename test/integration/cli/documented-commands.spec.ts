@@ -13,6 +13,9 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.js
 import { waitFor } from '../../support/wait.js';
 import { OrderWorkflow } from './workflows.js';
 
+/** The schedule that an example names. Its due times of the last two days have no runs. */
+const SCHEDULE = { workflow: OrderWorkflow, cron: '0 8 * * *', input: { card: 'good' } } as const;
+
 const PROGRAM = 'npx nestjs-durable ';
 
 /** Commands in the code blocks of a document and of its lists, without the name of the program. */
@@ -56,8 +59,9 @@ describe('the documented commands', () => {
       const suffix = `-${++count}`;
       const [name] = /order-\d/.exec(line) ?? [];
       if (name !== undefined) await prepare(name, `${name}${suffix}`);
+      if (line.includes('acme-report')) await app.client.schedules.create(`acme-report${suffix}`, SCHEDULE);
       const argv = words(line).map((word) =>
-        /^order-\d$/.test(word) ? `${word}${suffix}` : word === 'order-8.json' ? join(folder, word) : word,
+        /^(?:order-\d|acme-report)$/.test(word) ? `${word}${suffix}` : word === 'order-8.json' ? join(folder, word) : word,
       );
       const outcome = await command(argv, { url: database.url, answer: 'y', interruptWhen: (_, err) => err.includes('Ctrl-C ends') });
       if (outcome.code !== 0) failed.push({ line, ...outcome });
