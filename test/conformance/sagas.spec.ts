@@ -17,7 +17,7 @@ import {
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const go = defineSignal('go');
 /** Signal that no run takes: it only makes a waiting run due. */
@@ -233,7 +233,7 @@ describe('sagas', () => {
   const failed = async (runId: string): Promise<WorkflowFailedError> => {
     const error: unknown = await app.client
       .getHandle(runId)
-      .result({ timeout: '20s' })
+      .result({ timeout: seconds(30) })
       .catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
     return error as WorkflowFailedError;
@@ -412,7 +412,7 @@ describe('sagas', () => {
     broken = new Set(['meal']);
     log = [];
     await app.client.retry(handle.runId);
-    expect(await handle.result({ timeout: '20s' })).toBe('hungry');
+    expect(await handle.result({ timeout: seconds(30) })).toBe('hungry');
     expect(log).toEqual(['undo b']);
   });
 

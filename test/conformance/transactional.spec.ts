@@ -18,7 +18,7 @@ import {
 } from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { configured } from './configured.js';
 
 @Entity('accounts')
@@ -258,10 +258,10 @@ describe('a transactional step', () => {
                AND application_name <> 'nestjs-durable'`,
           )
         ).length === 0,
-      { timeoutMs: 5_000, message: 'all transactions to end' },
+      { message: 'all transactions to end' },
     );
   const failure = async (handle: { result(options: object): Promise<unknown> }) =>
-    handle.result({ timeout: '30s' }).then(
+    handle.result({ timeout: seconds(30) }).then(
       () => undefined,
       (error: Error) => error.cause as StepFailedError,
     );
@@ -272,7 +272,7 @@ describe('a transactional step', () => {
       { id: 'b', cents: 0 },
     ]);
     const handle = await client.start(TransferWorkflow, { from: 'a', to: 'b', cents: 30 }, { id: 'transfer' });
-    await expect(handle.result({ timeout: '30s' })).resolves.toEqual({ before: 100, seen: 70 });
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toEqual({ before: 100, seen: 70 });
     const [row] = await database.query(
       `SELECT s.xmin::text = a.xmin::text AS "isOneTransaction", s.seq, s.epoch FROM durable.workflow_steps s, accounts a
        WHERE s.run_id = 'transfer' AND s.step_key = 'move' AND a.id = 'b'`,
@@ -312,7 +312,7 @@ describe('a transactional step', () => {
       },
       { attempts: 3 },
     );
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe(3);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe(3);
     expect(seen).toEqual([1, 2, 3]);
     expect(await notes('failing')).toEqual(['failing 3']);
     const [step] = await client.steps(handle.runId).then((page) => ('items' in page ? page.items : page) as { attempts: number }[]);
@@ -348,7 +348,7 @@ describe('a transactional step', () => {
       },
       { isolation },
     );
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe(1);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe(1);
     expect(executions.get(id)).toBe(3);
     expect(await dataSource.getRepository(Account).findOneByOrFail({ id })).toMatchObject({ cents: 102 });
   });
@@ -365,7 +365,7 @@ describe('a transactional step', () => {
       return currentStep().attempt;
     };
     const handles = await Promise.all([call(cross('left', 'right')), call(cross('right', 'left'))]);
-    for (const handle of handles) await expect(handle.result({ timeout: '30s' })).resolves.toBe(1);
+    for (const handle of handles) await expect(handle.result({ timeout: seconds(30) })).resolves.toBe(1);
     expect(executions.get('crossings')).toBe(3);
     expect(await dataSource.getRepository(Account).findOneByOrFail({ id: 'left' })).toMatchObject({ cents: 2 });
   });
@@ -390,13 +390,13 @@ describe('a transactional step', () => {
         .catch(() => undefined);
       await manager.transaction((nested) => note(nested, 'nested kept'));
     });
-    await handle.result({ timeout: '30s' });
+    await handle.result({ timeout: seconds(30) });
     expect(await notes('nested')).toEqual(['nested kept', 'nested outer']);
   });
 
   it('undoes transactional steps by transactional compensations', async () => {
     const handle = await client.start(UndoneWorkflow, 'undone', { id: 'undone' });
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ cause: { message: 'sold out' } });
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ cause: { message: 'sold out' } });
     expect(await notes('undone')).toEqual(['undone 1', 'undone 2', 'undone minus 1', 'undone minus 2']);
     const rows = await database.query(
       `SELECT s.step_key AS key, s.compensate_args AS args, s.xmin::text = n.xmin::text AS one FROM durable.workflow_steps s
@@ -422,7 +422,7 @@ describe('a transactional step', () => {
         if (outcome === 'rolled back') await waitFor(() => currentStep().abortSignal.aborted);
       };
       const handle = await client.start(UndoneWorkflow, id, { id });
-      await expect(handle.result({ timeout: '30s' })).rejects.toThrow(/cancelled|sold out/);
+      await expect(handle.result({ timeout: seconds(30) })).rejects.toThrow(/cancelled|sold out/);
       const [row] = await database.query<{ status: string }>(
         `SELECT status FROM durable.workflow_steps WHERE run_id = $1 AND step_key = 'held'`,
         [id],
@@ -441,8 +441,8 @@ describe('a transactional step', () => {
       },
       { attempts: 2 },
     );
-    await handle.result({ timeout: '30s' });
-    await expect(client.getHandle(ChildWorkflow, 'started 2').result({ timeout: '30s' })).resolves.toBe('child x');
+    await handle.result({ timeout: seconds(30) });
+    await expect(client.getHandle(ChildWorkflow, 'started 2').result({ timeout: seconds(30) })).resolves.toBe('child x');
     expect(await database.query(`SELECT id FROM durable.workflow_runs WHERE id LIKE 'started%'`)).toEqual([{ id: 'started 2' }]);
   });
 
@@ -450,7 +450,7 @@ describe('a transactional step', () => {
     const ids = Array.from({ length: 20 }, (_, index) => `par ${index}`);
     const handles = await Promise.all(ids.map((id) => client.start(ParallelWorkflow, id, { id })));
     for (const handle of handles) {
-      const order = await handle.result({ timeout: '30s' });
+      const order = await handle.result({ timeout: seconds(30) });
       const rows = await database.query(
         `SELECT step_key, seq FROM durable.workflow_steps WHERE run_id = $1 AND kind = 'step' ORDER BY seq`,
         [handle.runId],
@@ -485,22 +485,28 @@ describe('a transactional step', () => {
     const gate = dataSource.createQueryRunner();
     await gate.startTransaction();
     await gate.query('SELECT pg_advisory_xact_lock(4711)');
-    let inBody: unknown;
+    let wasInBody = false;
+    // A heartbeat or a claim may hold a lock for a moment.
+    const untilLocked = (runs: number) =>
+      waitFor(async () => {
+        const found = await locked();
+        return found.runs === runs && found.sessions === 0;
+      });
     hooks['slow'] = async (manager) => {
       await manager.query(`INSERT INTO slow VALUES ('a')`);
-      inBody = await locked();
+      await untilLocked(0);
+      wasInBody = true;
     };
     const handle = await client.start(BesideWorkflow, 'slow', { id: 'slow' });
-    await waitFor(async () => (await locked()).runs === 1);
-    expect(inBody).toEqual({ runs: 0, sessions: 0 });
-    expect(await locked()).toEqual({ runs: 1, sessions: 0 });
+    await waitFor(() => wasInBody);
+    await untilLocked(1);
     count('may end');
     await waitFor(() => executions.get('beside'));
     await sleep(50);
     expect(await database.query(`SELECT 1 FROM durable.workflow_steps WHERE run_id = 'slow'`)).toEqual([]);
     await gate.rollbackTransaction();
     await gate.release();
-    await expect(handle.result({ timeout: '30s' })).resolves.toEqual(['slow', 'beside']);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toEqual(['slow', 'beside']);
     expect(await database.query(`SELECT step_key, seq FROM durable.workflow_steps WHERE run_id = 'slow' ORDER BY seq`)).toEqual([
       { step_key: 'slow', seq: 1 },
       { step_key: 'beside', seq: 2 },
@@ -511,7 +517,7 @@ describe('a transactional step', () => {
     const handle = await client.start(WaitsBetweenWorkflow, 'pause', { id: 'pause' });
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(go);
-    await handle.result({ timeout: '30s' });
+    await handle.result({ timeout: seconds(30) });
     expect([executions.get('pause 1'), executions.get('pause 2')]).toEqual([1, 1]);
     expect(await notes('pause')).toEqual(['pause 1', 'pause 2']);
   });
@@ -540,7 +546,7 @@ describe('a transactional step', () => {
     });
     await waitFor(() => executions.get('cancelled'));
     await handle.cancel();
-    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+    await expect(handle.result({ timeout: seconds(30) })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     expect(await late).toBeInstanceOf(Error);
     await noOpenTransactions();
     expect([await notes('cancelled'), await notes('too late')]).toEqual([[], []]);
@@ -553,12 +559,11 @@ describe('a transactional step', () => {
       stray.catch(() => undefined);
       return currentStep().attempt;
     });
-    await handle.result({ timeout: '30s' });
+    await handle.result({ timeout: seconds(30) });
     await expect(stray).rejects.toThrow();
-    const unfinished = await call((manager) => {
-      void manager.transaction((nested) => nested.query('SELECT pg_sleep(0.05)')).catch(() => undefined);
-      return sleep(20);
-    });
+    const unfinished = await call(
+      (manager) => new Promise<void>((begun) => void manager.transaction(() => new Promise(() => begun())).catch(() => undefined)),
+    );
     expect((await failure(unfinished))!.cause).toMatchObject({ code: 'INVALID_INPUT' });
     await noOpenTransactions();
     expect(await notes('stray')).toEqual([]);
@@ -607,7 +612,7 @@ describe('a transactional step', () => {
       later.catch(() => undefined);
       return currentManager().queryRunner?.isTransactionActive;
     });
-    await expect(handle.result({ timeout: '30s' })).resolves.toBe(true);
+    await expect(handle.result({ timeout: seconds(30) })).resolves.toBe(true);
     await expect(later).rejects.toMatchObject({ code: 'NOT_IN_TRANSACTION' });
     const plain = await client.start(PlainWorkflow, undefined, { id: 'plain' });
     expect((await failure(plain))!.cause).toMatchObject({ code: 'NOT_IN_TRANSACTION' });
@@ -640,7 +645,7 @@ describe('a transactional step', () => {
       },
       { attempts: 2 },
     );
-    await handle.result({ timeout: '30s' });
+    await handle.result({ timeout: seconds(30) });
     const chunks = await database.query<{ data: unknown }>(
       `SELECT data FROM durable.workflow_stream_chunks WHERE run_id = $1 AND kind = 'data' ORDER BY seq`,
       [handle.runId],

@@ -25,7 +25,7 @@ const onLedger = (test: (scene: FaultScene, proxy: FaultProxy) => Promise<void>)
 /** Expects that each step has one row of the ledger and one record, of the same transaction. */
 async function expectBoth(scene: FaultScene, runs: number, steps: number): Promise<void> {
   const all = async (): Promise<boolean> => (await scene.statuses())['completed'] === runs;
-  await waitFor(all, { timeoutMs: 30_000, message: 'all runs to complete' });
+  await waitFor(all, { message: 'all runs to complete' });
   const rows = await scene.database.query(
     `SELECT count(*)::int AS rows, count(DISTINCT (l.run_id, l.step_key))::int AS steps,
        count(*) FILTER (WHERE s.xmin::text = l.xmin::text)::int AS "oneTransaction"
@@ -55,8 +55,9 @@ describe('a transactional step', () => {
       }
       await expectBoth(scene, runs, 2);
       // The module looks up the outcome of a COMMIT without an answer, and executes no body again.
-      const bodies = worker.stdoutLines.filter((line) => line.startsWith(`body run-${runs}/`));
-      expect(bodies).toHaveLength(2);
+      const bodies = (): string[] => worker.stdoutLines.filter((line) => line.startsWith(`body run-${runs}/`));
+      await waitFor(() => bodies().length >= 2);
+      expect(bodies()).toHaveLength(2);
       expect(troublesOf(worker)).toEqual([]);
     }),
   );

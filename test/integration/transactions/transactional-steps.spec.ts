@@ -30,7 +30,7 @@ import {
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { FaultProxy } from '../../support/faults/proxy.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 @Entity('notes')
 class Note {
@@ -193,7 +193,7 @@ describe('transactional steps', () => {
     const client = module.get(WorkflowClient);
     await expect(client.execute(ClsWorkflow, 'cls', { id: 'cls' })).resolves.toBe(2);
     expect([await noteIds('cls'), await runIds('cls greeted')]).toEqual([['cls 2'], ['cls greeted 2']]);
-    await expect(client.getHandle(GreetWorkflow, 'cls greeted 2').result({ timeout: '30s' })).resolves.toBe('hello cls');
+    await expect(client.getHandle(GreetWorkflow, 'cls greeted 2').result({ timeout: seconds(30) })).resolves.toBe('hello cls');
   });
 
   it('join the transaction of typeorm-transactional by themselves', async () => {
