@@ -125,12 +125,12 @@ it('the timer query skips a run that the database has refused to change, and cha
   await wakeDueRuns(database, 10);
   expect((await nextTimes(database)).wakeAt).toBeUndefined();
   await fixture.admin.query(`UPDATE durable.workflow_runs SET ${WAITING}, wake_at = now() WHERE id <> '${REFUSED}'`);
-  expect(await wakeDueRuns(database, 10)).toBe(OTHERS.length);
+  expect((await wakeDueRuns(database, 10)).count).toBe(OTHERS.length);
   await allow();
   // The pause before the next try has passed when another change of the run succeeds.
   database.unwritable.refused('another change', REFUSED, new Error('not this run'));
   database.unwritable.written('another change', REFUSED);
-  expect(await wakeDueRuns(database, 10)).toBe(1);
+  expect((await wakeDueRuns(database, 10)).count).toBe(1);
   expect(database.unwritable.list(10)).toEqual([]);
 });
 

@@ -4,7 +4,14 @@ import { Payloads } from '../../core/payloads.js';
 import type { DeclaredSchedule } from '../../core/schedules/declared-schedule.js';
 import { validate } from '../../core/standard-schema.js';
 import type { ScheduleRow } from '../../store/schedule-row.js';
-import { inScheduleTransaction, insertSchedule, lockSchedule, pauseUndeclared, updateSchedules } from '../../store/sql/schedules.js';
+import {
+  findFreshDeclarations,
+  inScheduleTransaction,
+  insertSchedule,
+  lockSchedule,
+  pauseUndeclared,
+  updateSchedules,
+} from '../../store/sql/schedules.js';
 import type { ClientDependencies } from '../dependencies.js';
 import { dueFrom, newScheduleRow, retimed } from './schedule-state.js';
 
@@ -52,7 +59,13 @@ export class ScheduleDeclarations {
    * @throws InvalidInputError when the input of a schedule does not fit the schema
    */
   async declare(occasion: DeclarationOccasion): Promise<void> {
+    const { database } = this.dependencies;
+    const names = this.declared.map(({ name }) => name);
+    // Between boots, one query suffices while all declarations are fresh. A fresh one of another
+    // deployment stays as it is.
+    const fresh = occasion === 'refresh' ? await findFreshDeclarations(database, names, this.environment.ttlMs / 2) : new Set();
     for (const schedule of this.declared) {
+      if (fresh.has(schedule.name)) continue;
       const declaration = await this.toDeclaration(schedule);
       if (!(await this.store(declaration, occasion))) this.environment.conflict(schedule.name);
     }

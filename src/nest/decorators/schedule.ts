@@ -2,6 +2,7 @@ import { checkOptions } from '../../core/check-options.js';
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { POLICY_KEYS, TIMING_KEYS } from '../../core/schedules/check-timing.js';
 import type { SchedulePolicies, ScheduleTiming } from '../../core/schedules/schedule-types.js';
+import type { InputOf, WorkflowClass } from '../../core/workflow-types.js';
 
 /** Options of `@Schedule`. */
 export interface ScheduleDecoratorOptions extends ScheduleTiming, SchedulePolicies {
@@ -18,6 +19,21 @@ export interface ScheduleDecoratorOptions extends ScheduleTiming, SchedulePolici
 
 const SCHEDULES = Symbol.for('nestjs-durable.schedules');
 
+/** Removes `readonly`, which the inference of literal types adds to the input. */
+type Mutable<T> = T extends (...args: never[]) => unknown ? T : { -readonly [Key in keyof T]: Mutable<T[Key]> };
+
+/**
+ * Resolves to `unknown` when the workflow accepts the input of the schedule. Otherwise resolves to a
+ * text that the compiler shows as the error.
+ */
+type ScheduledInputFits<Input, Options> = Options extends { input: infer Given }
+  ? unknown extends Given
+    ? unknown
+    : Mutable<Given> extends Input
+      ? unknown
+      : 'the workflow does not accept the input of the schedule'
+  : unknown;
+
 /**
  * Starts runs of a workflow at given times. The schedule is stored when a process with a worker
  * boots, and a change of the decorator changes it. A schedule whose decorator has been removed is
@@ -32,8 +48,10 @@ const SCHEDULES = Symbol.for('nestjs-durable.schedules');
  * @Workflow({ name: 'report' })
  * export class ReportWorkflow { ... }
  */
-export function Schedule(options: ScheduleDecoratorOptions): ClassDecorator {
-  return (target) => {
+export function Schedule<const Options extends ScheduleDecoratorOptions>(
+  options: Options,
+): <C extends WorkflowClass>(target: C & ScheduledInputFits<InputOf<C>, Options>) => void {
+  return (target: Function) => {
     if (typeof target !== 'function') throw new WorkflowConfigurationError('@Schedule(): only classes with @Workflow can have schedules');
     const given = checkOptions(options, `@Schedule() on ${target.name}: options`, [
       ...TIMING_KEYS,

@@ -220,6 +220,17 @@ export async function nextServedTime(database: Database, { workflows, declared }
   return row?.[0] ?? undefined;
 }
 
+const FRESH_DECLARATIONS: Statement = {
+  name: 'durable_fresh_declarations',
+  text: (schema) => `SELECT name FROM ${schema}.workflow_schedules
+WHERE name = ANY ($1::text[]) AND declared_until > now() + $2::float8 * interval '1 millisecond'`,
+};
+
+/** Returns those of the schedules that count as declared for at least so many milliseconds. */
+export async function findFreshDeclarations(database: Database, names: readonly string[], ms: number): Promise<Set<string>> {
+  return new Set((await database.query<[string]>(FRESH_DECLARATIONS, [names, ms])).map(([name]) => name));
+}
+
 const PAUSE_UNDECLARED: Statement = {
   name: 'durable_pause_undeclared',
   text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_schedules SET declared_until = NULL, is_undeclared = true,

@@ -2,6 +2,7 @@ import type { Type } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { Schedule, ScheduleDeclaredError, Workflow, type ScheduleDecoratorOptions, type ScheduleDetails } from '../../../src/index.js';
+import { schedulesOf } from '../../../src/nest/decorators/schedule.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
@@ -109,6 +110,20 @@ describe('schedules that code declares', () => {
     ['a zone does not exist', [workflow('zone', { cron: '0 0 1 1 *', timezone: 'Mars/Olympus' })], 'there is no zone'],
   ])('end the boot when %s', async (_, providers, message) => {
     await expect(boot('a', ...providers)).rejects.toThrow(message);
+  });
+
+  it('have an input that the workflow accepts, which the compiler checks', () => {
+    type Input = { kind: 'daily' | 'weekly'; to: string[]; since?: Date };
+    @Schedule({ every: '1d', input: { kind: 'daily', to: ['a', 'b'], since: new Date(0) } })
+    @Workflow({ name: 'typed' })
+    class Typed {
+      async run(_input: Input): Promise<void> {}
+    }
+    // @ts-expect-error the workflow knows no hourly report
+    Schedule({ every: '1h', input: { kind: 'hourly', to: [] } })(Typed);
+    // @ts-expect-error the input lacks `to`
+    Schedule({ every: '1h', input: { kind: 'daily' } })(Typed);
+    expect(schedulesOf(Typed).map(({ every }) => every)).toEqual(['1d', '1h', '1h']);
   });
 
   it('may have ended', async () => {
