@@ -12,6 +12,8 @@ import { Admission1764400007001 } from './1764400007001-admission.js';
 import { World1764400100000 } from './1764400100000-world.js';
 import { Events1764400008000 } from './1764400008000-events.js';
 import { Schedules1764400009000 } from './1764400009000-schedules.js';
+import { SharedStarts1764400007500 } from './1764400007500-shared-starts.js';
+import { Batches1764400007501 } from './1764400007501-batches.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -36,6 +38,8 @@ export const durableMigrations: readonly DurableMigration[] = [
   ListingsAndEvents1764400006500,
   Queues1764400007000,
   Admission1764400007001,
+  SharedStarts1764400007500,
+  Batches1764400007501,
   Events1764400008000,
   Schedules1764400009000,
 ];

@@ -79,7 +79,9 @@ export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPa
 export type { RunFilter } from './client/queries/run-filter.js';
 export type { ManagerOption } from './client/transactions/manager-option.js';
 export type { FailureDimension } from './core/failure.js';
+export type { Batch, BatchOptions } from './core/batch.js';
 export type { StartOptions } from './client/start-options.js';
+export type { DebounceOptions, SharedStartOptions, ThrottleOptions } from './client/shared-start-options.js';
 export {
   workflowRef,
   type InputArguments,

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 
+import { newBatchStart } from '../core/batch.js';
 import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { InvalidInputError, WorkflowError } from '../core/errors/index.js';
@@ -11,9 +12,10 @@ import type { StandardSchema } from '../core/standard-schema.js';
 import { DEFAULT_QUEUE, workflowIdentityOf, type WorkflowIdentity } from '../core/workflow-metadata.js';
 import { isWorkflowRef } from '../core/workflow-types.js';
 import { checkTag } from './queries/run-filter.js';
+import { checkSharedStart, type SharedStartOptions } from './shared-start-options.js';
 
 /** Options of a start. */
-export interface StartOptions {
+export interface StartOptions extends SharedStartOptions {
   /**
    * Id of the run. A second start of the same workflow with this id returns the existing run.
    * (default: a new ULID)
@@ -71,7 +73,20 @@ export interface StartOptions {
 
 const MAX_TAGS = 50;
 /** Keys of `StartOptions`. */
-export const START_OPTIONS = ['id', 'onConflict', 'queue', 'queueKey', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
+export const START_OPTIONS = [
+  'id',
+  'onConflict',
+  'queue',
+  'queueKey',
+  'priority',
+  'delay',
+  'startAt',
+  'timeout',
+  'tags',
+  'debounce',
+  'throttle',
+  'manager',
+];
 
 /** A start whose arguments, except the input, have been checked. */
 export interface CheckedStart {
@@ -113,7 +128,16 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
   }
   if (delay !== undefined && startAt !== undefined)
     throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
+  const shared = checkSharedStart(options);
   const workflow = workflowOf(target, client.module);
+  const { batch } = workflow;
+  if (batch && timeout !== undefined)
+    throw new InvalidInputError(
+      'options.timeout',
+      'cannot be given for a workflow with batch: set timeout in @Workflow, for the whole batch',
+    );
+  // A run with a time of its own is executed on its own.
+  const joinsBatch = batch && delay === undefined && startAt === undefined && !shared;
   const delayMs = delay === undefined ? null : toMilliseconds(delay, 'options.delay');
   const due = startAt === undefined ? null : toTimestamp(startAt, 'options.startAt');
   const run = {
@@ -125,11 +149,16 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
     tags: checkTags(tags),
     delayMs,
     startAt: due,
-    timeoutMs: timeout === undefined ? defaultTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
+    timeoutMs:
+      timeout === undefined
+        ? defaultTimeout(workflow, client)
+        : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? (shared?.kind === 'debounce' ? shared.periodMs : 0))),
     nonce: newNonce(),
     ...(id === undefined ? {} : { hasGivenId: true as const }),
     deploymentId: client.deploymentId,
     ...(queueKey === undefined ? {} : { queueKey: checkText(queueKey, 'options.queueKey') }),
+    ...(shared && { shared }),
+    ...(joinsBatch && { batch: newBatchStart(batch) }),
   };
   return { options, schema: workflow.input, queueKey: queueKey === undefined ? workflow.queueKey : undefined, run };
 }
@@ -179,7 +208,7 @@ export function toNewRun({ run, queueKey }: CheckedStart, input: unknown, payloa
   return { ...run, ...key, input: payloads.encode(input, argument, run.id, 'input') };
 }
 
-type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'queueKey' | 'timeoutMs' | 'input'>;
+type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'queueKey' | 'batch' | 'timeoutMs' | 'input'>;
 
 function workflowOf(target: unknown, clientModule: string | undefined): StartedWorkflow {
   if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'));
@@ -198,7 +227,15 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
 }
 
 function byName(name: string): StartedWorkflow {
-  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, queueKey: undefined, timeoutMs: undefined, input: undefined };
+  return {
+    name,
+    version: ANY_VERSION,
+    queue: DEFAULT_QUEUE,
+    queueKey: undefined,
+    batch: undefined,
+    timeoutMs: undefined,
+    input: undefined,
+  };
 }
 
 /** Checks the tags of runs, and returns a copy of them. */

@@ -10,6 +10,7 @@ import type { CallerTransaction } from './transactions/caller-transaction.js';
 import type { WorkflowHandle } from './handle.js';
 import { checkStart, toNewRun, type CheckedStart, type StartOptions } from './start-options.js';
 import type { ClientDependencies } from './dependencies.js';
+import { decideRequests } from '../store/decide-requests.js';
 import { startTraced } from './start-traced.js';
 import { TransactionalStarter } from './transactions/transactional-starter.js';
 
@@ -112,7 +113,7 @@ export class Starter {
     const { journal } = this.dependencies;
     const again = (ready: Promise<void>): void => void ready.then(() => this.create(start)).catch(failed);
     if (journal.isFull) return again(journal.ready());
-    const immediate = run.delayMs === null && run.startAt === null;
+    const immediate = run.delayMs === null && run.startAt === null && !run.shared && !run.batch;
     const reservation = immediate ? this.dependencies.reserve(run) : undefined;
     const stored = (committed: Committed): void => {
       try {
@@ -137,6 +138,21 @@ export class Starter {
     reservation: ReturnType<ClientDependencies['reserve']>,
     committed: Committed,
   ): void {
+    if (committed.outcome === 'shared') {
+      this.checkConflict(run, committed.name, options);
+      return void this.announceShared(run, committed).then(
+        () =>
+          created(this.handles(committed.runId, committed.created, undefined, committed.created ? this.dependencies.hub.turn : undefined)),
+        failed,
+      );
+    }
+    if (committed.outcome === 'batched') {
+      this.dependencies.metrics.runStarted(run.name);
+      const member = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
+      const { queue, name, version, queueKey } = run;
+      if (!committed.announced) return created(member);
+      return void this.dependencies.due([{ queueKey, queue, name, version, ...committed.announced }]).then(() => created(member), failed);
+    }
     if (committed.outcome !== 'done') {
       reservation?.release();
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
@@ -162,6 +178,13 @@ export class Starter {
     };
     reservation.execute({ id, name, version, queue, input, ...fresh });
     created(handle);
+  }
+
+  /** Announces the run that counts, if the start made the run or made the run due earlier. */
+  private async announceShared(run: NewRun, { runId, created, wakeAt }: Extract<Committed, { outcome: 'shared' }>): Promise<void> {
+    if (created) this.dependencies.metrics.runStarted(run.name);
+    if (wakeAt !== null) await this.dependencies.due([{ id: runId, queue: run.queue, name: run.name, version: run.version, wakeAt }]);
+    else if (created) await this.announce([run]);
   }
 
   /** Checks all arguments, then starts a run for each input. */
@@ -214,14 +237,18 @@ export class Starter {
   private async createIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
     const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
-    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => {
+    const { created, existing, counting } = await this.transactional.start(joined, runs, ids, (started) => {
       for (const { name } of started) this.dependencies.metrics.runStarted(name);
-      void this.announce(started);
+      void this.announce(started.filter(({ shared }) => !shared));
+      // If this fails, a sweep decides the starts.
+      if (started.some(({ shared }) => shared)) void decideRequests(this.dependencies.database, this.dependencies).catch(() => undefined);
     });
     const seen = new Set<string>();
     return runs.map((run, index) => {
       const isNew = created.has(run.id) && !seen.has(run.id);
       seen.add(run.id);
+      const other = counting.get(run.id);
+      if (other !== undefined) return this.handles(other, false, joined.transaction);
       if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
       return this.handles(run.id, isNew, joined.transaction);
     });

@@ -2,6 +2,7 @@ import { types } from 'node:util';
 
 import { PayloadTooLargeError, PayloadUnreadableError, SerializationError } from './errors/index.js';
 import { isPromise } from './async.js';
+import { isStoredBatch, joinBatch, splitBatch } from './batch.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './serializer/index.js';
 
 /** Run and kind of a payload, passed to the `encode` of a codec. */
@@ -72,12 +73,18 @@ export class Payloads {
     return this.codec ? seal(this.codec, text, subject, { runId, kind }) : text;
   }
 
+  /** Encodes the values of a batch, each as a payload of its own. */
+  encodeBatch(values: readonly unknown[], subject: string, runId: string, kind: Exclude<PayloadInfo['kind'], 'error'>): string {
+    return joinBatch(values.map((value, index) => this.encode(value, `${subject}[${index}]`, runId, kind)));
+  }
+
   /**
-   * Decodes a stored payload.
+   * Decodes a stored payload. Returns an array for a batch.
    *
    * @throws PayloadUnreadableError when this process cannot read the payload
    */
   decode(stored: string, subject: string): unknown {
+    if (isStoredBatch(stored)) return splitBatch(stored).map((value, index) => this.decode(value, `${subject}[${index}]`));
     try {
       return decode(this.open(stored, subject));
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { ScheduledFor } from './schedules/schedule-types.js';
+import type { BatchStart } from './batch.js';
 
 /**
  * Status of a run. ARCHITECTURE.md has a diagram of all status changes and their conditions. An
@@ -115,6 +116,22 @@ export interface ClaimKey extends DispatchKey {
   readonly timeoutMs?: number | null;
 }
 
+/**
+ * Key that a start shares with other starts of the same workflow. The database decides which run
+ * counts for all of them.
+ */
+export interface SharedStart {
+  /**
+   * `debounce`: the run starts `periodMs` after the last of these starts, with its input.
+   * `throttle`: the first start makes the run, which counts for `periodMs`.
+   */
+  readonly kind: 'debounce' | 'throttle';
+  readonly key: string;
+  readonly periodMs: number;
+  /** Maximum number of milliseconds between the first start and the run. Null without a limit. */
+  readonly maxWaitMs: number | null;
+}
+
 /** A run to create. Payloads are JSON text, and times are milliseconds. */
 export interface NewRun extends DispatchKey {
   readonly id: string;
@@ -157,6 +174,10 @@ export interface NewRun extends DispatchKey {
   readonly queueKey?: string | null;
   /** Schedule and due time of the run; absent when no schedule starts the run. */
   readonly schedule?: ScheduledFor | null;
+  /** Absent when the start always makes a run of its own. */
+  readonly shared?: SharedStart;
+  /** Absent when the run is executed on its own, and not as a member of a batch. */
+  readonly batch?: BatchStart;
 }
 
 /** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */

@@ -118,6 +118,17 @@ export type Committed =
   /** Outcome of a `start` whose run id was already taken. */
   | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus; readonly parentRunId: string | null }
   /**
+   * Outcome of a `start` that shares its run with other starts. `runId` is the run that counts.
+   * `wakeAt` is the time at which the run becomes due, in milliseconds since the epoch, or null
+   * when the time is not later than announced before.
+   */
+  | { readonly outcome: 'shared'; readonly runId: string; readonly name: string; readonly created: boolean; readonly wakeAt: number | null }
+  /**
+   * Outcome of a `start` of a member. `announced` is the run of the batch, if this start has opened
+   * the batch or filled it; `wakeAt` is absent when the batch is due now.
+   */
+  | { readonly outcome: 'batched'; readonly announced: { readonly id: string; readonly wakeAt?: number } | null }
+  /**
    * Outcome of a `change` to waiting or paused that was not made, because a message has arrived for
    * the run.
    */

@@ -1,3 +1,4 @@
+import { checkBatch, type BatchOptions, type BatchRule } from './batch.js';
 import { checkOptions, isPlainObject } from './check-options.js';
 import { COMPENSATION_ORDERS, type CompensationOrder } from './compensation.js';
 import { toMilliseconds, type Duration } from './duration.js';
@@ -56,6 +57,13 @@ export interface WorkflowOptions {
    */
   retention?: RetentionOptions | false;
   /**
+   * Collects runs and executes them together: `run` receives the inputs of all members, as
+   * `Batch<T>`. Each start has a handle and a result of its own. `run` returns an array with one
+   * result per input, or another value, which is the result of each member. See docs/starts.md.
+   * (default: each run is executed on its own)
+   */
+  batch?: BatchOptions;
+  /**
    * Name of the WorkflowModule whose worker executes the workflow and whose client starts it.
    * (default: the module without a name)
    */
@@ -104,6 +112,7 @@ export interface WorkflowIdentity {
   readonly timeoutMs: number | undefined;
   readonly compensation: CompensationOrder | undefined;
   readonly retention: RetentionRule | 'keep' | undefined;
+  readonly batch: BatchRule | undefined;
   readonly module: string | undefined;
   /** Nest's injection scope of the class. Only the code in `src/nest` interprets the number. */
   readonly scope: number | undefined;
@@ -119,7 +128,21 @@ export const DEFAULT_QUEUE = 'default';
 const MAX_SUBSCRIPTION_ID_LENGTH = 100;
 
 /** Names of all valid options. The decorator checks the value of `scope`. */
-const OPTIONS = ['name', 'version', 'queue', 'queueKey', 'retry', 'compensation', 'timeout', 'retention', 'module', 'scope', 'input', 'on'];
+const OPTIONS = [
+  'name',
+  'version',
+  'queue',
+  'queueKey',
+  'retry',
+  'compensation',
+  'timeout',
+  'retention',
+  'batch',
+  'module',
+  'scope',
+  'input',
+  'on',
+];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -173,6 +196,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     compensation,
     timeout,
     retention,
+    batch,
     module,
     input = staticInputOf(target),
     on,
@@ -206,6 +230,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     compensation,
     timeoutMs: timeout === undefined ? undefined : toMilliseconds(timeout, `${where}: timeout`),
     retention: retention === undefined ? undefined : retention === false ? 'keep' : checkRetention(retention, `${where}: retention`),
+    batch: batch === undefined ? undefined : checkBatch(batch, `${where}: batch`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),
     input,
     subscriptions: on === undefined ? [] : checkSubscriptions(on, checkedName, checkedQueue, `${where}: on`),

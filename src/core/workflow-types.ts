@@ -1,3 +1,4 @@
+import type { ElementOfBatch, ResultOfMember } from './batch.js';
 import { checkName } from './ids.js';
 import type { StandardSchema } from './standard-schema.js';
 
@@ -23,8 +24,8 @@ export type Startable = WorkflowTarget | string;
 
 /**
  * The input type of a workflow: the input of its static `input` schema, or else the first parameter
- * of `run`. `void` when `run` has no parameter. `never` when `run` does not accept the output of
- * the schema. `unknown` for a name.
+ * of `run`, or one element of it when the parameter is a `Batch`. `void` when `run` has no
+ * parameter. `never` when `run` does not accept the output of the schema. `unknown` for a name.
  */
 export type InputOf<W extends Startable> = W extends string
   ? unknown
@@ -32,21 +33,24 @@ export type InputOf<W extends Startable> = W extends string
     ? I
     : W extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
       ? W extends { readonly input: StandardSchema<infer I, infer P> }
-        ? [P] extends [A[0]]
+        ? [P] extends [ElementOfBatch<A[0]>]
           ? I
           : never
         : A extends []
           ? void
-          : A[0]
+          : ElementOfBatch<A[0]>
       : never;
 
-/** The output type of a workflow: the result of `run`. `unknown` for a name. */
+/**
+ * The output type of a workflow: the result of `run`, or the result of one member of a batch.
+ * `unknown` for a name.
+ */
 export type OutputOf<W extends Startable> = W extends string
   ? unknown
   : W extends WorkflowRef<never, infer O>
     ? O
-    : W extends new (...args: never[]) => { run: (...args: never[]) => Promise<infer O> }
-      ? O
+    : W extends new (...args: never[]) => { run: (...args: infer A) => Promise<infer O> }
+      ? ResultOfMember<A[0], O>
       : never;
 
 const REF = Symbol.for('nestjs-durable.ref');

@@ -145,6 +145,8 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   // A race branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
   if (outer?.saga) throw new InvalidInputError('continueAsNew', 'must not be called in ctx.saga: the saga would never end');
+  if (pass.definition.isBatch)
+    throw new InvalidInputError('continueAsNew', 'must not be called in a workflow with batch: start a run instead');
   const start = pass.settings.starts.check(workflow, {});
   pass.pendingStarts.began();
   const next = await start.withInput(input).finally(() => pass.pendingStarts.ended());

@@ -1,5 +1,6 @@
 import { executionScope } from './current.js';
-import type { EngineSettings, PassPort, PassRun, WorkflowInstanceFactory, WorkflowCode } from './ports.js';
+import { decodeInput } from './batch-payloads.js';
+import type { EngineSettings, PassPort, PassRun, WorkflowDefinition, WorkflowInstanceFactory, WorkflowCode } from './ports.js';
 import type { PassState } from './pass-state.js';
 import type { Timers } from './timers.js';
 
@@ -8,6 +9,7 @@ const RETRY = '$instance';
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
   readonly port: PassPort;
   readonly settings: EngineSettings;
   readonly state: PassState;
@@ -40,11 +42,11 @@ export class InstanceCreation {
   }
 
   private make(): void {
-    const { run, settings, state } = this.parts;
+    const { run, state } = this.parts;
     if (state.isClosed) return;
     let input: unknown;
     try {
-      input = settings.payloads.decode(run.input, 'input');
+      input = decodeInput(this.parts);
     } catch (error) {
       return state.rejectUnreadable('input', error);
     }

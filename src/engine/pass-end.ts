@@ -1,6 +1,7 @@
 import { WorkflowTimeoutError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
 import type { OpenWait } from '../core/step.js';
+import { encodeOutput } from './batch-payloads.js';
 import { warnOfOpenSteps } from './code-warnings.js';
 import type { EngineSettings, PassOutcome, PassPort, PassRun, WorkflowDefinition } from './ports.js';
 import { ReplayCheck } from './replay-check.js';
@@ -149,7 +150,6 @@ export class PassEnd {
   }
 
   private encode(value: unknown): string {
-    const { run, settings } = this.parts;
-    return settings.payloads.encode(value, 'output', run.id, 'output');
+    return encodeOutput(this.parts, value);
   }
 }

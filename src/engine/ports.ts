@@ -82,6 +82,8 @@ interface WorkflowIdentity {
    * none. Any other run gets its limit when it is started.
    */
   readonly runTimeoutMs?: number | null;
+  /** True when the code takes the inputs of a batch; absent for other workflows. */
+  readonly isBatch?: boolean;
   /** Order in which compensations are executed; absent for `'serial'`. */
   readonly compensation?: CompensationOrder | undefined;
 }

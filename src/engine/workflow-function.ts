@@ -1,4 +1,5 @@
 import type { StepRecord } from '../core/step.js';
+import { decodeInput } from './batch-payloads.js';
 import { inScope } from './current.js';
 import { InstanceCreation } from './instance-creation.js';
 import type { PassObserver } from './pass-observer.js';
@@ -70,10 +71,10 @@ export class WorkflowFunction implements ResultQueueDelegate {
   }
 
   invoke(): void {
-    const { run, settings, state, calls, context, end } = this.parts;
+    const { state, calls, context, end } = this.parts;
     let input: unknown;
     try {
-      input = settings.payloads.decode(run.input, 'input');
+      input = decodeInput(this.parts);
     } catch (error) {
       return state.rejectUnreadable('input', error);
     }

@@ -1,3 +1,5 @@
+import { isStoredBatch } from '../core/batch.js';
+import { readBatchMembers } from '../store/sql/seal-batches.js';
 import type { WorkerEvents } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
 
@@ -16,6 +18,7 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
       runtime.streams.noticed([run.id]);
       runtime.notify({ ended: [run.id] });
+      if (isStoredBatch(run.input)) void noticeMembers(runtime, run.id);
       if (outcome.status === 'failed') {
         const { code, step } = outcome.failure;
         runtime.failures.runFailed(run, code, step, runtime.payloads.showError(outcome.error));
@@ -37,4 +40,15 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     log: (level, code, message, error, fields) =>
       level === 'error' ? runtime.error(code, message, error, fields) : runtime.warn(code, message, error, fields),
   };
+}
+
+/** Tells callers that wait for the members of a batch that the batch has ended. */
+async function noticeMembers(runtime: HostDependencies, batchId: string): Promise<void> {
+  try {
+    const members = await readBatchMembers(runtime.database, batchId);
+    runtime.hub.noticed(members);
+    runtime.notify({ ended: members });
+  } catch {
+    // The callers poll too.
+  }
 }

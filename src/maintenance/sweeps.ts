@@ -9,6 +9,7 @@ import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
 import { RetentionSweep } from './retention-sweep.js';
 import { StreamRetentionSweep } from './stream-retention-sweep.js';
+import { SharedStartsSweep } from './shared-starts-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
@@ -71,9 +72,14 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
   });
   const admissions = new AdmissionSweep(database, dependencies.admissions);
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
+  const sharedStarts = new SharedStartsSweep(database, notices);
   const deletions = [
     ...(retention ? [new RetentionSweep(database, retention)] : []),
     ...(streamRetention ? [new StreamRetentionSweep(database, streamRetention)] : []),
   ];
-  return { deadSessions, others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners], deletions };
+  return {
+    deadSessions,
+    others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners, sharedStarts],
+    deletions,
+  };
 }

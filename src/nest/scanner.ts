@@ -111,7 +111,7 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const { name, version, queue, retry, compensation, timeoutMs, retention, subscriptions } = workflowIdentityOf(type);
+  const { name, version, queue, retry, compensation, timeoutMs, retention, subscriptions, batch } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   checkScope(type, isPerPass, instance, where);
@@ -126,6 +126,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     queue,
     retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
     compensation,
+    ...(batch && { isBatch: true }),
     stepTimeoutMs: settings.stepTimeoutMs,
     longestStepMs: settings.longestStepMs,
     runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,

@@ -1,109 +1,9 @@
-import type { NewRun } from '../core/run.js';
 import type { EventSelection } from '../core/step.js';
 import type { RunEvent, Transition } from '../core/transition.js';
-import type { ArrayType } from './binary-array.js';
-
-/** Names and types of the columns of one kind of rows. */
-export type Columns = readonly (readonly [name: string, type: ArrayType])[];
-
-interface ColumnValues {
-  text: string;
-  json: string;
-  int: number;
-  smallint: number;
-  bigint: string;
-  float8: number;
-  boolean: boolean;
-}
-
-/** Values of a row, in the order of its columns. */
-export type Row<C extends Columns> = {
-  readonly [Index in keyof C]: C[Index] extends readonly [string, infer Type extends ArrayType] ? ColumnValues[Type] | null : never;
-};
+import { OWNER, type Columns, type Row } from './columns.js';
+import { BATCH_MEMBERS, SHARED_STARTS, STARTS, STARTS_BY_RUNS } from './start-columns.js';
 
 type TransitionOf<Kind extends Transition['kind']> = Extract<Transition, { kind: Kind }>;
-
-/**
- * Columns of the run to which a row belongs. A flush writes the row only while the run has this
- * epoch, that is, while this process owns the run.
- */
-const OWNER = [
-  ['run_id', 'text'],
-  ['epoch', 'int'],
-] as const;
-
-const START = [
-  ['id', 'text'],
-  ['name', 'text'],
-  ['version', 'int'],
-  ['queue', 'text'],
-  ['priority', 'smallint'],
-  ['input', 'json'],
-  ['delay_ms', 'float8'],
-  ['start_at', 'float8'],
-  ['nonce', 'bigint'],
-  ['deployment_id', 'text'],
-  ['timeout_ms', 'float8'],
-  ['trace_context', 'text'],
-  ['queue_key', 'text'],
-] as const;
-
-function startValues(run: NewRun): Row<typeof START> {
-  const {
-    id,
-    name,
-    version,
-    queue,
-    priority,
-    input,
-    delayMs,
-    startAt,
-    nonce,
-    deploymentId,
-    timeoutMs = null,
-    traceContext = null,
-    queueKey = null,
-  } = run;
-  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs, traceContext, queueKey];
-}
-
-const STARTS = [...START, ['owned', 'boolean'], ['parent_run_id', 'text']] as const;
-
-export function startRow({ run, owned }: TransitionOf<'start'>): Row<typeof STARTS> {
-  return [...startValues(run), owned, run.parentRunId ?? null];
-}
-
-const STARTS_BY_RUNS = [
-  ...START,
-  ['parent_run_id', 'text'],
-  ['parent_step_key', 'text'],
-  ['continued_from', 'text'],
-  ['wake_count', 'int'],
-  ...OWNER,
-] as const;
-
-/**
- * Builds the row of a run that another run starts: a child or a continuation. A continuation begins
- * with the wake counter 1. So the worker that claims it first reads its inbox, to which unread
- * messages of its predecessor may have moved.
- */
-export function startByRunRow(
-  run: NewRun,
-  starter: { runId: string; epoch: number },
-  as: 'child' | 'continuation',
-): Row<typeof STARTS_BY_RUNS> {
-  const continues = as === 'continuation';
-  const { parentRunId = null, parentStepKey = null } = run;
-  return [
-    ...startValues(run),
-    parentRunId,
-    parentStepKey,
-    continues ? starter.runId : null,
-    continues ? 1 : 0,
-    starter.runId,
-    starter.epoch,
-  ];
-}
 
 const STEPS = [
   ...OWNER,
@@ -274,6 +174,10 @@ export const COLUMNS = {
    * deleted run may have had this id, so the flush also looks for rows of deleted runs.
    */
   checkedStarts: STARTS,
+  /** Starts with `debounce` or `throttle`: one row for each key. */
+  sharedStarts: SHARED_STARTS,
+  /** Members of batches, in the order of their starts. */
+  batchMembers: BATCH_MEMBERS,
   /**
    * Children and continuations. They are written only while this session owns the run that starts
    * them.
@@ -285,6 +189,9 @@ export const COLUMNS = {
    */
   checkedStartsByRuns: STARTS_BY_RUNS,
   tags: TAGS,
+  memberTags: TAGS,
+  /** Tags of `sharedStarts`, by the id in the row of the start. */
+  sharedTags: TAGS,
   /**
    * Tags of children. A continuation takes over the tags of its predecessor, so it needs no rows
    * here.

@@ -3,19 +3,19 @@ import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 import type { ListenedEvents } from './listened-events.js';
 import { eventsOf } from './event-rows.js';
+import { addMember, addSharedRows } from './shared-starts.js';
 import {
   changeRow,
   chunkRows,
   emittedRow,
   eventWaitRow,
   logRow,
-  startByRunRow,
-  startRow,
   stepRow,
   undoableStepRow,
   waitRow,
   type FlushRows,
 } from './flush-columns.js';
+import { startByRunRow, startRow } from './start-columns.js';
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
@@ -30,9 +30,13 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
   const rows: FlushRows = {
     starts: [],
     checkedStarts: [],
+    sharedStarts: [],
+    batchMembers: [],
     startsByRuns: [],
     checkedStartsByRuns: [],
     tags: [],
+    memberTags: [],
+    sharedTags: [],
     childTags: [],
     changes: [],
     steps: [],
@@ -59,6 +63,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
   const started = new Set<string>();
   const given = { starts: false, startsByRuns: false };
   let hasUndoable = false;
+  let hasShared = false;
   const closeWait = ({ runId, epoch, stepKey }: { readonly runId: string; readonly epoch: number; readonly stepKey: string }): void => {
     waits.delete(waitKey(runId, stepKey));
     eventWaits.delete(waitKey(runId, stepKey));
@@ -69,6 +74,15 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
       case 'start': {
         const { run } = transition;
         const { id } = run;
+        if (run.shared) {
+          hasShared = true;
+          break;
+        }
+        if (run.batch) {
+          if (!started.has(id)) addMember(run, run.batch, rows);
+          started.add(id);
+          break;
+        }
         rows.starts.push(startRow(transition));
         if (run.hasGivenId) given.starts = true;
         // When two transitions start a run with the same id, the first one wins, together with its
@@ -151,6 +165,7 @@ export function toFlushRows(transitions: readonly Transition[], listened?: Liste
     rows.steps.length = 0;
     for (const transition of transitions) if (transition.kind === 'step') rows.undoableSteps.push(undoableStepRow(transition));
   }
+  if (hasShared) addSharedRows(transitions, rows);
   rows.waits.push(...waits.values());
   rows.eventWaits.push(...eventWaits.values());
   rows.states.push(...states.values());

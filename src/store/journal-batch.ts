@@ -1,4 +1,5 @@
 import type { JournalEntry } from './journal-entry.js';
+import { laneOf } from './shared-starts.js';
 
 export interface JournalLimits {
   /** Maximum number of transitions (changes of runs) in one flush (one write to the database). */
@@ -23,6 +24,20 @@ export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes:
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;
+}
+
+/**
+ * Returns everything that at most one flush at a time may write: the runs of the entries, and the
+ * keys of starts that share a run, so that the last start of this process wins.
+ */
+export function lanesOf(entries: readonly JournalEntry[]): Set<string> {
+  const lanes = new Set<string>();
+  for (const { transition } of entries) {
+    lanes.add(transition.runId);
+    const lane = laneOf(transition);
+    if (lane !== undefined) lanes.add(lane);
+  }
+  return lanes;
 }
 
 /**
@@ -54,6 +69,11 @@ export function takeBatch(
       continue;
     }
     // PostgreSQL applies only one change of a row per statement, and silently ignores further ones.
+    const lane = laneOf(entry.transition);
+    if (lane !== undefined && inFlight.has(lane)) {
+      left.push(entry);
+      continue;
+    }
     if (inFlight.has(runId) || closed.has(runId) || (starting.has(runId) && !startsGivenId(entry))) {
       closed.add(runId);
       left.push(entry);

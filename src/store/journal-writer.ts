@@ -16,7 +16,7 @@ import { isFromCaller, isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftovers
 import type { JournalEvents } from './journal-events.js';
 import type { JournalQueue } from './journal-queue.js';
 import { fenceOfEndedSession, type SessionFence } from './session-fence.js';
-import { resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
+import { AGAIN, resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
 import { flush, type FlushResult } from './sql/flush.js';
 import { clearLeftovers } from './sql/leftovers.js';
 import { findLockedRuns } from './sql/find-locked-runs.js';
@@ -72,10 +72,11 @@ export class JournalWriter {
   async write(wanted: readonly JournalEntry[]): Promise<void> {
     let entries = wanted;
     let clearings = 0;
+    let withheld: readonly JournalEntry[] = [];
     for (let tries = 0; entries.length > 0; tries++) {
       let outcomes: Outcome[];
       try {
-        if (clearings > 0) await clearLeftovers(this.database, entries.map(startedRun));
+        if (withheld.length > 0) await clearLeftovers(this.database, withheld.map(startedRun));
         const written = await this.writeOnce(entries);
         if (written === 'moved') {
           entries = this.withoutStale(entries);
@@ -99,10 +100,17 @@ export class JournalWriter {
         if (fault !== 'conflict') entries = await this.pause(entries, error, tries);
         continue;
       }
-      const withheld = entries.filter((_, index) => outcomes[index] === WITHHELD);
-      entries.forEach((entry, index) => outcomes[index] !== WITHHELD && this.queue.settle(entry, outcomes[index]!));
-      if (clearings++ === MAX_CLEARINGS) return withheld.forEach((entry) => this.queue.settle(entry, toLeftoversError(entry)));
-      entries = withheld;
+      withheld = entries.filter((_, index) => outcomes[index] === WITHHELD);
+      const again = entries.filter((_, index) => outcomes[index] === AGAIN);
+      for (const [index, entry] of entries.entries()) {
+        const outcome = outcomes[index]!;
+        if (outcome !== WITHHELD && outcome !== AGAIN) this.queue.settle(entry, outcome);
+      }
+      if (withheld.length > 0 && clearings++ === MAX_CLEARINGS) {
+        for (const entry of withheld) this.queue.settle(entry, toLeftoversError(entry));
+        withheld = [];
+      }
+      entries = [...withheld, ...again];
     }
   }
 

@@ -5,7 +5,7 @@ import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { Committed, Transition } from '../core/transition.js';
 import type { Database } from './database.js';
-import { DEFAULT_JOURNAL_LIMITS, takeBatch, type JournalLimits } from './journal-batch.js';
+import { DEFAULT_JOURNAL_LIMITS, lanesOf, takeBatch, type JournalLimits } from './journal-batch.js';
 import { sizeOf, type JournalEntry } from './journal-entry.js';
 import type { JournalEvents } from './journal-events.js';
 import { JournalQueue } from './journal-queue.js';
@@ -29,7 +29,10 @@ const SECOND_FLUSH_FROM = 100;
 export class Journal {
   private readonly queue = new JournalQueue();
   private readonly writer: JournalWriter;
-  /** Number of active flushes. `inFlight` contains their runs, whose further transitions wait. */
+  /**
+   * Number of active flushes. `inFlight` contains their runs and shared keys, whose further
+   * transitions wait.
+   */
   private flushes = 0;
   private readonly inFlight = new Set<string>();
   private scheduled = false;
@@ -136,12 +139,12 @@ export class Journal {
     const { taken: entries, rest } = takeBatch(this.queue.entries, this.limits, this.inFlight, this.writer.deferred.entries);
     this.queue.entries = rest;
     if (entries.length === 0) return this.queue.progressed();
-    const runIds = new Set(entries.map((entry) => entry.transition.runId));
-    for (const runId of runIds) this.inFlight.add(runId);
+    const lanes = lanesOf(entries);
+    for (const lane of lanes) this.inFlight.add(lane);
     this.flushes++;
     await this.writer.write(entries);
     this.flushes--;
-    for (const runId of runIds) this.inFlight.delete(runId);
+    for (const lane of lanes) this.inFlight.delete(lane);
     this.queue.progressed();
     // The runs first react to the results of this flush. `schedule` is called after that, so it
     // also counts the transitions that the runs hand in.

@@ -5,6 +5,7 @@ import type { Database } from './database.js';
 import type { FlushRows } from './flush-columns.js';
 import type { JournalEntry } from './journal-entry.js';
 import type { FlushResult } from './sql/flush.js';
+import { sharedKeyOf, sharedRunOf } from './shared-starts.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
 
 /**
@@ -13,7 +14,13 @@ import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-wr
  */
 export const WITHHELD = 'withheld';
 
-export type Outcome = Committed | Error | typeof WITHHELD;
+/**
+ * Outcome of a start that must be written once more, because the run that counts was created after
+ * the statement began.
+ */
+export const AGAIN = 'again';
+
+export type Outcome = Committed | Error | typeof WITHHELD | typeof AGAIN;
 
 /**
  * Determines the outcome of each entry. Usually the row counts show that everything was written.
@@ -28,7 +35,9 @@ export async function resolveOutcomes(
   result: FlushResult,
 ): Promise<Outcome[]> {
   const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
+  const shared = (result.shared || result.batched) && sharedOutcomes(entries, result);
   if (
+    !shared?.hasExisting &&
     result.starts === rows.starts.length + rows.checkedStarts.length &&
     result.steps === rows.steps.length + rows.undoableSteps.length &&
     result.changes === rows.changes.length &&
@@ -36,7 +45,9 @@ export async function resolveOutcomes(
     result.streamChunks === rows.streamChunks.length
   ) {
     // The row counts do not include waits, so a wait counts as written while the session is alive.
-    return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
+    const written = ({ sessionId, transition }: JournalEntry): Outcome =>
+      sessionId === null || result.sessionAlive ? done : lost(transition.runId);
+    return entries.map((entry) => shared?.outcomes.get(entry) ?? written(entry));
   }
   const runIds = entries.flatMap(({ transition }) =>
     transition.kind === 'step'
@@ -51,8 +62,11 @@ export async function resolveOutcomes(
   const [runs, recorded] = await Promise.all([identifyRuns(database, runIds), identifySteps(database, steps)]);
   const recordedBy = new Map(recorded.map((step) => [`${step.runId}\n${step.stepKey}`, `${step.epoch}/${step.seq}`]));
 
-  return entries.map(({ transition, sessionId }) => {
+  return entries.map((entry) => {
+    const { transition, sessionId } = entry;
     const { runId } = transition;
+    const decided = shared?.outcomes.get(entry);
+    if (decided) return decided;
     const run = runs.get(runId);
     switch (transition.kind) {
       case 'start':
@@ -87,6 +101,41 @@ export async function resolveOutcomes(
         return result.sessionAlive ? done : lost(runId);
     }
   });
+}
+
+/**
+ * Determines the outcomes of starts that share a run. Starts with `debounce` or `throttle` and the
+ * same key share a row, which has the id of the first one.
+ *
+ * @returns no outcome for a start whose id belongs to an existing run: `hasExisting` is then true
+ */
+function sharedOutcomes(
+  entries: readonly JournalEntry[],
+  { shared, batched }: FlushResult,
+): { readonly outcomes: ReadonlyMap<JournalEntry, Outcome>; readonly hasExisting: boolean } {
+  const firstIds = new Map<string, string>();
+  const outcomes = new Map<JournalEntry, Outcome>();
+  let hasExisting = false;
+  for (const entry of entries) {
+    const member = batched?.get(entry.transition.runId);
+    if (member) {
+      const { verdict, announcedId, wakeAt } = member;
+      const announced = announcedId === null ? null : { id: announcedId, ...(wakeAt === null ? {} : { wakeAt }) };
+      if (verdict === 'exists') hasExisting = true;
+      else outcomes.set(entry, verdict === 'again' ? AGAIN : verdict === 'withheld' ? WITHHELD : { outcome: 'batched', announced });
+      continue;
+    }
+    const run = sharedRunOf(entry.transition);
+    if (!run) continue;
+    const key = sharedKeyOf(run);
+    if (!firstIds.has(key)) firstIds.set(key, run.id);
+    const { verdict, runId, name, nonce, dueAt } = shared!.get(firstIds.get(key)!)!;
+    if (verdict === 'exists' && runId === run.id) hasExisting = true;
+    else if (verdict === 'again' || verdict === 'exists') outcomes.set(entry, AGAIN);
+    else if (verdict === 'withheld') outcomes.set(entry, WITHHELD);
+    else outcomes.set(entry, { outcome: 'shared', runId, name, created: nonce === run.nonce, wakeAt: dueAt });
+  }
+  return { outcomes, hasExisting };
 }
 
 /**

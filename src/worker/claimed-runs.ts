@@ -1,8 +1,10 @@
+import { UNSEALED_BATCH } from '../core/batch.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
+import { sealBatches } from '../store/sql/seal-batches.js';
 import { resetRun } from '../store/sql/reset-run.js';
 import type { ActiveRuns } from './active-runs.js';
 import type { OwnedRunState } from './failover-check.js';
@@ -59,7 +61,40 @@ export class ClaimedRuns {
    *
    * @returns an error when some runs were handed back, otherwise undefined
    */
-  async beginAll(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
+  async beginAll(found: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
+    const unsealed = found.filter(({ input }) => input === UNSEALED_BATCH);
+    if (unsealed.length > 0) return this.beginBatches(found, unsealed, fence);
+    return this.beginSealed(found, fence);
+  }
+
+  /** Begins claimed runs among which are batches whose members are not fixed yet. */
+  private async beginBatches(
+    found: readonly ClaimedRun[],
+    unsealed: readonly ClaimedRun[],
+    fence: SessionFence,
+  ): Promise<Error | undefined> {
+    const others = this.beginSealed(
+      found.filter((run) => !unsealed.includes(run)),
+      fence,
+    );
+    for (const run of unsealed) this.loading.set(run.id, run);
+    let batches: ClaimedRun[];
+    try {
+      const inputs = await sealBatches(this.database, fence, unsealed);
+      batches = unsealed.flatMap((run) => (inputs.has(run.id) ? [{ ...run, input: inputs.get(run.id)! }] : []));
+    } catch (error) {
+      this.events.log('warn', 'histories-not-loaded', 'worker: could not read the members of batches; the batches are handed back', error);
+      for (const run of unsealed) this.loading.delete(run.id);
+      this.runs.unstarted.handBack(unsealed);
+      await others;
+      return new Error('the members of batches could not be read', { cause: error });
+    }
+    for (const run of unsealed) this.loading.delete(run.id);
+    const failure = await this.beginSealed(batches, fence);
+    return (await others) ?? failure;
+  }
+
+  private async beginSealed(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
     this.runs.slots.admit(claimed.length);
     let failure = this.begin(
       claimed.filter((run) => !run.hasHistory),

@@ -3,7 +3,7 @@ import type { NewEvent } from '../core/event.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { Payloads } from '../core/payloads.js';
 import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
-import { PARENT_CANCELLED } from '../core/transition.js';
+import { PARENT_CANCELLED, type Committed } from '../core/transition.js';
 import type { NewHook } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
@@ -36,6 +36,11 @@ export class RunEffects {
     void this.events.due([dueRun(run, this.now())]);
   }
 
+  private joinedBatch({ queue, name, version, queueKey }: NewRun, { announced }: Extract<Committed, { outcome: 'batched' }>): void {
+    this.metrics.runStarted(name);
+    if (announced) void this.events.due([{ queueKey, queue, name, version, ...announced }]);
+  }
+
   /** Notifies runs of messages that have become durable. */
   sent(runIds: readonly string[]): void {
     this.follow(this.notifier.notify(runIds));
@@ -64,7 +69,8 @@ export class RunEffects {
             return reject(new NonRetryableError(`the id is taken`, { cause: new RunAlreadyExistsError(run.id, committed.name) }));
           }
           if (committed.outcome === 'exists' && committed.parentRunId !== run.parentRunId) return resolve('taken');
-          this.started(run);
+          if (committed.outcome === 'batched') this.joinedBatch(run, committed);
+          else this.started(run);
           resolve('started');
         },
         reject,

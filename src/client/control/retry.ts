@@ -28,8 +28,9 @@ export interface RetryableRun {
 export async function readRetryable(database: Database, payloads: Payloads, runId: string, wanted?: string): Promise<RetryableRun> {
   const run = await readFailedRun(database, runId);
   if (!run) throw new RunNotFoundError(runId);
-  const { status, generation, isCompensated, isUndoing, hasUndone } = run;
+  const { status, generation, isCompensated, isUndoing, hasUndone, isBatch } = run;
   if (status !== 'failed') throw new RunNotRetryableError(runId, status);
+  if (isBatch) throw new RunNotRetryableError(runId, status, 'batch');
   if (isCompensated) throw new RunNotRetryableError(runId, status, 'compensated');
   const named = wanted === undefined ? undefined : await recordedStepKey(database, runId, wanted, 'options.fromStep');
   if (isUndoing) {

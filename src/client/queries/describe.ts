@@ -121,6 +121,10 @@ export interface RunDescription<O = unknown> {
   continuedFrom: string | undefined;
   /** Id of the run of which this run is a fork. */
   forkedFrom: string | undefined;
+  /** Id of the run that executes the batch of which this run is a member. */
+  batchId: string | undefined;
+  /** True when the run executes a batch. Its input and output are those of all members. */
+  isBatch: boolean;
   /** Moment at which the run fails if it has not ended before. */
   deadline: Date | undefined;
   /** Values that the workflow has set with `ctx.setState`. */
@@ -196,6 +200,8 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     continuedAs: row.continuedAs ?? undefined,
     continuedFrom: row.continuedFrom ?? undefined,
     forkedFrom: row.forkedFrom ?? undefined,
+    batchId: row.batchId ?? undefined,
+    isBatch: row.isBatch,
     deadline: toDate(row.deadlineAt),
     state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };

@@ -62,6 +62,10 @@ export interface RunSummary {
   parentRunId: string | undefined;
   /** Id of the run that continues this run. */
   continuedAs: string | undefined;
+  /** Id of the run that executes the batch of which this run is a member. */
+  batchId: string | undefined;
+  /** True when the run executes a batch. */
+  isBatch: boolean;
 }
 
 /** A page of a listing. */
@@ -190,5 +194,7 @@ function toSummary(row: RunSummaryRow): RunSummary {
     failedStep: row.failedStep ?? undefined,
     parentRunId: row.parentRunId ?? undefined,
     continuedAs: row.continuedAs ?? undefined,
+    batchId: row.batchId ?? undefined,
+    isBatch: row.isBatch,
   };
 }

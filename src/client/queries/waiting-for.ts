@@ -11,7 +11,8 @@ export interface WaitingFor {
    *
    * `place`: the queue of the run must admit the run, because the queue has a limit or is paused.
    * `worker`: a process that executes the workflow must claim the run, or take it over from a dead
-   * process. `start`: the run was started with a delay. `deployment`: a deployment whose code
+   * process. `start`: the run was started with a delay. `batch`: the run is a member of a batch,
+   * which has not ended. `deployment`: a deployment whose code
    * matches the run's history is needed. `resume`: an operator must resume the run. The run is then
    * paused, or blocked by something other than its code. `step`: the body of a step has been
    * executing for a second or two. `compensation`: the run is compensating, that is, it undoes its
@@ -22,6 +23,7 @@ export interface WaitingFor {
     | 'place'
     | 'worker'
     | 'start'
+    | 'batch'
     | 'deployment'
     | 'resume'
     | 'step'
@@ -35,8 +37,9 @@ export interface WaitingFor {
     | 'event'
     | 'grace';
   /**
-   * Name of what the run waits for: the name of a signal or an event, a child's run id, the first characters of a
-   * hook's token, a step key, a workflow, a deployment, or the operator who has paused the run.
+   * Name of what the run waits for: the name of a signal or an event, the id of a child run or a
+   * batch, the first characters of a hook's token, a step key, a workflow, a deployment, or the
+   * operator who has paused the run.
    */
   name: string | undefined;
   /**
@@ -114,6 +117,7 @@ type Row = Pick<
   | 'pausedAt'
   | 'pausedBy'
   | 'isBlocked'
+  | 'batchId'
   | 'blockedAt'
   | 'blockedReason'
   | 'blockedDeployments'
@@ -144,7 +148,9 @@ export function waitingForOf(row: Row): WaitingFor[] {
     ...(row.isBlocked ? [unblockingOf(row)] : []),
     ...(row.isOverdue && !row.isServed ? [wakingOf(row)] : []),
     ...(status === 'running' && (!worker || worker.isExpired) ? [takeoverOf(row)] : []),
-    ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked && !row.queueWait ? [startOf(row)] : []),
+    ...(status === 'waiting' && row.startedAt === null && !row.isOverdue && !row.isBlocked && !row.queueWait
+      ? [row.batchId === null ? startOf(row) : batchOf(row, row.batchId)]
+      : []),
   ];
   const all = [...first, ...undoing, ...waits];
   return all.length === 0 && status === 'running' && worker ? [codeOf(row, worker)] : all;
@@ -230,6 +236,11 @@ function startOf({ name, createdAt, wakeAt }: Row): WaitingFor {
   const until = toDate(wakeAt);
   const text = `for its start${until === undefined ? '' : ` at ${until.toISOString()}`}`;
   return { kind: 'start', name, queue: undefined, since: toDate(createdAt), until, text };
+}
+
+function batchOf({ createdAt }: Row, batchId: string): WaitingFor {
+  const text = `for the end of its batch, which run "${batchId}" executes`;
+  return { kind: 'batch', name: batchId, queue: undefined, since: toDate(createdAt), until: undefined, text };
 }
 
 function codeOf({ name }: Row, { host, pid }: { readonly host: string; readonly pid: number }): WaitingFor {

@@ -6,6 +6,7 @@ import type { Database } from '../../store/database.js';
 import { clearLeftovers, clearLeftoversIn, findLeftoversIn } from '../../store/sql/leftovers.js';
 import { readRunNames } from '../../store/sql/read-runs.js';
 import { findInTransaction, startInTransaction } from '../../store/sql/start-in-transaction.js';
+import { findThrottled, requestStarts, type SharedRun } from '../../store/sql/start-requests.js';
 import { callerError, endedDuringCall } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 
@@ -21,6 +22,8 @@ export interface TransactionalStart {
   readonly created: ReadonlySet<string>;
   /** Names of the workflows of runs that already existed, by run id. */
   readonly existing: ReadonlyMap<string, string>;
+  /** Ids of the runs that count for starts with `throttle`, by the ids of these starts. */
+  readonly counting: ReadonlyMap<string, string>;
 }
 
 /**
@@ -50,8 +53,14 @@ export class TransactionalStarter {
     unique.sort((a, b) => (a.id < b.id ? -1 : 1));
     const created = new Set<string>();
     const existing = new Map<string, string>();
+    const shared = unique.filter(isShared);
+    let counting: ReadonlyMap<string, string> = new Map();
     try {
-      await this.startOrFind(joined, unique, ids, created, existing);
+      if (shared.length > 0) counting = await findThrottled(this.database, joined.manager, shared.filter(isThrottled));
+      const wanted = unique.filter(({ id }) => !counting.has(id)).map((run) => (isShared(run) ? waitingForDecision(run) : run));
+      await this.startOrFind(joined, wanted, ids, created, existing);
+      const asked = runs.filter(isShared).filter(({ id }) => created.has(id));
+      if (asked.length > 0) await requestStarts(this.database, joined.manager, asked);
     } catch (error) {
       throw callerError(
         error,
@@ -62,7 +71,7 @@ export class TransactionalStarter {
     joined.transaction.creates(created);
     const started = unique.filter((run) => created.has(run.id));
     if (started.length > 0) joined.transaction.afterCommit(() => committed(started));
-    return { created, existing };
+    return { created, existing, counting };
   }
 
   private async startOrFind(
@@ -114,6 +123,19 @@ export class TransactionalStarter {
     if (on === 'both') await clearLeftovers(this.database, ids).catch(ignore);
     await clearLeftoversIn(this.database, manager, ids);
   }
+}
+
+function isShared(run: NewRun): run is SharedRun {
+  return run.shared !== undefined;
+}
+
+function isThrottled({ shared }: SharedRun): boolean {
+  return shared.kind === 'throttle';
+}
+
+/** Delays the run, so that the run is not due in the moment until its start is requested. */
+function waitingForDecision(run: SharedRun): NewRun {
+  return { ...run, delayMs: run.shared.periodMs, startAt: null };
 }
 
 function ignore(): void {}

@@ -137,6 +137,7 @@ export class RunAlreadyExistsError extends WorkflowError {
 const NOT_RETRYABLE = {
   compensated: 'has undone its steps, so it cannot be retried',
   compensating: 'undoes its steps, so a retry can only continue its compensations, without fromStep',
+  batch: 'is a batch, whose members are retried instead: retry them by their ids',
   undone: 'has undone a step that comes before the step from which it would continue',
 } as const;
 
@@ -159,7 +160,8 @@ export class RunNotRetryableError extends WorkflowError {
     /**
      * Reason why a failed run cannot be retried. `compensated`: its steps were undone.
      * `compensating`: its compensations have begun, and the retry named another step. `undone`: a
-     * failed `ctx.saga` has undone an earlier step. Undefined for a run that has not failed.
+     * failed `ctx.saga` has undone an earlier step. `batch`: its members are retried instead.
+     * Undefined for a run that has not failed.
      */
     readonly reason?: keyof typeof NOT_RETRYABLE,
   ) {

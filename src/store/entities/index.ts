@@ -9,6 +9,8 @@ import { WorkflowRetentionProgress } from './workflow-retention.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowRunEvent } from './workflow-run-event.entity.js';
 import { WorkflowSchedule } from './workflow-schedule.entity.js';
+import { WorkflowSharedStart } from './workflow-shared-start.entity.js';
+import { WorkflowStartRequest } from './workflow-start-request.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
@@ -33,6 +35,8 @@ export {
   WorkflowState,
   WorkflowStep,
   WorkflowStreamChunk,
+  WorkflowSharedStart,
+  WorkflowStartRequest,
   WorkflowSubscription,
   WorkflowTag,
   WorkflowWait,
@@ -60,5 +64,7 @@ export const durableEntities = [
   WorkflowRetentionProgress,
   WorkflowStreamChunk,
   WorkflowSchedule,
+  WorkflowSharedStart,
+  WorkflowStartRequest,
   WorkflowHistoryEntry,
 ] as const;

@@ -213,4 +213,16 @@ export class WorkflowRun {
   /** Due time of the schedule for which the run was started; null when no schedule started it. */
   @Column({ name: 'due_at', type: 'timestamptz', nullable: true })
   dueAt!: Date | null;
+
+  /** Id of the run that executes the batch of which this run is a member. */
+  @Column({ name: 'batch_id', type: 'text', nullable: true })
+  batchId!: string | null;
+
+  /** Place of a member in its batch, until the batch has ended. */
+  @Column({ name: 'batch_place', type: 'int', nullable: true })
+  batchPlace!: number | null;
+
+  /** Largest number of members, on a run that executes a batch. */
+  @Column({ name: 'batch_size', type: 'int', nullable: true })
+  batchSize!: number | null;
 }

@@ -1,4 +1,5 @@
-import type { Columns, FlushRows } from '../flush-columns.js';
+import type { Columns } from '../columns.js';
+import type { FlushRows } from '../flush-columns.js';
 
 /** One section of the flush statement: the SQL that writes one kind of row, for many runs. */
 export interface Section {

@@ -6,6 +6,8 @@ import { starts, startsByRuns, tagsOf } from './flush-starts.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
 import { eventColumns } from './run-events.js';
 import { continuedReceivers, emitted, eventWaits, receivedEvents } from './flush-emitted.js';
+import { batchMembers } from './batch-starts.js';
+import { sharedStarts, sharedTags } from './shared-starts.js';
 import { streamChunks } from './flush-streams.js';
 import { TERMINAL } from './run-status.js';
 
@@ -57,7 +59,11 @@ export const SECTIONS: readonly Section[] = [
   starts('given'),
   startsByRuns('generated'),
   startsByRuns('given'),
+  sharedStarts,
+  batchMembers,
+  sharedTags,
   tagsOf('tags', 'starts'),
+  tagsOf('memberTags', 'batch_members'),
   tagsOf('childTags', 'starts_by_runs'),
   {
     key: 'changes',

@@ -90,7 +90,7 @@ export const startsByRuns = (ids: Ids): Section => ({
  * Inserts tags of runs that this statement has started. IS TRUE makes the planner hash the started
  * runs instead of comparing all pairs in a nested loop.
  */
-export function tagsOf(key: 'tags' | 'childTags', runs: string): Section {
+export function tagsOf(key: 'tags' | 'childTags' | 'memberTags', runs: string): Section {
   return {
     key,
     sql: (schema, rows) => `

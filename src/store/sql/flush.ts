@@ -1,10 +1,13 @@
 import { toBinaryArray } from '../binary-array.js';
 import type { Database, Statement } from '../database.js';
-import { COLUMNS, type Columns, type FlushRows } from '../flush-columns.js';
+import type { Columns } from '../columns.js';
+import { COLUMNS, type FlushRows } from '../flush-columns.js';
 import type { SessionFence } from '../session-fence.js';
 import { SECTIONS } from './flush-sections.js';
 import type { Section } from './flush-section.js';
 import { SERVER } from './server-identity.js';
+import { BATCH_RESULTS, toBatchResults, type BatchResult } from './batch-starts.js';
+import { SHARED_RESULTS, toSharedResults, type SharedResult } from './shared-starts.js';
 
 /**
  * Result of a flush, with the number of rows written, by kind. A number may be lower than the
@@ -23,6 +26,10 @@ export interface FlushResult {
   readonly changes: number;
   readonly startsByRuns: number;
   readonly streamChunks: number;
+  /** Results of starts with `debounce` or `throttle`, by the id in the row of the start. */
+  readonly shared: ReadonlyMap<string, SharedResult> | undefined;
+  /** Results of starts of members of batches, by the id of the member. */
+  readonly batched: ReadonlyMap<string, BatchResult> | undefined;
   /** Time of the transaction, in milliseconds since the epoch. */
   readonly now: number;
 }
@@ -39,6 +46,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
     name: `durable_flush_${shape}_${mask}`,
     text: (schema, lockTimeout) => {
       let parameter = 2;
+      const has = (key: keyof FlushRows): boolean => present.some((each) => each.key === key);
       const parts = present.map((section) => {
         const types = COLUMNS[section.key].map(([, type]) => type);
         const names = COLUMNS[section.key].map(([name]) => name);
@@ -46,7 +54,6 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
           shape === 'many'
             ? `unnest(${types.map((type) => `$${++parameter}::${type}[]`).join(', ')}) AS x(${names.join(', ')})`
             : `(SELECT ${types.map((type, column) => `$${++parameter}::${type} AS ${names[column]}`).join(', ')}) AS x`;
-        const has = (key: keyof FlushRows): boolean => present.some((each) => each.key === key);
         const before = Object.entries(section.before?.(schema, rows, has) ?? {});
         const also = Object.entries(section.also?.(schema, rows, has) ?? {});
         const own: [string, string] = [sqlName(section.as ?? section.key), section.sql(schema, rows, has)];
@@ -57,7 +64,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.flat().join(',\n')}
 SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('startsByRuns')}, ${count('steps')},
-  ${count('streamChunks')}, extract(epoch FROM now())::float8 * 1000, ${SERVER}${lockTimeout && ` WHERE true${lockTimeout}`}`;
+  ${count('streamChunks')}, extract(epoch FROM now())::float8 * 1000, ${SERVER}${has('sharedStarts') ? `, ${SHARED_RESULTS}` : ''}${has('batchMembers') ? `, ${BATCH_RESULTS}` : ''}${lockTimeout && ` WHERE true${lockTimeout}`}`;
     },
   };
 }
@@ -115,7 +122,9 @@ export async function flush(database: Database, fence: SessionFence | null, rows
     if (single) values.push(...section[0]!);
     else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
-  const [row] = await database.query<[number, number, number, number, number, number, number, string]>(statement, values);
-  const [session, starts, changes, startsByRuns, steps, streamChunks, now, server] = row!;
-  return { sessionAlive: session === 1, server, starts, steps, changes, now, startsByRuns, streamChunks };
+  const [row] = await database.query<[number, number, number, number, number, number, number, string, ...string[]]>(statement, values);
+  const [session, starts, changes, startsByRuns, steps, streamChunks, now, server, ...results] = row!;
+  const shared = rows.sharedStarts.length > 0 ? toSharedResults(results.shift()!) : undefined;
+  const batched = rows.batchMembers.length > 0 ? toBatchResults(results.shift()!) : undefined;
+  return { sessionAlive: session === 1, server, starts, steps, changes, now, startsByRuns, streamChunks, shared, batched };
 }

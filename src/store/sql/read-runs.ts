@@ -66,6 +66,10 @@ export interface RunDescriptionRow {
   readonly continuedAs: string | null;
   readonly continuedFrom: string | null;
   readonly forkedFrom: string | null;
+  /** Id of the run that executes the batch of which this run is a member. */
+  readonly batchId: string | null;
+  /** True when the run executes a batch. */
+  readonly isBatch: boolean;
   readonly deadlineAt: number | null;
   readonly readyAt: number | null;
   /** True when a living worker claims runs with the queue, workflow and version of this run. */
@@ -135,7 +139,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
-  'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
+  'forkedFrom', r.forked_from, 'batchId', r.batch_id, 'isBatch', r.batch_size IS NOT NULL, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
   'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s
     WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
   'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s

@@ -31,7 +31,7 @@ const UNDOING = `(s.kind = 'compensating' OR ${FAILED_COMPENSATION})`;
  */
 const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs
-  WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
+  WHERE id = $1 AND status = 'failed' AND generation = $2::int AND batch_size IS NULL FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
 ), undoing AS MATERIALIZED (
   SELECT count(*) > 0 AS yes FROM run CROSS JOIN LATERAL (
     SELECT kind, status FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
@@ -159,7 +159,9 @@ async function retryIn(database: Database, retry: RunRetry, statement: Statement
 
 const RETRYABLE: Statement = {
   name: 'durable_read_failed_run',
-  text: (schema) => `SELECT r.status, r.generation, r.error::text, u.compensated, u.undoing, u.undone FROM ${schema}.workflow_runs r
+  text: (
+    schema,
+  ) => `SELECT r.status, r.generation, r.error::text, u.compensated, u.undoing, u.undone, r.batch_size IS NOT NULL FROM ${schema}.workflow_runs r
 CROSS JOIN LATERAL (
   SELECT coalesce(bool_or(s.kind = 'compensated'), false) AS compensated, coalesce(bool_or(${UNDOING}), false) AS undoing,
     coalesce(bool_or(s.kind = 'compensation'), false) AS undone
@@ -196,11 +198,13 @@ export interface FailedRun {
   readonly isUndoing: boolean;
   /** True when the run has recorded a compensation. */
   readonly hasUndone: boolean;
+  /** True when the run is a batch, whose members are retried instead. */
+  readonly isBatch: boolean;
 }
 
 export async function readFailedRun(database: Database, runId: string): Promise<FailedRun | undefined> {
-  const [row] = await database.query<[RunStatus, number, string | null, boolean, boolean, boolean]>(RETRYABLE, [runId]);
+  const [row] = await database.query<[RunStatus, number, string | null, boolean, boolean, boolean, boolean]>(RETRYABLE, [runId]);
   if (!row) return undefined;
-  const [status, generation, error, isCompensated, isUndoing, hasUndone] = row;
-  return { status, generation, error, isCompensated, isUndoing, hasUndone };
+  const [status, generation, error, isCompensated, isUndoing, hasUndone, isBatch] = row;
+  return { status, generation, error, isCompensated, isUndoing, hasUndone, isBatch };
 }
