@@ -123,14 +123,14 @@ async function endOverdue(): Promise<void> {
 it('the timer query skips a run that the database has refused to change, and changes it once the cause is gone', async () => {
   await prepare(false, `${WAITING}, wake_at = now() - interval '1 minute'`);
   await wakeDueRuns(database, 10);
-  expect(await nextWakeTime(database)).toBeUndefined();
+  expect((await nextWakeTime(database)).at).toBeUndefined();
   await fixture.admin.query(`UPDATE durable.workflow_runs SET ${WAITING}, wake_at = now() WHERE id <> '${REFUSED}'`);
-  expect(await wakeDueRuns(database, 10)).toBe(OTHERS.length);
+  expect((await wakeDueRuns(database, 10)).count).toBe(OTHERS.length);
   await allow();
   // The pause before the next try has passed when another change of the run succeeds.
   database.unwritable.refused('another change', REFUSED, new Error('not this run'));
   database.unwritable.written('another change', REFUSED);
-  expect(await wakeDueRuns(database, 10)).toBe(1);
+  expect((await wakeDueRuns(database, 10)).count).toBe(1);
   expect(database.unwritable.list(10)).toEqual([]);
 });
 
