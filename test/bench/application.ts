@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Module, type Provider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { WorkflowClient, WorkflowModule, type RetentionOptions, type WorkerOptions } from 'nestjs-durable';
+import { WorkflowClient, WorkflowModule, type QueueOptions, type RetentionOptions, type WorkerOptions } from 'nestjs-durable';
 import { WORKFLOWS } from './workflows.js';
 
 @Module({})
@@ -30,6 +30,11 @@ export function startWithRetention(url: string, worker: WorkerOptions, retention
   return start(url, { verifyReplay: 'never', ...worker }, WORKFLOWS, { retention });
 }
 
+/** Starts an application with limits, which executes runs of all these queues through the poller. */
+export function startLimited(url: string, queues: Record<string, QueueOptions>, workflows: Provider[]): Promise<BenchApplication> {
+  return start(url, { verifyReplay: 'never', eagerStart: false, queues: Object.keys(queues) }, workflows, { queues });
+}
+
 /** Starts an application that executes nothing. */
 export function startClient(url: string): Promise<BenchApplication> {
   return start(url, false, WORKFLOWS);
@@ -39,7 +44,7 @@ async function start(
   url: string,
   worker: WorkerOptions | false,
   workflows: Provider[],
-  more: { retention?: RetentionOptions } = {},
+  more: { retention?: RetentionOptions; queues?: Record<string, QueueOptions> } = {},
 ): Promise<BenchApplication> {
   const imports = [WorkflowModule.forRoot({ connection: { url }, worker, ...more })];
   const module = { module: BenchModule, imports, providers: workflows };

@@ -24,6 +24,9 @@ export const ROWS = [
   'retention',
   'telemetry',
   'transactional',
+  'keyed',
+  'limited',
+  'rate',
   'big',
   'list',
 ] as const;

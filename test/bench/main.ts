@@ -11,6 +11,7 @@ import { cold } from './rows/cold.js';
 import { inbox } from './rows/inbox.js';
 import { io } from './rows/io.js';
 import { latency } from './rows/latency.js';
+import { keyed, limited, rate } from './rows/limits.js';
 import { list } from './rows/list.js';
 import { lockedRow } from './rows/locked-row.js';
 import { long } from './rows/long.js';
@@ -59,6 +60,9 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   retention,
   telemetry,
   transactional,
+  keyed,
+  limited,
+  rate,
   big,
   list,
 };

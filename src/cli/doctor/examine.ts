@@ -4,6 +4,7 @@ import { isAway } from '../../store/database-errors.js';
 import { unreachable, type Connection } from '../connection.js';
 import { withoutPasswords } from '../errors.js';
 import { leftoverChecks } from './leftover-checks.js';
+import { queueChecks } from './queue-checks.js';
 import { runChecks } from './run-checks.js';
 import { schemaChecks } from './schema-checks.js';
 import { serverChecks } from './server-checks.js';
@@ -11,7 +12,15 @@ import { settingChecks } from './setting-checks.js';
 import { storageChecks } from './storage-checks.js';
 import { warn, type Check, type Finding } from './finding.js';
 
-const CHECKS: readonly Check[] = [...serverChecks, ...settingChecks, ...schemaChecks, ...storageChecks, ...runChecks, ...leftoverChecks];
+const CHECKS: readonly Check[] = [
+  ...serverChecks,
+  ...settingChecks,
+  ...schemaChecks,
+  ...storageChecks,
+  ...runChecks,
+  ...queueChecks,
+  ...leftoverChecks,
+];
 
 /** Codes of findings without which the tables of the module cannot be read. */
 const NO_SCHEMA = new Set(['SCHEMA_MISSING', 'MIGRATIONS_MISSING', 'TABLE_MISSING', 'NO_SCHEMA_RIGHT', 'READ_RIGHT_MISSING']);

@@ -56,6 +56,33 @@ export const CONTROL_COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import('../commands/pause.js')).pause,
   },
   {
+    name: 'queues',
+    arguments: [{ name: 'NAME', isRequired: false }],
+    summary: 'list queues with limits, or change the limits of one',
+    details: [
+      'Lists the limits in force with their origin, how many runs have a place, and how many wait for one.',
+      'The limits that --limits stores hold for all processes within a second, until --declared returns to the options.',
+    ],
+    options: {
+      limits: { value: 'JSON', help: 'replace the limits of the queue' },
+      declared: { help: "return to the limits of the module's options" },
+      pause: { help: 'admit no further run' },
+      resume: { help: 'admit runs again' },
+      clear: { help: 'cancel the runs that wait for a place' },
+      key: { value: 'KEY', help: 'with --clear: only runs with this queue key' },
+      yes: { short: 'y', help: 'with --clear: do cancel the runs' },
+      ...AUDIT_OPTIONS,
+    },
+    examples: [
+      'queues',
+      `queues emails --limits '{"concurrency":5}'`,
+      'queues emails --pause',
+      'queues emails --clear --yes --reason "sent by hand"',
+      'queues emails --resume',
+    ],
+    load: async () => (await import('../commands/queues.js')).queues,
+  },
+  {
     name: 'resume',
     arguments: RUN,
     summary: 'resume a paused run, or make a blocked run due again',

@@ -34,6 +34,12 @@ const EVENT_AGE = defineMetric('listener.event_age', 's', 'Age of the oldest of 
 const OUTBOX = defineMetric('outbox.runs', '{run}', 'Due runs that were announced to QStash again');
 const OUTBOX_AGE = defineMetric('outbox.age', 's', 'Time for which the oldest of these runs has been due');
 
+const QUEUED = defineMetric('queue.waiting', '{run}', 'Due runs that wait for a place in a queue with limits', ['queue']);
+const QUEUED_AGE = defineMetric('queue.age', 's', 'Time for which the oldest of these runs has been due', ['queue']);
+const PLACES = defineMetric('queue.places', '{run}', 'Runs that have a place and are due or execute', ['queue']);
+const SUSPENDED_PLACES = defineMetric('queue.suspended_places', '{run}', 'Suspended runs that keep their place', ['queue']);
+const QUEUE_PAUSED = defineMetric('queue.paused', '1', '1 when the queue is paused, else 0', ['queue']);
+
 /** Gauges from the database. All processes of a module read the same values. */
 export const DATABASE_GAUGES: readonly MetricDefinition[] = [
   UP,
@@ -54,6 +60,11 @@ export const DATABASE_GAUGES: readonly MetricDefinition[] = [
   EVENT_AGE,
   OUTBOX,
   OUTBOX_AGE,
+  QUEUED,
+  QUEUED_AGE,
+  PLACES,
+  SUSPENDED_PLACES,
+  QUEUE_PAUSED,
 ];
 
 const DOWN: readonly GaugeReading[] = [{ definition: UP, values: [[[], 0]] }];
@@ -147,6 +158,11 @@ export class DatabaseGauges {
       part(EVENT_AGE, 'event', 'age', oldest),
       part(OUTBOX, 'outbox', 'count'),
       part(OUTBOX_AGE, 'outbox', 'age'),
+      part(QUEUED, 'queued', 'count'),
+      part(QUEUED_AGE, 'queued', 'age', oldest),
+      part(PLACES, 'place', 'count'),
+      part(SUSPENDED_PLACES, 'suspendedPlace', 'count'),
+      part(QUEUE_PAUSED, 'pausedQueue', 'count', oldest),
     ];
   }
 }

@@ -38,6 +38,16 @@ UNION ALL SELECT 'event', split_part(e.listener, ' ' || e.event, 1), count(*)::f
 FROM (${listeners(schema)}) AS l CROSS JOIN LATERAL (
   SELECT listener, event, occurred_at FROM ${schema}.workflow_run_events WHERE listener = l.listener ORDER BY available_at LIMIT ${EVENTS_COUNTED}
 ) AS e GROUP BY 2
+UNION ALL SELECT 'queued', q.name, w.n::float8, extract(epoch FROM now() - w.oldest)::float8
+FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
+  SELECT count(*) AS n, min(x.ready_at) AS oldest FROM (
+    SELECT r.ready_at FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = q.name LIMIT ${COUNTED}) AS x
+) AS w WHERE q.kind = 'queue'
+UNION ALL SELECT CASE WHEN x.status = 'waiting' THEN 'suspendedPlace' ELSE 'place' END, q.name, count(*)::float8, NULL
+FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
+  SELECT r.status FROM ${schema}.workflow_runs r WHERE r.place IN ('admitted', 'kept') AND r.queue = q.name LIMIT ${COUNTED}
+) AS x WHERE q.kind = 'queue' GROUP BY 1, 2
+UNION ALL SELECT 'pausedQueue', q.name, q.is_paused::int::float8, NULL FROM ${schema}.workflow_queues q WHERE q.kind = 'queue'
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
@@ -59,12 +69,24 @@ function listeners(schema: string): string {
 }
 
 /** Subject that `countForMetrics` counts. `failed` counts runs that failed within the last hour. */
-export type CountedPart = 'running' | 'sleeping' | 'paused' | 'failed' | 'wait' | 'inbox' | 'event' | 'outbox';
+export type CountedPart =
+  | 'running'
+  | 'sleeping'
+  | 'paused'
+  | 'failed'
+  | 'wait'
+  | 'inbox'
+  | 'event'
+  | 'outbox'
+  | 'queued'
+  | 'place'
+  | 'suspendedPlace'
+  | 'pausedQueue';
 
 /** Number of rows, and the age of the oldest one in seconds if it is known. */
 export interface MetricCount {
   readonly part: CountedPart;
-  /** Name of the workflow or of the listener, or kind of the wait; empty for other parts. */
+  /** Name of the workflow, queue or listener, or kind of the wait; empty for other parts. */
   readonly label: string;
   readonly count: number;
   readonly ageSeconds: number | null;

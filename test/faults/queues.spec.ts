@@ -1,0 +1,54 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { onScene, range } from '../support/faults/fault-workers.js';
+import { waitFor } from '../support/wait.js';
+
+const RUNS = process.env['DURABLE_CHAOS'] ? 700 : 140;
+const PROCESSES = 5;
+const program = 'limited-worker.ts';
+
+/** Largest number of bodies of a kind at the same time. A body of a killed process ended at its kill. */
+const MOST = `SELECT coalesce(max(n), 0)::int AS most FROM (
+  SELECT sum(step) OVER (ORDER BY at, step) AS n FROM spans CROSS JOIN LATERAL (VALUES (began, 1), (ended, -1)) AS e(at, step)
+  WHERE kind = $1 AND ended IS NOT NULL
+) AS counts`;
+
+describe('limits while processes are killed', () => {
+  it(
+    `${PROCESSES} processes never exceed a limit of seven runs and three steps, and complete all runs`,
+    onScene(async (scene) => {
+      await scene.database.query(
+        'CREATE TABLE spans (id bigserial PRIMARY KEY, kind text, run_id text, step_key text, pid int, began timestamptz, ended timestamptz)',
+      );
+      const workers = await Promise.all(range('', PROCESSES).map(() => scene.ready({ program })));
+      const { client } = scene.application;
+      await client.startMany('limited', range('run-', RUNS), (id) => ({ id, queue: 'sevens' }));
+      await client.startMany('calling', range('call-', RUNS / 2), (id) => ({ id }));
+      const completed = async (): Promise<number> =>
+        (await scene.database.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE status = 'completed'`))[0]!.n as number;
+      for (const share of [0.2, 0.5]) {
+        await waitFor(async () => (await completed()) >= RUNS * 1.5 * share, { timeoutMs: 60_000, message: `${share} of the runs` });
+        const victim = workers.shift()!;
+        const [{ at }] = (await scene.database.query('SELECT clock_timestamp()::text AS at')) as [{ at: string }];
+        victim.kill('SIGKILL');
+        await victim.exited;
+        await scene.database.query('UPDATE spans SET ended = greatest(began, $2::timestamptz) WHERE pid = $1 AND ended IS NULL', [
+          victim.child.pid,
+          at,
+        ]);
+        workers.push(await scene.ready({ program }));
+      }
+      await waitFor(async () => (await completed()) === RUNS * 1.5, { timeoutMs: 90_000, message: 'all runs' });
+      for (const [kind, limit] of [
+        ['run', 7],
+        ['step', 3],
+      ] as const) {
+        const [row] = await scene.database.query(MOST, [kind]);
+        expect(row!.most).toBeGreaterThan(1);
+        expect(row!.most).toBeLessThanOrEqual(limit);
+      }
+      const places = `SELECT count(*)::int AS n FROM durable.workflow_runs WHERE place IN ('admitted', 'kept', 'queued')`;
+      expect(await scene.database.query(places)).toEqual([{ n: 0 }]);
+    }),
+  );
+});
