@@ -14,6 +14,7 @@ import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
+import { Events } from './events.js';
 import type { ClientEmitOptions } from './emit-options.js';
 import { Emitter } from './emitter.js';
 import { Sender } from './sender.js';
@@ -38,6 +39,8 @@ export class WorkflowClient extends RunControl {
    * operation. See docs/operations.md.
    */
   readonly bulk: BulkOperations;
+  /** Stored events: their list, and another dispatch of one. See docs/events.md. */
+  readonly events: Events;
   /** Deletion of old runs by the option `retention`. See docs/operations.md. */
   readonly retention: Retention;
   /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
@@ -53,6 +56,7 @@ export class WorkflowClient extends RunControl {
     this.#starter = new Starter(dependencies, this.#transactions, (...args) => this.#handle(...args));
     this.#dependencies = dependencies;
     this.bulk = new BulkOperations(dependencies);
+    this.events = new Events(dependencies);
     this.retention = new Retention(dependencies);
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
     this.#sender = new Sender(dependencies, this.#transactions);

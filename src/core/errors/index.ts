@@ -36,7 +36,7 @@ export {
   StepNotRecordedError,
 } from './history-errors.js';
 export { StreamClosedError, StreamExpiredError, StreamLimitError } from './stream-errors.js';
-export { HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
+export { EventNotFoundError, HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
 export {
   ClientInRunError,
   InvalidInputError,

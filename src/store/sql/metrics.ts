@@ -38,6 +38,9 @@ UNION ALL SELECT 'event', split_part(e.listener, ' ' || e.event, 1), count(*)::f
 FROM (${listeners(schema)}) AS l CROSS JOIN LATERAL (
   SELECT listener, event, occurred_at FROM ${schema}.workflow_run_events WHERE listener = l.listener ORDER BY available_at LIMIT ${EVENTS_COUNTED}
 ) AS e GROUP BY 2
+UNION ALL SELECT 'emitted', '', count(*)::float8, extract(epoch FROM now() - min(e.emitted_at))::float8 FROM (
+  SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${COUNTED}
+) AS e
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
@@ -59,7 +62,7 @@ function listeners(schema: string): string {
 }
 
 /** Subject that `countForMetrics` counts. `failed` counts runs that failed within the last hour. */
-export type CountedPart = 'running' | 'sleeping' | 'paused' | 'failed' | 'wait' | 'inbox' | 'event' | 'outbox';
+export type CountedPart = 'running' | 'sleeping' | 'paused' | 'failed' | 'wait' | 'inbox' | 'event' | 'emitted' | 'outbox';
 
 /** Number of rows, and the age of the oldest one in seconds if it is known. */
 export interface MetricCount {
