@@ -14,6 +14,7 @@ export {
   type EventValue,
 } from './core/event.js';
 export type { EventStart } from './core/workflow-metadata.js';
+export type { EventDescription, EventFilter, EventPage, Events } from './client/events.js';
 export type { ClientEmitOptions } from './client/emit-options.js';
 export type {
   BackfillOptions,

@@ -16,6 +16,7 @@ import { assertOutsideRun } from './assert-outside-run.js';
 import { Queues } from './queues.js';
 import { Retention } from './retention.js';
 import type { SendOptions } from './send-options.js';
+import { Events } from './events.js';
 import type { ClientEmitOptions } from './emit-options.js';
 import { Emitter } from './emitter.js';
 import { Sender } from './sender.js';
@@ -43,6 +44,8 @@ export class WorkflowClient extends RunControl {
    * operation. See docs/operations.md.
    */
   readonly bulk: BulkOperations;
+  /** Stored events: their list, and another dispatch of one. See docs/events.md. */
+  readonly events: Events;
   /** Deletion of old runs by the option `retention`. See docs/operations.md. */
   readonly retention: Retention;
   /** Queues and their limits. See docs/queues.md. */
@@ -63,6 +66,7 @@ export class WorkflowClient extends RunControl {
     this.#dependencies = dependencies;
     this.schedules = new Schedules(dependencies, this.#starter, this.#transactions);
     this.bulk = new BulkOperations(dependencies);
+    this.events = new Events(dependencies);
     this.retention = new Retention(dependencies);
     this.queues = new Queues(dependencies, (runId, options) => this.cancel(runId, options));
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);

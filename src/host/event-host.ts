@@ -1,7 +1,9 @@
 import { DatabaseUnavailableError } from '../core/errors/index.js';
+import type { AnyRunEvent, RunListener } from '../core/run-events.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { EventMeetings } from '../store/event-meetings.js';
+import { emitEvent } from '../store/sql/emit-event.js';
 import type { Deployment } from './deployment.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import type { HostDependencies } from './host-dependencies.js';
@@ -60,3 +62,26 @@ function refuse(runtime: HostDependencies, { id, name }: NewRun, error: Error | 
   const why = error === undefined ? ': its id belongs to a run of another workflow' : '';
   runtime.warn('event-start-refused', `events: run "${id}" of "${name}" could not be started${why}`, error, { runId: id, workflow: name });
 }
+
+/**
+ * Returns listeners that emit run events as events, with the run's id as their key. A listener is
+ * called at least once for each run event, and the id of the event makes the emit happen once.
+ */
+export function emittingListeners(runtime: HostDependencies): RunListener[] {
+  const { journal, payloads, settings } = runtime;
+  return settings.emittedRunEvents.map((name) => ({
+    key: `${EMITTER} ${name}`,
+    name: EMITTER,
+    event: name,
+    workflow: '',
+    delivery: 'in process',
+    call: async (event: AnyRunEvent) => {
+      const payload = payloads.encode(event, 'payload', '', 'event');
+      await emitEvent(journal, { name, id: event.id, key: event.runId, payload, runId: event.runId, traceContext: null });
+      runtime.eventsEmitted('this process');
+    },
+  }));
+}
+
+/** Name under which run events wait until they are emitted. */
+const EMITTER = 'durable-emitter';

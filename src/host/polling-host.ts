@@ -3,7 +3,7 @@ import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import type { Warn } from '../core/log-fields.js';
 import { within } from '../core/async.js';
 import type { BackgroundService } from '../maintenance/background-service.js';
-import { meetUnarmed, type EventDispatcher } from '../maintenance/event-dispatcher.js';
+import { meetUnarmed, removeExpiredEvents, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import { ScheduleService } from '../maintenance/schedule-service.js';
@@ -83,9 +83,11 @@ export class PollingHost {
       ownSession: () => this.session.id,
       served: () => this.worker.dispatchKeys,
       returned: async () => this.poller.pollNow(),
-      eventWork: async () => {
+      eventRetentionMs: settings.eventRetentionMs,
+      eventWork: async (signal) => {
         dispatcher.poke();
         await meetUnarmed(database, runtime.meetings);
+        await removeExpiredEvents(database, settings.eventRetentionMs, signal);
       },
       warn,
     });

@@ -4,7 +4,7 @@ import { ClosedError } from '../core/errors/index.js';
 import { AbortGate } from '../core/async.js';
 import type { Warn } from '../core/log-fields.js';
 import { sleep } from '../core/timers.js';
-import { meetUnarmed, type EventDispatcher } from '../maintenance/event-dispatcher.js';
+import { meetUnarmed, removeExpiredEvents, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
@@ -106,9 +106,11 @@ export class PushHost {
       ownSession: () => undefined,
       served: () => this.registry.keys(this.queues),
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
+      eventRetentionMs: runtime.settings.eventRetentionMs,
       eventWork: async (signal) => {
         await this.dispatcher.run(signal);
         await meetUnarmed(runtime.database, runtime.meetings);
+        await removeExpiredEvents(runtime.database, runtime.settings.eventRetentionMs, signal);
       },
       warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });

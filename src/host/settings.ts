@@ -4,6 +4,7 @@ import type { EntityManager } from 'typeorm';
 
 import type { PayloadCodec } from '../core/payloads.js';
 import type { QueueOptions, StepLimitOptions } from '../core/queue-limits.js';
+import type { RunEventName } from '../core/run-events.js';
 import type { RetentionRule } from '../core/retention.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
@@ -96,6 +97,10 @@ export interface ModuleSettings {
   readonly codec: PayloadCodec | undefined;
   /** Milliseconds after which ended runs are deleted, by status. */
   readonly retention: RetentionRule;
+  /** Milliseconds for which events are kept. */
+  readonly eventRetentionMs: number;
+  /** Run events that are also emitted as events. */
+  readonly emittedRunEvents: readonly RunEventName[];
   /** Milliseconds after which chunks of ended runs are removed, by status; undefined for never. */
   readonly streamRetention: RetentionRule | undefined;
   /** Limits of queues and of steps, by name. */

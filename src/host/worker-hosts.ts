@@ -16,7 +16,7 @@ import type { Deployment } from './deployment.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { findForeignHome, foreignHomeLine, foreignHomeRemedy, whenHome } from './home-check.js';
 import type { HostDependencies } from './host-dependencies.js';
-import { createEventDispatcher } from './event-host.js';
+import { createEventDispatcher, emittingListeners } from './event-host.js';
 import { createListenerDelivery } from './listener-host.js';
 import type { DeclaredSchedule } from '../core/schedules/declared-schedule.js';
 import { PollingHost } from './polling-host.js';
@@ -197,7 +197,7 @@ export class WorkerHosts {
     runtime.watch.note();
     if (workflows.length === 0) this.idleBecause = NO_WORKFLOWS;
     else runtime.logger.log(executingLine(runtime, workflows, deployment.id));
-    if (delivery) runtime.logger.log(listeningLine(this.listeners));
+    if (this.listeners.length > 0) runtime.logger.log(listeningLine(this.listeners));
   }
 
   /**
@@ -205,7 +205,8 @@ export class WorkerHosts {
    * recorded.
    */
   private async announceListeners(): Promise<ListenerDelivery | undefined> {
-    const { runtime, listeners } = this;
+    const { runtime } = this;
+    const listeners = [...this.listeners, ...emittingListeners(runtime)];
     if (listeners.length === 0) return undefined;
     const delivery = (this.delivery ??= createListenerDelivery(runtime, listeners));
     await delivery.subscribe();

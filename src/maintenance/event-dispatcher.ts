@@ -18,6 +18,7 @@ import {
   type ClaimedEvent,
   type StoredSubscription,
 } from '../store/sql/dispatch-events.js';
+import { expireEvents } from '../store/sql/list-events.js';
 import { findUnarmed, findWaitsOf, type WaitKey } from '../store/sql/event-waits.js';
 import { BackgroundService } from './background-service.js';
 
@@ -284,4 +285,12 @@ const MAX_UNARMED = 1_000;
 /** Looks for the events of waits whose process died before it had looked. */
 export async function meetUnarmed(database: Database, meetings: EventMeetings): Promise<void> {
   await meetings.meet(await findUnarmed(database, MAX_UNARMED));
+}
+
+/** Maximum number of events that one statement deletes. */
+const MAX_EXPIRED = 1_000;
+
+/** Deletes events that are older than the retention. */
+export async function removeExpiredEvents(database: Database, retentionMs: number, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await expireEvents(database, retentionMs, MAX_EXPIRED)) > 0);
 }

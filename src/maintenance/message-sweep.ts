@@ -11,8 +11,13 @@ import { sweepInbox } from '../store/sql/sweep-inbox.js';
  *
  * @returns true when events wait to be dispatched, or waits for events were not looked at
  */
-export async function sweepMessages(database: Database, notifier: RunNotifier, notices: RunNotices): Promise<boolean> {
-  const { notified, others, hasEventWork } = await sweepInbox(database);
+export async function sweepMessages(
+  database: Database,
+  notifier: RunNotifier,
+  notices: RunNotices,
+  eventRetentionMs: number,
+): Promise<boolean> {
+  const { notified, others, hasEventWork } = await sweepInbox(database, eventRetentionMs);
   await announce(notices, [...notified, ...(await sweepControl(database))]);
   await notifier.notify(others);
   return hasEventWork;

@@ -48,5 +48,7 @@ export interface SweepDependencies {
   readonly returned: (runIds: readonly string[]) => Promise<void>;
   /** Called when a sweep has found events or waits for events that nobody takes care of. */
   readonly eventWork: (signal: AbortSignal) => Promise<void>;
+  /** Milliseconds for which events are kept. */
+  readonly eventRetentionMs: number;
   readonly warn: Warn;
 }

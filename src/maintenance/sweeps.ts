@@ -28,14 +28,26 @@ export interface Sweeps {
 
 /** Creates all sweeps. */
 export function createSweeps(dependencies: SweepDependencies): Sweeps {
-  const { database, payloads, notifier, notices, retention, streamRetention, deploymentId, served, returned, eventWork, warn } =
-    dependencies;
+  const {
+    database,
+    payloads,
+    notifier,
+    notices,
+    retention,
+    streamRetention,
+    deploymentId,
+    served,
+    returned,
+    eventWork,
+    eventRetentionMs,
+    warn,
+  } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
     failure: 'sweep: could not read the inbox',
     everyMs: INBOX_EVERY_MS,
     run: async (signal) => {
-      if (await sweepMessages(database, notifier, notices)) await eventWork(signal);
+      if (await sweepMessages(database, notifier, notices, eventRetentionMs)) await eventWork(signal);
       return undefined;
     },
   };

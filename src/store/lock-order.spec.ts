@@ -226,7 +226,7 @@ describe('the lock order of statements', () => {
         `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}', is_blocked = true`,
         () => unblockRuns(brisk, KEYS, 'test'),
       ],
-      ['the inbox sweep', `status = 'waiting', ready_at = NULL, started_at = now()`, () => sweepInbox(brisk)],
+      ['the inbox sweep', `status = 'waiting', ready_at = NULL, started_at = now()`, () => sweepInbox(brisk, 1e9)],
     ])('%s skips the locked run without waiting', async (_, set, work) => {
       await start(false);
       await update(set);

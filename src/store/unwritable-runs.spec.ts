@@ -100,8 +100,8 @@ it.each<[string, boolean, string, string | undefined, () => Promise<unknown>]>([
       ),
   ],
   ['a pause', false, WAITING, 'pause', () => notifyOfPause(database, IDS)],
-  ['the inbox sweep', false, `${WAITING}, started_at = now()`, 'cancel', () => sweepInbox(database)],
-  ['the inbox sweep of unstarted runs', false, WAITING, 'cancel', () => sweepInbox(database)],
+  ['the inbox sweep', false, `${WAITING}, started_at = now()`, 'cancel', () => sweepInbox(database, 1e9)],
+  ['the inbox sweep of unstarted runs', false, WAITING, 'cancel', () => sweepInbox(database, 1e9)],
   ['the sweep of deadlines', false, `deadline_at = now() - interval '1 hour'`, undefined, endOverdue],
 ])('%s changes all runs except the one that the database refuses to change', async (_, owned, set, messages, work) => {
   await prepare(owned, set, messages);

@@ -109,14 +109,39 @@ class Ships {
   }
 }
 
-const WORKFLOWS = [AwaitsPayment, AwaitsLargePayment, AwaitsNow, Races, AwaitsBoth, Continues, Receipt, SecondLook, Ticks, Ships];
+const completed = defineEvent<{ status: string }>('run.completed', { key: () => '' });
+
+@Workflow({ name: 'watches' })
+class WatchesCompletion {
+  async run(runId: string, ctx: WorkflowContext): Promise<string> {
+    return (await ctx.waitForEvent(completed, { key: runId })).status;
+  }
+}
+
+const WORKFLOWS = [
+  WatchesCompletion,
+  AwaitsPayment,
+  AwaitsLargePayment,
+  AwaitsNow,
+  Races,
+  AwaitsBoth,
+  Continues,
+  Receipt,
+  SecondLook,
+  Ticks,
+  Ships,
+];
 
 describe('events', () => {
   let database: TestDatabase;
   let app: TestApplication;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, WORKFLOWS, { ...configured(), worker: { suspendAfter: 50 } });
+    app = await startApplication(database.url, WORKFLOWS, {
+      ...configured(),
+      worker: { suspendAfter: 50 },
+      events: { runEvents: ['run.completed'] },
+    });
   });
   afterAll(async () => {
     await closeApplications();
@@ -219,6 +244,42 @@ describe('events', () => {
     ]);
     const receipt = app.client.getHandle(workflowRef<unknown, string>('receipt'), `receipt:order.shipped:${emitted!.id}`);
     expect(await waitFor(() => receipt.result({ timeout: '1s' }))).toBe('receipt of s2');
+  });
+
+  it('are listed by name and key in pages, and start a later subscriber when they are delivered again', async () => {
+    const { client } = app;
+    for (let seen = 1; seen <= 5; seen++) await client.emit(orderShipped, { orderId: 'listed', seen: seen * 10 }, { id: `listed-${seen}` });
+    const seen: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await client.events.list({ event: orderShipped, key: 'listed', limit: 2, ...(cursor === undefined ? {} : { cursor }) });
+      seen.push(...page.events.map(({ payload }) => (payload as { seen: number }).seen));
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+    expect(seen).toEqual([50, 40, 30, 20, 10]);
+    const all = await client.events.list({ limit: 1 });
+    expect(all).toMatchObject({ events: [{ happenedAt: expect.any(Date) }], cursor: expect.any(String) });
+    expect((await client.events.list({ id: 'listed-3' })).events).toMatchObject([{ id: 'listed-3', payload: { seen: 30 } }]);
+
+    await waitFor(async () => (await client.events.list({ id: 'listed-1' })).events[0]?.dispatchedAt);
+    await database.query(
+      `INSERT INTO durable.workflow_event_subscriptions VALUES ('order.shipped', 'ships-again', '', '{"seen":10}', 'default', now())`,
+    );
+    await client.events.redeliver(orderShipped, 'listed-1');
+    await client.events.redeliver('order.shipped', 'listed-2');
+    await waitFor(() => client.describe('ships-again:order.shipped:listed-1'));
+    await waitFor(async () => (await client.events.list({ id: 'listed-2' })).events[0]?.dispatchedAt);
+    expect(await client.list({ name: 'ships-again' })).toMatchObject({ runs: [{ runId: 'ships-again:order.shipped:listed-1' }] });
+    await expect(client.events.redeliver(orderShipped, 'unknown')).rejects.toMatchObject({ code: 'EVENT_NOT_FOUND' });
+    await expect(client.events.list({ key: 'listed' })).rejects.toThrow('filter.key');
+    await expect(client.events.list({ cursor: 'x' })).rejects.toThrow('filter.cursor');
+  });
+
+  it('tell that a run has completed, when the module emits run events', async () => {
+    const watcher = await app.client.start(WatchesCompletion, 'watched');
+    await waitFor(async () => (await waitsOf(watcher.runId))[0]?.event_armed);
+    await app.client.execute(AwaitsPayment, { orderId: 'nobody', timeout: 1 }, { id: 'watched' });
+    expect(await watcher.result()).toBe('completed');
   });
 
   it('without a payload are received as true', async () => {

@@ -31,6 +31,8 @@ const INBOX = defineMetric('inbox.messages', '{message}', 'Messages that runs ha
 const INBOX_AGE = defineMetric('inbox.age', 's', 'Age of the oldest of these messages');
 const EVENTS = defineMetric('listener.events', '{event}', 'Run events for which a listener has not been called yet', ['listener']);
 const EVENT_AGE = defineMetric('listener.event_age', 's', 'Age of the oldest of these events', ['listener']);
+const EMITTED = defineMetric('undispatched.events', '{event}', 'Emitted events that have not reached all their receivers');
+const EMITTED_AGE = defineMetric('undispatched.event_age', 's', 'Age of the oldest of these events');
 const OUTBOX = defineMetric('outbox.runs', '{run}', 'Due runs that were announced to QStash again');
 const OUTBOX_AGE = defineMetric('outbox.age', 's', 'Time for which the oldest of these runs has been due');
 
@@ -58,6 +60,8 @@ export const DATABASE_GAUGES: readonly MetricDefinition[] = [
   INBOX_AGE,
   EVENTS,
   EVENT_AGE,
+  EMITTED,
+  EMITTED_AGE,
   OUTBOX,
   OUTBOX_AGE,
   QUEUED,
@@ -156,6 +160,8 @@ export class DatabaseGauges {
       part(INBOX_AGE, 'inbox', 'age'),
       part(EVENTS, 'event', 'count'),
       part(EVENT_AGE, 'event', 'age', oldest),
+      part(EMITTED, 'emitted', 'count'),
+      part(EMITTED_AGE, 'emitted', 'age'),
       part(OUTBOX, 'outbox', 'count'),
       part(OUTBOX_AGE, 'outbox', 'age'),
       part(QUEUED, 'queued', 'count'),

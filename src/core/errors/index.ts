@@ -37,7 +37,7 @@ export {
 } from './history-errors.js';
 export { ScheduleAlreadyExistsError, ScheduleDeclaredError, ScheduleNotFoundError } from './schedule-errors.js';
 export { StreamClosedError, StreamExpiredError, StreamLimitError } from './stream-errors.js';
-export { HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
+export { EventNotFoundError, HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
 export {
   ClientInRunError,
   InvalidInputError,

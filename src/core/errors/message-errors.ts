@@ -65,3 +65,24 @@ export class HookNotFoundError extends WorkflowError {
     super('No run has a hook with that token');
   }
 }
+
+/**
+ * No event with this name and id is stored: it was never emitted, or `events.retention` has removed
+ * it.
+ *
+ * @example
+ * if (error instanceof EventNotFoundError) await client.emit(orderPaid, payload, { id });
+ */
+export class EventNotFoundError extends WorkflowError {
+  static override readonly errorName: string = 'EventNotFoundError';
+  readonly code = 'EVENT_NOT_FOUND';
+
+  constructor(
+    /** Name of the event. */
+    readonly event: string,
+    /** Id of the event. */
+    readonly eventId: string,
+  ) {
+    super(`No event "${event}" with the id "${eventId}" is stored`);
+  }
+}

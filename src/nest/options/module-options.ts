@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { ConfiguredDuration } from '../../core/duration.js';
 import type { PayloadCodec } from '../../core/payloads.js';
 import type { QueueOptions, StepLimitOptions } from '../../core/queue-limits.js';
+import type { RunEventName } from '../../core/run-events.js';
 import type { RetentionOptions } from '../../core/retention.js';
 import type { RetryOptions } from '../../core/retry-policy.js';
 import type { ConnectionOptions, RunInTransaction, StepEnhancer } from '../../host/settings.js';
@@ -207,6 +208,19 @@ export interface WorkflowModuleOptions {
    * limits)
    */
   limits?: Record<string, StepLimitOptions>;
+  /** Options of events. See docs/events.md. (default: see each option) */
+  events?: {
+    /**
+     * Time for which events are kept, in milliseconds or as a duration. A wait that opens later can
+     * receive an event for as long. An event that was not dispatched is kept. (default: `'7d'`)
+     */
+    retention?: ConfiguredDuration;
+    /**
+     * Run events that the module also emits as events of the same name, with the run's id as their
+     * key. Their payload is the argument of a listener with `@OnRunEvent`. (default: none)
+     */
+    runEvents?: readonly RunEventName[];
+  };
   /** Options of streams. See docs/streams.md. (default: see each option) */
   streams?: {
     /**

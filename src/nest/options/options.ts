@@ -3,7 +3,7 @@ import { toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { PayloadCodec } from '../../core/payloads.js';
 import { checkText } from '../../core/ids.js';
-import { LISTENER_TIMEOUT_MS } from '../../core/run-events.js';
+import { LISTENER_TIMEOUT_MS, RUN_EVENTS } from '../../core/run-events.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../../store/schema.js';
 import { checkByName, checkQueue, checkStepLimit } from '../../core/queue-limits.js';
 import { checkRetention } from '../../core/retention.js';
@@ -36,11 +36,14 @@ const KNOWN_OPTIONS = [
   'queues',
   'limits',
   'streams',
+  'events',
   'defaults',
   'payloads',
   'logFailures',
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
+/** Default of `events.retention`: seven days. */
+const EVENT_RETENTION_MS = 604_800_000;
 
 /**
  * HTTP settings that the check of the module's options uses: the prefix of the endpoints' paths,
@@ -114,6 +117,7 @@ export function toSettings(
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
     retention: given.retention === undefined ? {} : checkRetention(given.retention, 'retention'),
+    ...checkEvents(given.events),
     streamRetention: checkStreams(given.streams),
     queues: checkByName(given.queues, 'queues', checkQueue),
     limits: checkByName(given.limits, 'limits', checkStepLimit),
@@ -143,6 +147,17 @@ function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec |
     throw new InvalidInputError('payloads.codec', 'cannot be read', { cause });
   }
   throw new InvalidInputError('payloads.codec', 'must be an object with the methods encode and decode');
+}
+
+function checkEvents(events: WorkflowModuleOptions['events']): Pick<ModuleSettings, 'eventRetentionMs' | 'emittedRunEvents'> {
+  const { retention, runEvents } = checkOptions(events === undefined ? {} : events, 'events', ['retention', 'runEvents']);
+  const known: readonly unknown[] = RUN_EVENTS;
+  if (runEvents !== undefined && !(Array.isArray(runEvents) && runEvents.every((name) => known.includes(name))))
+    throw new InvalidInputError('events.runEvents', `must be an array of ${RUN_EVENTS.map((name) => `'${name}'`).join(', ')}`);
+  return {
+    eventRetentionMs: retention === undefined ? EVENT_RETENTION_MS : toMilliseconds(retention, 'events.retention'),
+    emittedRunEvents: [...new Set(runEvents ?? [])],
+  };
 }
 
 function checkStreams(streams: WorkflowModuleOptions['streams']): ModuleSettings['streamRetention'] {

@@ -1,4 +1,7 @@
 import { WorkflowRunLogEntry } from './workflow-run-log-entry.entity.js';
+import { WorkflowEvent } from './workflow-event.entity.js';
+import { WorkflowEventReceipt } from './workflow-event-receipt.entity.js';
+import { WorkflowEventSubscription } from './workflow-event-subscription.entity.js';
 import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
 import { WorkflowHome } from './workflow-home.entity.js';
 import { WorkflowHook } from './workflow-hook.entity.js';
@@ -21,6 +24,9 @@ import { WorkflowWait } from './workflow-wait.entity.js';
 
 export {
   WorkflowRunLogEntry,
+  WorkflowEvent,
+  WorkflowEventReceipt,
+  WorkflowEventSubscription,
   WorkflowHistoryEntry,
   WorkflowHome,
   WorkflowHook,
@@ -66,5 +72,8 @@ export const durableEntities = [
   WorkflowSchedule,
   WorkflowSharedStart,
   WorkflowStartRequest,
+  WorkflowEvent,
+  WorkflowEventReceipt,
+  WorkflowEventSubscription,
   WorkflowHistoryEntry,
 ] as const;

@@ -21,7 +21,7 @@ export class WorkflowWait {
   @Column({ type: 'text' })
   kind!: OpenWait['kind'];
 
-  /** Name of the signal, token of the hook, or run id of the child. */
+  /** Name of the signal or the event, token of the hook, or run id of the child. */
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
@@ -36,4 +36,16 @@ export class WorkflowWait {
   /** Time when the wait began. */
   @Column({ name: 'opened_at', type: 'timestamptz' })
   openedAt!: Date;
+
+  /** Key of the awaited event. Null for every key, and for other waits. */
+  @Column({ name: 'event_key', type: 'text', nullable: true })
+  eventKey!: string | null;
+
+  /** Top-level fields that the payload of the awaited event must have. Null for every payload. */
+  @Column({ name: 'event_where', type: 'json', nullable: true })
+  eventWhere!: unknown;
+
+  /** Time from which events count. Null for other waits. */
+  @Column({ name: 'event_since', type: 'timestamptz', nullable: true })
+  eventSince!: Date | null;
 }

@@ -123,11 +123,15 @@ export async function unsubscribeWorkflow(
 }
 
 /**
- * Builds a condition that is true when events wait to be dispatched, or when a process has died
- * before it looked for the events of a wait. Partial indexes contain only such rows.
+ * Builds a condition that is true when events wait to be dispatched, when the oldest event is older
+ * than the retention, or when a process has died before it looked for the events of a wait. Each
+ * part reads one entry of an index.
+ *
+ * @param retention SQL for the retention in milliseconds
  */
-export function hasEventWorkSql(schema: string): string {
-  return `((SELECT true FROM ${schema}.workflow_events WHERE dispatched_at IS NULL AND claimed_until < now() LIMIT 1)
+export function hasEventWorkSql(schema: string, retention: string): string {
+  return `((SELECT happened_at < now() - ${retention}::float8 * interval '1 millisecond' FROM ${schema}.workflow_events ORDER BY seq LIMIT 1)
+  OR (SELECT true FROM ${schema}.workflow_events WHERE dispatched_at IS NULL AND claimed_until < now() LIMIT 1)
   OR (SELECT true FROM ${schema}.workflow_waits
     WHERE kind = 'event' AND event_seq IS NULL AND event_armed IS NULL AND opened_at < now() - interval '5 seconds' LIMIT 1))`;
 }

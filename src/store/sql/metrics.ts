@@ -48,6 +48,9 @@ FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
   SELECT r.status FROM ${schema}.workflow_runs r WHERE r.place IN ('admitted', 'kept') AND r.queue = q.name LIMIT ${COUNTED}
 ) AS x WHERE q.kind = 'queue' GROUP BY 1, 2
 UNION ALL SELECT 'pausedQueue', q.name, q.is_paused::int::float8, NULL FROM ${schema}.workflow_queues q WHERE q.kind = 'queue'
+UNION ALL SELECT 'emitted', '', count(*)::float8, extract(epoch FROM now() - min(e.emitted_at))::float8 FROM (
+  SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${COUNTED}
+) AS e
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
@@ -77,6 +80,7 @@ export type CountedPart =
   | 'wait'
   | 'inbox'
   | 'event'
+  | 'emitted'
   | 'outbox'
   | 'queued'
   | 'place'

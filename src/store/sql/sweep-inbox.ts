@@ -138,7 +138,7 @@ CROSS JOIN LATERAL (
   SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} LIMIT 1
 ) AS i
 LIMIT 1000)
-UNION ALL SELECT NULL WHERE ${hasEventWorkSql(schema)}`,
+UNION ALL SELECT NULL WHERE ${hasEventWorkSql(schema, '$1')}`,
 };
 
 const CLEAR_OBSOLETE: Statement = {
@@ -184,8 +184,10 @@ export interface InboxSwept {
  * Notifies runs of messages whose notification was lost. A sender inserts a message and notifies
  * the run in two statements. A crash or a cut connection may prevent the notification. Also deletes
  * messages to runs that have ended or were deleted.
+ *
+ * @param eventRetentionMs milliseconds for which events are kept
  */
-export async function sweepInbox(database: Database): Promise<InboxSwept> {
+export async function sweepInbox(database: Database, eventRetentionMs: number): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();
   for (const statement of [NOTIFY_CANCELLED, NOTIFY_WAITING]) {
     const { rows } = await changeMany<[string, RunStatus, string, string, number]>(database, statement, [], ([id]) => id);
@@ -199,7 +201,7 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
   for (const run of cancelled) notified.set(run.id, run);
   const others = cancelled.flatMap(({ parentId }) => parentId ?? []);
   let hasEventWork = false;
-  for (const [runId] of await database.query<[string | null]>(LEFT_BEHIND, [])) {
+  for (const [runId] of await database.query<[string | null]>(LEFT_BEHIND, [eventRetentionMs])) {
     if (runId === null) {
       hasEventWork = true;
       continue;

@@ -1,6 +1,7 @@
 import { RunAlreadyExistsError } from '../../core/errors/index.js';
 import { PARENT_CANCELLED } from '../../core/transition.js';
 import { setImmediate } from '../../core/timers.js';
+import type { NewEvent } from '../../core/event.js';
 import type { NewRun } from '../../core/run.js';
 import type { Message } from '../../engine/message.js';
 import { Pass } from '../../engine/pass.js';
@@ -15,12 +16,19 @@ const MAX_SUSPENSIONS = 100;
 export interface OtherRuns {
   start(run: NewRun): 'started' | 'taken';
   cancel(runId: string): void;
+  emit(event: NewEvent): void;
+  /** Looks for events for which the run waits. */
+  meet(run: MemoryRun): void;
   ended(run: MemoryRun, outcome: PassOutcome): void;
 }
 
 /** A run whose history is in memory. Each pass is a real pass of the engine. */
 export class MemoryRun {
   readonly stored = new MemoryHistory();
+  readonly createdAt: number;
+  /** Numbers of the events that were sent to open waits, by step key. */
+  readonly sentEvents = new Map<string, string>();
+  private readonly receivedEvents = new Set<string>();
   outcome: PassOutcome | undefined;
   /** Time at which a suspended run continues; infinity when only a message continues it. */
   wakeAt = Number.POSITIVE_INFINITY;
@@ -30,6 +38,8 @@ export class MemoryRun {
   private idleUntil: number | undefined;
   private isCancelled = false;
   private suspensions = 0;
+  /** Number of messages that the run has received. */
+  private received = 0;
 
   constructor(
     readonly start: NewRun,
@@ -38,9 +48,15 @@ export class MemoryRun {
     private readonly others: OtherRuns,
   ) {
     const now = settings.now();
+    this.createdAt = now;
     const { id, input, timeoutMs } = start;
     const limit = timeoutMs ?? definition.runTimeoutMs ?? null;
     this.run = { id, input, startedAt: now, deadlineAt: limit === null ? null : now + limit, generation: 0, seedId: id };
+  }
+
+  /** True when the run has received the event, or will. */
+  isReceiving(seq: string): boolean {
+    return this.receivedEvents.has(seq) || [...this.sentEvents.values()].includes(seq);
   }
 
   get id(): string {
@@ -77,6 +93,7 @@ export class MemoryRun {
   receive(message: Message): void {
     if (this.outcome) return;
     this.stored.inbox.set(message.id, message);
+    this.received++;
     if (this.pass) this.pass.receive(message);
     else this.begin();
   }
@@ -92,9 +109,11 @@ export class MemoryRun {
   async suspend(): Promise<void> {
     const { pass } = this;
     if (!pass || this.idleUntil === undefined || this.suspensions >= MAX_SUSPENSIONS) return;
+    const { received } = this;
     pass.hold();
     await new Promise((resolve) => setImmediate(resolve));
-    if (this.idleUntil === undefined || this.pass !== pass || pass.isWorking) return pass.resume();
+    // A message that arrived meanwhile must not wait for the next pass, which nothing would begin.
+    if (this.received !== received || this.idleUntil === undefined || this.pass !== pass || pass.isWorking) return pass.resume();
     this.suspensions++;
     this.wakeAt = this.idleUntil;
     this.close(undefined);
@@ -148,18 +167,26 @@ export class MemoryRun {
     return {
       record: (result, durable) => {
         stored.record(result);
+        this.sentEvents.delete(result.step.stepKey);
+        if (result.event !== undefined) this.receivedEvents.add(result.event);
         later(durable);
       },
       openWait: (wait, _event, durable) => {
         stored.open(wait);
-        later(durable);
+        later(() => {
+          if (wait.event) others.meet(this);
+          durable();
+        });
       },
       openChild: (wait, child, known) => {
         stored.open(wait);
         const isTaken = others.start(child) === 'taken';
         later(() => known(isTaken ? new RunAlreadyExistsError(child.id, child.name) : undefined));
       },
-      closeWait: (stepKey) => stored.close(stepKey),
+      closeWait: (stepKey) => {
+        stored.close(stepKey);
+        this.sentEvents.delete(stepKey);
+      },
       dropMessage: (messageId) => void stored.inbox.delete(messageId),
       cancelChild: (stepKey, childId) => {
         if (stepKey !== null) stored.close(stepKey);
@@ -167,7 +194,7 @@ export class MemoryRun {
       },
       startDetached: (run) => Promise.resolve(others.start(run)),
       createHook: ({ token }) => Promise.resolve({ token }),
-      emit: () => Promise.resolve(),
+      emit: async (event) => others.emit(event),
       setState: () => undefined,
       streams: { write: ignored, flush: ignored, unchecked: () => undefined },
       transact: async (step) => {

@@ -1,3 +1,4 @@
+import { fits, type NewEvent } from '../../core/event.js';
 import { channelOf } from '../../core/message-kinds.js';
 import { ANY_VERSION, type NewRun } from '../../core/run.js';
 import { setImmediate, sleep } from '../../core/timers.js';
@@ -30,10 +31,20 @@ export interface TimedMessage {
   readonly payload: string;
 }
 
+/** Event that happens at a time of the test's clock. The payload is JSON text. */
+export interface TimedEvent {
+  readonly at: number;
+  readonly name: string;
+  readonly key: string | null;
+  readonly payload: string;
+}
+
 /** Runs in memory, in virtual time: the run under test, and those that it starts. */
 export class MemoryRuns implements OtherRuns {
   private readonly runs = new Map<string, MemoryRun>();
   private sent = 0;
+  /** Events that have happened, in their order. */
+  private readonly events: (TimedEvent & { readonly seq: string; readonly id?: string })[] = [];
   /** Reason why the test cannot continue. */
   private failure: WorkflowTestError | undefined;
 
@@ -50,7 +61,9 @@ export class MemoryRuns implements OtherRuns {
    *
    * @throws WorkflowTestError when the run waits for something that never happens
    */
-  async execute(start: NewRun, messages: readonly TimedMessage[]): Promise<MemoryRun> {
+  async execute(start: NewRun, messages: readonly TimedMessage[], events: readonly TimedEvent[] = []): Promise<MemoryRun> {
+    const coming = [...events].sort((a, b) => a.at - b.at);
+    this.emitDue(coming);
     const unsent = [...messages].sort((a, b) => a.at - b.at);
     this.start(start);
     let run = this.runs.get(start.id)!;
@@ -62,7 +75,9 @@ export class MemoryRuns implements OtherRuns {
         if (run.outcome && !next) return run;
         if (wakes > MAX_WAKES) throw new WorkflowTestError(`run "${run.id}" was woken ${MAX_WAKES} times, and has not ended`);
         if (this.suspends === 'at each wait') for (const each of this.runs.values()) await each.suspend();
-        this.moveOn(run, unsent, hanging);
+        // A run that has received a message during its suspension continues first.
+        if ([...this.runs.values()].some((each) => each.isBusy) && hanging.length === 0) continue;
+        this.moveOn(run, unsent, coming, hanging);
       }
     } finally {
       for (const each of this.runs.values()) each.close(new WorkflowTestError('the run under test has ended'));
@@ -97,6 +112,39 @@ export class MemoryRuns implements OtherRuns {
       const isFailed = outcome.status !== 'completed';
       this.send(parentRunId, channel, isFailed ? outcome.error : outcome.output, isFailed ? 'error' : 'value');
     }
+  }
+
+  emit(event: NewEvent): void {
+    if (this.events.every(({ name, id }) => name !== event.name || id !== event.id)) this.happen({ ...event, at: this.settings.now() });
+  }
+
+  meet(run: MemoryRun): void {
+    for (const wait of run.stored.openWaits) {
+      const { event, stepKey, name } = wait;
+      if (event === undefined || run.sentEvents.has(stepKey)) continue;
+      const since = event.since === 'run-start' ? run.createdAt : event.since === 'now' ? wait.openedAt : event.since;
+      const found = this.events.find(
+        (each) =>
+          each.name === name &&
+          (event.key === null || each.key === event.key) &&
+          each.at >= since &&
+          (event.where === null || fits(event.where, this.settings.payloads.decode(each.payload, 'payload'))) &&
+          !run.isReceiving(each.seq),
+      );
+      if (!found) continue;
+      run.sentEvents.set(stepKey, found.seq);
+      const { payload, seq } = found;
+      run.receive({ id: String(++this.sent), channel: channelOf('event', stepKey), payload, outcome: 'value', event: seq });
+    }
+  }
+
+  private happen(event: Omit<TimedEvent, never> & { readonly id?: string }): void {
+    this.events.push({ ...event, seq: String(this.events.length + 1) });
+    for (const run of this.runs.values()) this.meet(run);
+  }
+
+  private emitDue(coming: TimedEvent[]): void {
+    while (coming[0] && coming[0].at <= this.clock.now()) this.happen(coming.shift()!);
   }
 
   private send(runId: string, channel: string, payload: string, outcome: Message['outcome']): void {
@@ -146,15 +194,17 @@ export class MemoryRuns implements OtherRuns {
   }
 
   /** Moves the clock to the next due time, and continues the runs that are due. */
-  private moveOn(run: MemoryRun, unsent: TimedMessage[], hanging: readonly string[]): void {
+  private moveOn(run: MemoryRun, unsent: TimedMessage[], coming: TimedEvent[], hanging: readonly string[]): void {
     const wakes = [...this.runs.values()].map(({ wakeAt }) => wakeAt);
-    const next = Math.min(this.clock.nextAlarm, unsent[0]?.at ?? Number.POSITIVE_INFINITY, ...wakes);
+    const never = Number.POSITIVE_INFINITY;
+    const next = Math.min(this.clock.nextAlarm, unsent[0]?.at ?? never, coming[0]?.at ?? never, ...wakes);
     if (next === Number.POSITIVE_INFINITY) throw new WorkflowTestError(describeStuck(run, hanging));
     this.clock.moveTo(next);
     while (unsent[0] && unsent[0].at <= next) {
       const { channel, payload } = unsent.shift()!;
       this.send(run.id, channel, payload, 'value');
     }
+    this.emitDue(coming);
     for (const each of this.runs.values()) if (each.wakeAt <= next) each.begin();
   }
 }
@@ -170,5 +220,5 @@ function describeStuck(run: MemoryRun, hanging: readonly string[]): string {
   if (hanging.length > 0) return `${hanging.join(', ')} never ends: its body awaits something that does not happen`;
   const waits = [...run.stored.openWaits].map(({ kind, name, stepKey }) => `${kind} "${name ?? stepKey}"`);
   const what = waits.length === 0 ? 'something outside of its steps and waits' : waits.join(', ');
-  return `run "${run.id}" waits for ${what}, which never happens: send signals with options.signals`;
+  return `run "${run.id}" waits for ${what}, which never happens: send signals with options.signals, and events with options.events`;
 }

@@ -1,6 +1,7 @@
 import { toStepDescription, type StepDescription } from '../../client/queries/describe.js';
 import { checkOptions, isPlainObject } from '../../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
+import { checkEvent, type EventArguments, type EventDefinition } from '../../core/event.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { ManualClock } from '../../core/manual-clock.js';
 import { channelOf } from '../../core/message-kinds.js';
@@ -8,16 +9,25 @@ import { Payloads } from '../../core/payloads.js';
 import { checkSignal, type SignalArguments, type SignalDefinition } from '../../core/signal.js';
 import { validate } from '../../core/standard-schema.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowClass } from '../../core/workflow-types.js';
+import { encodeEvent } from '../../engine/events.js';
 import type { PassOutcome } from '../../engine/ports.js';
 import { loadWorkflows, type StandaloneProviders } from '../../nest/standalone-workflows.js';
 import { FakeSteps, type StepFake, type StepName } from '../fake-steps.js';
 import { standaloneEngine } from './engine-settings.js';
-import { MemoryRuns, type TimedMessage } from './memory-runs.js';
+import { MemoryRuns, type TimedEvent, type TimedMessage } from './memory-runs.js';
 import type { MemoryRun } from './memory-run.js';
 
 /** Signal that a test sends to a run in memory, made by `sent`. */
 export interface SentSignal {
   readonly signal: SignalDefinition<unknown, never>;
+  readonly payload: unknown;
+  /** Time from the start of the run, in milliseconds or as a duration. */
+  readonly after: Duration;
+}
+
+/** Event that happens in a test of a run in memory, made by `happened`. */
+export interface HappenedEvent {
+  readonly event: EventDefinition<unknown, never>;
   readonly payload: unknown;
   /** Time from the start of the run, in milliseconds or as a duration. */
   readonly after: Duration;
@@ -37,6 +47,11 @@ export interface InMemoryOptions<W extends WorkflowClass> {
   steps?: FakedBodies<InstanceType<W>>;
   /** Signals to the run, made by `sent`. (default: none) */
   signals?: readonly SentSignal[];
+  /**
+   * Events that happen while the run works, made by `happened`. Events that the run emits need not
+   * be listed. (default: none)
+   */
+  events?: readonly HappenedEvent[];
   /** Time at which the run starts. (default: the current time) */
   startAt?: Date;
   /** Replays the run when its code has ended, and at each of its first waits. (default: `true`) */
@@ -72,6 +87,20 @@ export function sent<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: Signal
 }
 
 /**
+ * Describes an event that happens in a test of a run in memory.
+ *
+ * @param args the payload, and `after`: time from the start of the run, in milliseconds or as a
+ *   duration (default: at once; the event is kept until the run waits for it)
+ * @throws InvalidInputError when the options are no object, or have an unknown key
+ * @example happened(orderPaid, { orderId: '7', cents: 900 }, { after: '1 day' })
+ */
+export function happened<P, Sent>(event: EventDefinition<P, Sent>, ...args: EventArguments<Sent, { after?: Duration }>): HappenedEvent {
+  const [payload, options = {}] = args as [payload?: unknown, options?: { after?: Duration }];
+  const { after = 0 } = checkOptions(options, 'options', ['after']);
+  return { event, payload, after };
+}
+
+/**
  * Executes a workflow to its end without a database, in virtual time: sleeps and timeouts take no
  * time. The engine is that of production. Each of the first 100 waits suspends the run, and the
  * next pass replays it, unless `verifyReplay` is `false`.
@@ -93,11 +122,19 @@ export async function runInMemory<W extends WorkflowClass>(
   ...args: StartArguments<InputOf<W>, InMemoryOptions<W>>
 ): Promise<InMemoryRun<OutputOf<W>>> {
   const [input, options = {}] = args as [input?: unknown, options?: InMemoryOptions<W>];
-  const known = ['providers', 'steps', 'signals', 'startAt', 'verifyReplay'];
-  const { providers = [], steps = {}, signals = [], startAt = new Date(), verifyReplay = true } = checkOptions(options, 'options', known);
+  const known = ['providers', 'steps', 'signals', 'events', 'startAt', 'verifyReplay'];
+  const {
+    providers = [],
+    steps = {},
+    signals = [],
+    events = [],
+    startAt = new Date(),
+    verifyReplay = true,
+  } = checkOptions(options, 'options', known);
   if (typeof verifyReplay !== 'boolean') throw new InvalidInputError('options.verifyReplay', 'must be a boolean');
   if (!isPlainObject(steps)) throw new InvalidInputError('options.steps', 'must be an object');
   if (!Array.isArray(signals)) throw new InvalidInputError('options.signals', 'must be an array');
+  if (!Array.isArray(events)) throw new InvalidInputError('options.events', 'must be an array');
   const clock = new ManualClock(toTimestamp(startAt, 'options.startAt'));
   const loaded = await loadWorkflows(workflow as never, providers);
   const fakes = new FakeSteps(loaded);
@@ -108,9 +145,10 @@ export async function runInMemory<W extends WorkflowClass>(
     const settings = standaloneEngine(clock, payloads, loaded.module, verifyReplay ? 'verifies' : 'trusts');
     const start = await settings.starts.check(workflow, {}).withInput(input);
     const messages = await Promise.all(signals.map((each, index) => toMessage(each, index, clock.now(), payloads, start.id)));
+    const emitted = await Promise.all(events.map((each, index) => toEvent(each, index, clock.now(), payloads)));
     const startedAt = new Date(clock.now());
     const runs = new MemoryRuns(loaded.definitions, settings, clock, verifyReplay ? 'at each wait' : 'never');
-    const run = await runs.execute(start, messages);
+    const run = await runs.execute(start, messages, emitted);
     return { ...(endOf(run, payloads) as InMemoryRun<OutputOf<W>>), startedAt, endedAt: new Date(clock.now()) };
   } finally {
     fakes.restoreAll();
@@ -127,6 +165,15 @@ function endOf({ outcome, stored }: MemoryRun, payloads: Payloads): Pick<InMemor
     error: ended.status === 'completed' ? undefined : payloads.decodeError(ended.error),
     steps: stored.steps.map((step) => toStepDescription(step, payloads)),
   };
+}
+
+async function toEvent(given: HappenedEvent, index: number, now: number, payloads: Payloads): Promise<TimedEvent> {
+  const argument = `options.events[${index}]`;
+  if (!isPlainObject(given)) throw new InvalidInputError(argument, 'must be made by happened()');
+  const { event, payload, after } = given;
+  const definition = checkEvent(event, argument);
+  const { key, stored } = await encodeEvent(definition, payload, (value) => payloads.encode(value, argument, '', 'event'));
+  return { at: now + toMilliseconds(after, `${argument}.after`), name: definition.name, key, payload: stored };
 }
 
 async function toMessage(given: SentSignal, index: number, now: number, payloads: Payloads, runId: string): Promise<TimedMessage> {

@@ -34,7 +34,7 @@ export async function requestCancel(
  * of notified and of cancelled runs.
  */
 export async function sweepAndNotify(database: Database): Promise<{ notified: string[]; cancelled: string[] }> {
-  const { notified, others } = await sweepInbox(database);
+  const { notified, others } = await sweepInbox(database, 1e9);
   const also = others.length > 0 ? await bumpRuns(database, others) : [];
   const idsOf = (isCancelled: boolean): string[] => [
     ...new Set([...notified, ...also].filter(({ status }) => (status === 'cancelled') === isCancelled).map(({ id }) => id)),

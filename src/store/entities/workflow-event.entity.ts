@@ -1,0 +1,37 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** An emitted event. `events.retention` decides how long the row is kept. */
+@Entity({ name: 'workflow_events', synchronize: false })
+export class WorkflowEvent {
+  /** Number of the event, in the order of the emits. */
+  @PrimaryColumn({ type: 'bigint' })
+  seq!: string;
+
+  /** Name of the event. */
+  @Column({ type: 'text' })
+  name!: string;
+
+  /** Id of the event, unique for its name. */
+  @Column({ type: 'text' })
+  id!: string;
+
+  /** Key of the event. Null for an event without a key. */
+  @Column({ type: 'text', nullable: true })
+  key!: string | null;
+
+  /** Payload of the event. */
+  @Column({ type: 'json' })
+  payload!: unknown;
+
+  /** Time of the emit. */
+  @Column({ name: 'emitted_at', type: 'timestamptz' })
+  emittedAt!: Date;
+
+  /** Time when the event had reached all its receivers. */
+  @Column({ name: 'dispatched_at', type: 'timestamptz', nullable: true })
+  dispatchedAt!: Date | null;
+
+  /** Id of the run that emitted the event. Null when no run did. */
+  @Column({ name: 'emitter_run_id', type: 'text', nullable: true })
+  emitterRunId!: string | null;
+}

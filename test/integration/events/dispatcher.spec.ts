@@ -1,0 +1,142 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { defineEvent, Workflow, type EventOf, type PayloadCodec, type WorkflowContext } from '../../../src/index.js';
+import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { waitFor } from '../../support/wait.js';
+
+const paid = defineEvent<{ orderId: string; cents: number }>('paid', { key: ({ orderId }) => orderId });
+const shared = defineEvent<number>('shared');
+
+@Workflow({ name: 'receiver' })
+class Receiver {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.waitForEvent(shared);
+  }
+}
+
+@Workflow({ name: 'payer' })
+class Payer {
+  async run(orderId: string, ctx: WorkflowContext): Promise<number> {
+    return (await ctx.waitForEvent(paid, { key: orderId, where: { cents: 5 } })).cents;
+  }
+}
+
+@Workflow({ name: 'started', on: [{ event: paid, where: { orderId: 'start' } }] })
+class Started {
+  async run(event: EventOf<typeof paid>): Promise<number> {
+    return event.cents;
+  }
+}
+
+/** Codec that cannot decode payloads which contain `broken`. */
+class Fragile implements PayloadCodec {
+  decodes = 0;
+  encode(payload: Uint8Array): Uint8Array {
+    return payload;
+  }
+  decode(stored: Uint8Array): Uint8Array {
+    if (!Buffer.from(stored).includes('broken')) return stored;
+    this.decodes++;
+    throw new Error('unknown key');
+  }
+}
+
+describe('the dispatcher of events', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(() => database.drop());
+  afterEach(() => closeApplications());
+  beforeEach(() =>
+    database.query('TRUNCATE durable.workflow_events, durable.workflow_event_subscriptions, durable.workflow_runs').catch(() => undefined),
+  );
+
+  const undispatched = async (): Promise<number> =>
+    Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM durable.workflow_events WHERE dispatched_at IS NULL'))[0]!.n);
+
+  async function boot(
+    providers: Parameters<typeof startApplication>[1],
+    options: Parameters<typeof startApplication>[2] = {},
+  ): Promise<TestApplication> {
+    return startApplication(database.url, providers, { worker: { suspendAfter: 20 }, ...options });
+  }
+
+  it('resumes 1,000 runs with one event', async () => {
+    const { client } = await boot([Receiver]);
+    const handles = await client.startMany(
+      Receiver,
+      Array.from({ length: 1_000 }, () => undefined),
+    );
+    const armed = 'SELECT count(*)::int AS n FROM durable.workflow_waits WHERE event_armed';
+    await waitFor(async () => (await database.query<{ n: number }>(armed))[0]!.n === 1_000);
+    await client.emit(shared, 42);
+    expect(new Set(await Promise.all(handles.map((handle) => handle.result())))).toEqual(new Set([42]));
+    await waitFor(async () => (await undispatched()) === 0);
+    expect(await database.query('SELECT 1 FROM durable.workflow_inbox')).toEqual([]);
+  });
+
+  it('starts a workflow whose class only another process has', async () => {
+    const worker = await boot([Started]);
+    await worker.close();
+    const other = await boot([Receiver], { worker: { suspendAfter: 20, queues: ['other'] } });
+    await other.client.emit(paid, { orderId: 'start', cents: 1 }, { id: 'e1' });
+    await waitFor(() => other.client.describe('started:paid:e1'));
+    expect(await other.client.getHandle('started:paid:e1').status()).toBe('pending');
+    const again = await boot([Started]);
+    expect(await again.client.getHandle('started:paid:e1').result()).toBe(1);
+  });
+
+  it('removes a subscription that the code no longer has, once no process has confirmed it for some time', async () => {
+    const insert = (condition: string, age: string): Promise<unknown> =>
+      database.query(
+        `INSERT INTO durable.workflow_event_subscriptions VALUES ('paid', 'started', '', $1, 'default', now() - $2::interval)`,
+        [condition, age],
+      );
+    const { client } = await boot([Started]);
+    await insert('{"orderId":"old"}', '1 hour');
+    await insert('{"orderId":"recent"}', '1 minute');
+    await client.emit(paid, { orderId: 'old', cents: 1 }, { id: 'old' });
+    await client.emit(paid, { orderId: 'recent', cents: 1 }, { id: 'recent' });
+    await waitFor(async () => (await undispatched()) === 0);
+    expect((await client.list({ name: 'started' })).runs.map(({ runId }) => runId)).toEqual(['started:paid:recent']);
+    expect(await database.query('SELECT condition FROM durable.workflow_event_subscriptions ORDER BY 1')).toEqual([
+      { condition: '{"orderId":"recent"}' },
+      { condition: '{"orderId":"start"}' },
+    ]);
+  });
+
+  it('leaves out an event whose payload cannot be read, which keeps no other event from its waits', async () => {
+    const codec = new Fragile();
+    const { client } = await boot([Payer], { payloads: { codec } });
+    await client.emit(paid, { orderId: 'p', cents: 5, note: 'broken' } as never);
+    const handle = await client.start(Payer, 'p');
+    await client.emit(paid, { orderId: 'p', cents: 4, note: 'broken' } as never);
+    await client.emit(paid, { orderId: 'p', cents: 5 });
+    expect(await handle.result()).toBe(5);
+    await waitFor(async () => (await undispatched()) === 0);
+    // The dispatcher and the wait look at each of the two events at most once.
+    expect(codec.decodes).toBeLessThanOrEqual(2);
+  });
+
+  it('looks for the events of a wait whose process has died before it had looked', async () => {
+    const { client } = await boot([Receiver]);
+    const handle = await client.start(Receiver);
+    await waitFor(async () => (await handle.status()) === 'waiting');
+    // The state that a process leaves which died between the two statements.
+    await database.query(`INSERT INTO durable.workflow_events (name, id, payload, dispatched_at) VALUES ('shared', 'missed', '7', now())`);
+    await database.query(`UPDATE durable.workflow_waits SET event_armed = NULL, opened_at = opened_at - interval '1 minute'`);
+    expect(await handle.result({ timeout: '60s' })).toBe(7);
+  });
+
+  it('removes events after the retention, but none that was not dispatched', async () => {
+    const { client } = await boot([Receiver], { events: { retention: '1 day' } });
+    await client.emit(shared, 1, { id: 'old' });
+    await client.emit(shared, 2, { id: 'new' });
+    await waitFor(async () => (await undispatched()) === 0);
+    await database.query(`UPDATE durable.workflow_events SET happened_at = happened_at - interval '2 days' WHERE id = 'old'`);
+    await waitFor(async () => (await client.events.list()).events.length === 1);
+    expect((await client.events.list()).events).toMatchObject([{ id: 'new', payload: 2 }]);
+  });
+});
