@@ -6,6 +6,7 @@ import type { WorkflowClient } from '../client/client.js';
 import type { ManualClock } from '../core/manual-clock.js';
 import type { EngineSettings } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import type { ModuleSettings } from './settings.js';
 import type { WorkerHosts } from './worker-hosts.js';
@@ -19,6 +20,7 @@ export interface ScopedRuntime {
   readonly client: WorkflowClient;
   readonly workers: WorkerHosts;
   readonly notifier: RunNotifier;
+  readonly journal: Pick<Journal, 'load'>;
 }
 
 /** Replacements with which a test creates the runtimes of an application. */
