@@ -15,7 +15,7 @@ import type { WarningCode } from '../core/warning-codes.js';
 import type { BodySlot } from './body-slot.js';
 import type { Call } from './call.js';
 import type { RunStarter } from './run-starter.js';
-import type { StepLimits } from './step-limits.js';
+import type { StepLimits } from './step-limits-port.js';
 import type { StreamPort } from './stream-port.js';
 import type { TransactionPort } from './transaction-port.js';
 import type { WorkflowContext } from './workflow-context.js';

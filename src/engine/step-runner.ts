@@ -7,7 +7,8 @@ import { findChange } from './argument-changes.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
-import { whenPermitted, type StepPermit } from './step-limits.js';
+import type { StepPermit } from './step-limits-port.js';
+import { whenPermitted } from './step-limits.js';
 import { inTransaction, UnstorableOutput } from './transactional-step.js';
 
 /** Milliseconds between two checks that this process still owns its runs. */

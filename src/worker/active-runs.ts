@@ -84,9 +84,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   /** Number of active runs of a queue. */
   countIn(queue: string): number {
-    let count = 0;
-    for (const { run } of this.executions.values()) if (run.queue === queue) count++;
-    return count;
+    return [...this.executions.values()].filter(({ run }) => run.queue === queue).length;
   }
 
   has(runId: string): boolean {

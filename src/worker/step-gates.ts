@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
-import type { LimitedStep, StepLimits, StepPermit } from '../engine/step-limits.js';
+import type { LimitedStep, StepLimits, StepPermit } from '../engine/step-limits-port.js';
 import { faultOf } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
 import { refreshKnownQueues } from '../store/sql/queues.js';
@@ -122,7 +122,7 @@ export class StepGates implements StepLimits {
   }
 
   private async release(sessionId: string, placed: PlacedStep, hasPlaces: boolean): Promise<void> {
-    for (let tries = 1; hasPlaces; tries++) {
+    for (let tries = hasPlaces ? 1 : RELEASE_TRIES + 1; tries <= RELEASE_TRIES; tries++) {
       try {
         await releaseStepPlace(this.database, sessionId, placed);
         break;

@@ -30,7 +30,7 @@ export function startWithRetention(url: string, worker: WorkerOptions, retention
   return start(url, { verifyReplay: 'never', ...worker }, WORKFLOWS, { retention });
 }
 
-/** Starts an application with limits, which executes runs of all these queues through the poller. */
+/** Starts an application with limits, which executes runs of its queues through the poller. */
 export function startLimited(url: string, queues: Record<string, QueueOptions>, workflows: Provider[]): Promise<BenchApplication> {
   return start(url, { verifyReplay: 'never', eagerStart: false, queues: Object.keys(queues) }, workflows, { queues });
 }

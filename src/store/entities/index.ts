@@ -8,6 +8,9 @@ import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowBulkOperation } from './workflow-bulk-operation.entity.js';
 import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
+import { WorkflowQueue } from './workflow-queue.entity.js';
+import { WorkflowQueueKey } from './workflow-queue-key.entity.js';
+import { WorkflowStepPlace } from './workflow-step-place.entity.js';
 import { WorkflowRetentionProgress } from './workflow-retention.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowRunEvent } from './workflow-run-event.entity.js';
@@ -34,6 +37,9 @@ export {
   WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowRetentionProgress,
+  WorkflowQueue,
+  WorkflowQueueKey,
+  WorkflowStepPlace,
   WorkflowRun,
   WorkflowRunEvent,
   WorkflowSchedule,
@@ -75,5 +81,8 @@ export const durableEntities = [
   WorkflowEvent,
   WorkflowEventReceipt,
   WorkflowEventSubscription,
+  WorkflowQueue,
+  WorkflowQueueKey,
+  WorkflowStepPlace,
   WorkflowHistoryEntry,
 ] as const;

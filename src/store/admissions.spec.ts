@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
+import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { admitRuns } from './sql/admit-runs.js';
+import { declareQueue } from './sql/queues.js';
+
+describe('the admission of runs', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    open = await fixture.journal();
+  });
+  beforeEach(() => fixture.admin.query('DELETE FROM durable.workflow_runs; DELETE FROM durable.workflow_queues'));
+  afterAll(() => fixture.close());
+
+  const declare = (options: QueueOptions): Promise<boolean> =>
+    declareQueue(open.database, { kind: 'queue', name: 'q', json: JSON.stringify(options), limits: checkQueue(options, 'queues.q') });
+  /** Inserts due runs of one key; the trigger makes them wait for a place. */
+  const insert = (key: string, count: number, priority = 0): Promise<unknown> =>
+    fixture.admin.query(
+      `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input, queue_key, place, priority)
+      SELECT $1 || '-' || $3 || '-' || n, 'w', 1, 'q', 'pending', now(), now() + n * interval '1 millisecond', n, '{}', $1, 'outside', $3::int
+      FROM generate_series(1, $2::int) AS n`,
+      [key, count, priority],
+    );
+  const admit = async (keys?: readonly string[]): Promise<string[]> =>
+    (await admitRuns(open.database, 'q', keys, 0)).runs.map(({ id }) => id);
+  const end = (id: string): Promise<unknown> =>
+    fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'cancelled', finished_at = now() WHERE id = $1`, [id]);
+
+  it('lets keys take turns, and gives each key its runs by priority and time', async () => {
+    await declare({ concurrency: 4 });
+    await insert('a', 5);
+    await insert('a', 1, 7);
+    await insert('b', 1);
+    await insert('c', 5);
+    expect(await admit()).toEqual(['a-7-1', 'b-0-1', 'c-0-1', 'a-0-1']);
+    await end('b-0-1');
+    await end('c-0-1');
+    expect((await admit()).sort()).toEqual(['a-0-2', 'c-0-2']);
+    expect(await admit()).toEqual([]);
+  });
+
+  it('cannot be made to give a place twice by callers at the same time', async () => {
+    await declare({ concurrency: 7 });
+    await insert('a', 50);
+    const admitted = await Promise.all(Array.from({ length: 10 }, () => admit().catch(() => [])));
+    expect(admitted.flat().length).toBeLessThanOrEqual(7);
+    await admit();
+    expect(await fixture.admin.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE place = 'admitted'`)).toEqual([{ n: 7 }]);
+  });
+
+  it('gives slots of a rate limit that are an interval apart', async () => {
+    await declare({ rateLimit: { limit: 10, period: '1s' } });
+    await insert('a', 20);
+    await admitRuns(open.database, 'q', undefined, 1_000);
+    const [row] = await fixture.admin.query(`SELECT count(*)::int AS n, min(gap)::float8 AS gap FROM (
+      SELECT extract(epoch FROM opens_at - lag(opens_at) OVER (ORDER BY opens_at)) * 1000 AS gap FROM durable.workflow_runs WHERE opens_at IS NOT NULL) AS g`);
+    expect(row!.n).toBeGreaterThanOrEqual(9);
+    expect(row!.n).toBeLessThanOrEqual(11);
+    expect(row!.gap).toBeGreaterThanOrEqual(100);
+  });
+
+  it('reads few pages while one key has many runs that it may not admit, on tables without statistics', async () => {
+    await declare({ key: { concurrency: 1 } });
+    await insert('stuck', 20_000);
+    await insert('other', 3);
+    expect((await admit(['stuck', 'other'])).sort()).toEqual(['other-0-1', 'stuck-0-1']);
+    await end('other-0-1');
+    const pages = async (sql: string): Promise<number> => {
+      const [row] = await fixture.admin.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${sql}`);
+      const [{ Plan: plan }] = row!['QUERY PLAN'] as [{ Plan: Record<string, number> }];
+      return plan['Shared Hit Blocks']! + plan['Shared Read Blocks']!;
+    };
+    // The first call of a connection also reads the catalog.
+    await pages(`SELECT * FROM durable.workflow_admit('q', '{none}', 500, 0)`);
+    expect(await pages(`SELECT * FROM durable.workflow_admit('q', '{stuck,other}', 500, 0)`)).toBeLessThan(400);
+    expect(await admit(['other'])).toEqual([]);
+  });
+});
