@@ -112,9 +112,9 @@ export class Events {
   async redeliver(event: string | EventDefinition<unknown, never>, id: string): Promise<void> {
     assertOutsideRun('events.redeliver');
     const name = nameOf(event, 'event');
-    const { database, emitted } = this.#dependencies;
-    if (!(await redeliverEvent(database, name, checkText(id, 'id')))) throw new EventNotFoundError(name, id);
-    emitted();
+    const found = await redeliverEvent(this.#dependencies.database, name, checkText(id, 'id'));
+    if (!found) throw new EventNotFoundError(name, id);
+    this.#dependencies.emitted();
   }
 
   #describe(row: EventRow): EventDescription {

@@ -1,17 +1,27 @@
+import { ClosedError } from '../core/errors/index.js';
 import { fits } from '../core/event.js';
 import type { Payloads } from '../core/payloads.js';
 import { sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import type { RunNotifier } from './run-notifier.js';
-import { armWaits, CONDITION_PAGE, findCandidates, lockReceivers, sendEvents, type Candidate, type WaitKey } from './sql/event-waits.js';
+import {
+  armWaits,
+  CONDITION_PAGE,
+  disarmWaits,
+  findCandidates,
+  lockReceivers,
+  sendEvents,
+  type Candidate,
+  type WaitKey,
+} from './sql/event-waits.js';
 
 /** Maximum number of waits that one statement handles. */
 const MAX_BATCH = 200;
 /** Milliseconds before another try with a run whose row another transaction has locked. */
 const LOCKED_PAUSE_MS = 20;
-/** Maximum number of tries with locked runs. The sweep finds waits that are left. */
-const MAX_TRIES = 100;
+/** Maximum number of tries with locked runs. The sweep looks for the events of the others. */
+const MAX_TRIES = 25;
 
 type Pair = WaitKey & { readonly seq: string };
 
@@ -74,6 +84,7 @@ export class EventMeetings {
    * are marked, so that the sweep does not look again.
    *
    * @returns number of waits that have received an event
+   * @throws ClosedError when the application is closed meanwhile
    */
   async meet(waits: readonly WaitKey[]): Promise<number> {
     let met = 0;
@@ -84,16 +95,22 @@ export class EventMeetings {
   private async meetBatch(waits: readonly WaitKey[]): Promise<number> {
     let met = 0;
     let open = waits;
-    for (let tries = 0; open.length > 0 && tries < MAX_TRIES && !this.isClosed; tries++) {
+    for (let tries = 0; open.length > 0; tries++) {
+      // The caller must not take the waits for done.
+      if (this.isClosed) throw new ClosedError();
+      if (tries === MAX_TRIES) {
+        await disarmWaits(this.database, open);
+        break;
+      }
       const { pairs, later, none } = await this.choose(open);
       if (none.length > 0) await armWaits(this.database, none);
       if (pairs.length === 0) break;
-      const { sent, locked } = await this.send(pairs);
+      const { sent, left } = await this.send(pairs);
       met += sent.length;
       if (sent.length > 0) void this.notifier.notify([...new Set(sent.map(({ runId }) => runId))]);
       const done = new Set(sent.map(textOf));
       open = [...later, ...pairs.filter((pair) => !done.has(textOf(pair)))];
-      if (locked > 0 && sent.length === 0) await sleep(LOCKED_PAUSE_MS);
+      if (left && sent.length === 0) await sleep(LOCKED_PAUSE_MS);
     }
     return met;
   }
@@ -146,36 +163,32 @@ export class EventMeetings {
     }
   }
 
-  private async send(pairs: readonly Pair[]): Promise<{ sent: readonly WaitKey[]; locked: number }> {
+  /**
+   * Sends events to waits. `left` is true when some could not be sent yet, because another
+   * transaction has locked their runs or the database refuses a change.
+   */
+  private async send(pairs: readonly Pair[]): Promise<{ sent: readonly WaitKey[]; left: boolean }> {
     try {
       return await this.database.transaction(async (client) => {
-        const runs = await lockReceivers(
-          this.database,
-          client,
-          pairs.map(({ runId }) => runId),
-        );
+        const ids = pairs.map(({ runId }) => runId);
+        const runs = await lockReceivers(this.database, client, ids);
         const free = pairs.filter(({ runId }) => runs.has(runId));
         const sent = free.length > 0 ? await sendEvents(this.database, client, free) : [];
-        return { sent, locked: pairs.length - free.length };
+        return { sent, left: free.length < pairs.length };
       });
     } catch (error) {
       const fault = faultOf(error);
-      if (fault === 'locked' || fault === 'conflict' || fault === 'cancelled') return { sent: [], locked: pairs.length };
-      if (fault !== 'data' || pairs.length === 1) throw error;
+      if (fault === 'locked' || fault === 'conflict' || fault === 'cancelled') return { sent: [], left: true };
+      if (fault !== 'data') throw error;
+      if (pairs.length === 1) {
+        this.reports.failed(error);
+        return { sent: [], left: true };
+      }
       // The database refuses one of these runs. Halving sends the events of the other runs.
       const half = pairs.length >> 1;
-      const [first, second] = [await this.sendHalf(pairs.slice(0, half)), await this.sendHalf(pairs.slice(half))];
-      return { sent: [...first.sent, ...second.sent], locked: first.locked + second.locked };
-    }
-  }
-
-  private async sendHalf(pairs: readonly Pair[]): Promise<{ sent: readonly WaitKey[]; locked: number }> {
-    try {
-      return await this.send(pairs);
-    } catch (error) {
-      if (faultOf(error) !== 'data') throw error;
-      this.reports.failed(error);
-      return { sent: [], locked: 0 };
+      const first = await this.send(pairs.slice(0, half));
+      const second = await this.send(pairs.slice(half));
+      return { sent: [...first.sent, ...second.sent], left: first.left || second.left };
     }
   }
 }

@@ -85,6 +85,18 @@ export async function armWaits(database: Database, waits: readonly WaitKey[]): P
   await database.query(ARM, [waits.map(({ runId }) => runId), waits.map(({ stepKey }) => stepKey)]);
 }
 
+const DISARM: Statement = {
+  name: 'durable_disarm_event_waits',
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_waits w SET event_armed = NULL
+FROM unnest((SELECT $1::text[]), (SELECT $2::text[])) AS x(run_id, step_key)
+WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) AND (w.kind = 'event' AND w.event_seq IS NULL) IS TRUE${lockTimeout}`,
+};
+
+/** Marks waits whose events could not be sent yet, so that the sweep looks for their events. */
+export async function disarmWaits(database: Database, waits: readonly WaitKey[]): Promise<void> {
+  await database.query(DISARM, [waits.map(({ runId }) => runId), waits.map(({ stepKey }) => stepKey)]);
+}
+
 /**
  * Locks runs in the order of their ids. Two processes that send events to one run would otherwise
  * not see each other's changes, and the run could receive an event twice.
