@@ -93,20 +93,12 @@ interface Civil {
 
 /** Reads the wall clock of a zone at each minute of a period, by Intl alone. */
 function wallClock(timezone: string, from: number, to: number): Civil[] {
-  const format = new Intl.DateTimeFormat('en-CA', {
-    timeZone: timezone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-  });
+  // Texts such as "2027-03-28 03:00".
+  const format = new Intl.DateTimeFormat('sv-SE', { timeZone: timezone, dateStyle: 'short', timeStyle: 'short' });
   const found: Civil[] = [];
   for (let time = from; time < to; time += MINUTE) {
-    const part = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, value]));
-    const minuteOfDay = Number(part['hour']) * 60 + Number(part['minute']);
-    found.push({ day: `${part['year']}-${part['month']}-${part['day']}`, minuteOfDay });
+    const [day, clock] = format.format(time).split(' ');
+    found.push({ day: day!, minuteOfDay: Number(clock!.slice(0, 2)) * 60 + Number(clock!.slice(3)) });
   }
   return found;
 }
@@ -160,7 +152,7 @@ const ZONES = [
 
 describe('due times compared with a walk through the wall clock', () => {
   const next = random(20_261_201);
-  const cases = Array.from({ length: 60 }, () => {
+  const cases = Array.from({ length: 25 }, () => {
     const zone = ZONES[next(ZONES.length)]!;
     const year = 2024 + next(12);
     const change = changeOf(zone, year, next(2)) ?? Date.UTC(year, next(12), 1 + next(28));
@@ -171,7 +163,7 @@ describe('due times compared with a walk through the wall clock', () => {
   });
 
   it.each(cases)('$zone $kind around $change', ({ zone, change, kind, minute, hours, step, weekday }) => {
-    const [from, to] = [change - 2 * DAY, change + 3 * DAY];
+    const [from, to] = [change - DAY, change + 2 * DAY];
     // The walk begins a day earlier, so that it knows which times of the first day have passed.
     const clock = wallClock(zone, from - DAY, to);
     const fits = (time: number): boolean => {
@@ -190,6 +182,6 @@ describe('due times compared with a walk through the wall clock', () => {
           );
     const wanted = expected.filter((time) => time >= from && fits(time));
     expect(firings(cron, zone, from, to)).toEqual(wanted);
-    expect(new DueTimes(timing(cron, zone), 0).previous(10_000, from, to)).toEqual(wanted);
+    expect(new DueTimes(timing(cron, zone), 0).previous(wanted.length + 1, from, to)).toEqual(wanted);
   });
 });

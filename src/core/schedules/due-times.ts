@@ -48,7 +48,9 @@ export class DueTimes {
     const first = startAt === null ? from : Math.max(from, startAt);
     const end = endAt === null ? before : Math.min(before, endAt);
     if (end <= first) return [];
-    return this.lastUnbounded(limit, first, end).filter((due) => due >= first);
+    const found: number[] = [];
+    for (let due = this.before(end); found.length < limit && due !== null && due >= first; due = this.before(due)) found.push(due);
+    return found.toReversed();
   }
 
   /** Milliseconds by which runs start after a due time, the same in every process. */
@@ -65,21 +67,11 @@ export class DueTimes {
     return this.anchor + Math.max(periods, this.timing.startAt === null ? 1 : 0) * everyMs!;
   }
 
-  private lastUnbounded(limit: number, first: number, end: number): number[] {
-    const { cron, everyMs, timezone } = this.timing;
-    if (cron !== null) {
-      return parseCron(cron, timezone)
-        .previousRuns(limit, new Date(end))
-        .map((date) => date.getTime())
-        .toReversed();
-    }
-    const found: number[] = [];
-    const least = this.timing.startAt === null ? 1 : 0;
-    for (let period = Math.ceil((end - this.anchor) / everyMs!) - 1; period >= least && found.length < limit; period--) {
-      const due = this.anchor + period * everyMs!;
-      if (due < first) break;
-      found.push(due);
-    }
-    return found.toReversed();
+  /** Returns the last due time before `time`, without regard to the end of the schedule. */
+  private before(time: number): number | null {
+    const { cron, everyMs, timezone, startAt } = this.timing;
+    if (cron !== null) return parseCron(cron, timezone).previousRuns(1, new Date(time))[0]?.getTime() ?? null;
+    const period = Math.ceil((time - this.anchor) / everyMs!) - 1;
+    return period < (startAt === null ? 1 : 0) ? null : this.anchor + period * everyMs!;
   }
 }
