@@ -28,7 +28,9 @@ const UNREADABLE = new Set(['3F000', '42P01', '42501']);
 
 const milliseconds = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::float8`;
 
-/** Lists runs of a World, newest first. Returns no runs where no World is, or none that may be read. */
+/**
+ * Lists runs of a World, newest first. Returns no runs where no World is, or none that may be read.
+ */
 export async function listWorldRuns(database: Database, conditions: WorldRunConditions): Promise<WorldRunRow[]> {
   const { schema, workflowName, status, after, limit } = conditions;
   const filters: [string, string][] = [];
