@@ -7,6 +7,7 @@ import type { ForkOptions } from './control/control-options.js';
 import { Control } from './control/control.js';
 import { RunControl } from './control/run-control.js';
 import { BulkOperations } from './control/bulk.js';
+import { WorldRuns } from './queries/world-runs.js';
 import { CallerTransactions } from './transactions/caller-transactions.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
 import { DeadLetters } from './dead-letters.js';
@@ -54,6 +55,8 @@ export class WorkflowClient extends RunControl {
   readonly schedules: Schedules;
   /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
+  /** Runs of the Workflow DevKit in the same database, read-only. See docs/world.md. */
+  readonly world: WorldRuns;
 
   /** @internal */
   constructor(dependencies: ClientDependencies) {
@@ -70,6 +73,7 @@ export class WorkflowClient extends RunControl {
     this.retention = new Retention(dependencies);
     this.queues = new Queues(dependencies, (runId, options) => this.cancel(runId, options));
     this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
+    this.world = new WorldRuns(dependencies.database);
     this.#sender = new Sender(dependencies, this.#transactions);
     this.#emitter = new Emitter(dependencies, this.#transactions);
   }

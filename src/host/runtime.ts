@@ -22,6 +22,7 @@ import { outside } from '../core/outside.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
+import { sharePool } from '../store/shared-pools.js';
 import type { ReadReplica } from '../store/read-replica.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { EventMeetings } from '../store/event-meetings.js';
@@ -206,6 +207,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       warn: (code, message, error, fields) => this.warn(code, message, error, fields),
     });
     this.client = new WorkflowClient(dependencies);
+    sharePool(this.client, database);
     this.hookIntake = new HookIntake(dependencies);
   }
 

@@ -121,6 +121,18 @@ export class Database {
   }
 
   /**
+   * Returns a view of this pool whose statements are of another schema. The view has the
+   * connections and the state of the pool, and ends with the pool.
+   */
+  withSchema(schemaName: string): Database {
+    return Object.create(this, {
+      schemaName: { value: schemaName },
+      schema: { value: quoteIdentifier(schemaName) },
+      texts: { value: new Map<string, string>() },
+    }) as Database;
+  }
+
+  /**
    * Executes a frequent statement. Returns rows as arrays, because building objects costs time.
    * Repeats a statement that conflicts with another transaction, unless `client` is given: a
    * statement that is part of a transaction cannot be repeated alone.

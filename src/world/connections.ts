@@ -11,9 +11,12 @@ export class WorldConnections {
   readonly database: Database;
   private prepared: Promise<unknown> | undefined;
 
-  constructor(private readonly settings: WorldSettings) {
+  constructor(
+    private readonly settings: WorldSettings,
+    private readonly shared: Database | undefined,
+  ) {
     const { databaseUrl, schema, poolSize, pooler } = settings;
-    this.database = new Database(settingsOfUrl(databaseUrl), { schema, poolSize, pooler });
+    this.database = shared?.withSchema(schema) ?? new Database(settingsOfUrl(databaseUrl), { schema, poolSize, pooler });
   }
 
   /**
@@ -28,7 +31,8 @@ export class WorldConnections {
     await this.prepared;
   }
 
-  close(): Promise<void> {
-    return this.database.close();
+  /** Closes the World's own pool; a shared one stays open. */
+  async close(): Promise<void> {
+    if (!this.shared) await this.database.close();
   }
 }

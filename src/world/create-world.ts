@@ -1,9 +1,11 @@
+import type { Database } from '../store/database.js';
 import { WorldConnections } from './connections.js';
 import type { World } from './contract.js';
 import { guard } from './guard.js';
 import { loadKit, type Kit } from './kit.js';
 import { lineOf, withoutPayloads } from './line.js';
 import { resolveOptions, type WorldOptions, type WorldSettings } from './options.js';
+import { lateWorld } from './shared-world.js';
 import { QueueService } from './queue/queue-service.js';
 import { EventReader } from './store/event-reader.js';
 import { EventWriter } from './store/event-writer.js';
@@ -16,8 +18,8 @@ import { Warnings } from './warnings.js';
  * in PostgreSQL. The kit calls this function when `WORKFLOW_TARGET_WORLD` is
  * `nestjs-durable/world`. Opens no connection before the first use.
  *
- * @param options options; what is missing comes from the environment (default: all from the
- *   environment)
+ * @param options options; what is missing comes from the environment (default: the World of the
+ *   application's WorldModule, or all options from the environment)
  * @returns the World of the installed version of the kit
  * @throws WorkflowConfigurationError when the kit is missing or its version is not supported, or
  *   when no database is named; InvalidInputError for an invalid option
@@ -25,8 +27,10 @@ import { Warnings } from './warnings.js';
  * const world = createWorld({ databaseUrl: 'postgresql://localhost/app' });
  * await world.start();
  */
-export function createWorld(options: WorldOptions = {}): World {
-  return assembleWorld(resolveOptions(options), loadKit());
+export function createWorld(options?: WorldOptions): World {
+  const kit = loadKit();
+  if (options === undefined) return lateWorld(kit.specVersion, () => assembleWorld(resolveOptions(), kit));
+  return assembleWorld(resolveOptions(options), kit);
 }
 
 /**
@@ -46,10 +50,14 @@ export function createPostgresUpstashWorld(options: WorldOptions): World {
   return createWorld(options);
 }
 
-/** Puts a World together from checked options, for an installed kit. */
-export function assembleWorld(settings: WorldSettings, kit: Kit): World {
+/**
+ * Puts a World together from checked options, for an installed kit.
+ *
+ * @param shared pool to use instead of an own one
+ */
+export function assembleWorld(settings: WorldSettings, kit: Kit, shared?: Database): World {
   const line = lineOf(kit.specVersion);
-  const connections = new WorldConnections(settings);
+  const connections = new WorldConnections(settings, shared);
   const { database } = connections;
   const { warn } = new Warnings();
   const ready = (): Promise<void> => connections.ready();

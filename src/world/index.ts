@@ -6,6 +6,7 @@
 import { createWorld } from './create-world.js';
 
 export { createPostgresUpstashWorld, createWorld } from './create-world.js';
+export { getWorldToken, WorldModule, type WorldModuleAsyncOptions } from './nest/world.module.js';
 export type { WorldOptions, WorldQStashOptions } from './options.js';
 export type {
   CreatedEvent,

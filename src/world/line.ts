@@ -16,8 +16,8 @@ export interface Line {
   errorOf(data: Record<string, unknown> | undefined): unknown;
   /** True when runs have attributes, and an error code beside the error. */
   readonly hasAttributes: boolean;
-  /** Status of RunExpiredError on this line. */
-  readonly expiredStatus?: number;
+  /** True when the ids of events are their places in the run. */
+  readonly hasDenseEvents: boolean;
 }
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -77,11 +77,11 @@ function structuredError(data: Record<string, unknown> | undefined): unknown {
 
 /** Returns the line that speaks a version of the contract. */
 export function lineOf(specVersion: number): Line {
-  if (specVersion < 4) return { specVersion, ...ulidEvents, errorOf: structuredError, hasAttributes: false };
+  if (specVersion < 4) return { specVersion, ...ulidEvents, errorOf: structuredError, hasAttributes: false, hasDenseEvents: false };
   const errorOf = (data: Record<string, unknown> | undefined): unknown => data?.['error'];
   return specVersion < 6
-    ? { specVersion, ...ulidEvents, errorOf, hasAttributes: true }
-    : { specVersion, ...denseEvents, errorOf, hasAttributes: true, expiredStatus: 410 };
+    ? { specVersion, ...ulidEvents, errorOf, hasAttributes: true, hasDenseEvents: false }
+    : { specVersion, ...denseEvents, errorOf, hasAttributes: true, hasDenseEvents: true };
 }
 
 /** Removes payloads from an answer. */

@@ -108,10 +108,10 @@ const QSTASH_OPTIONS = ['token', 'targetUrl', 'currentSigningKey', 'nextSigningK
  * @throws InvalidInputError that names the wrong option; WorkflowConfigurationError for a missing
  *   database or a wrong variable
  */
-export function resolveOptions(given: WorldOptions = {}): WorldSettings {
+export function resolveOptions(given: WorldOptions = {}, hasPool = false): WorldSettings {
   const options = checkOptions(given, 'options', OPTIONS);
   const { DATABASE_URL, DURABLE_WORLD_SCHEMA, DEPLOYMENT_ID } = process.env;
-  const databaseUrl = options.databaseUrl ?? DATABASE_URL;
+  const databaseUrl = hasPool ? 'postgresql://' : (options.databaseUrl ?? DATABASE_URL);
   if (databaseUrl === undefined || databaseUrl === '') {
     throw new WorkflowConfigurationError('nestjs-durable/world needs a database: set databaseUrl or the variable DATABASE_URL');
   }

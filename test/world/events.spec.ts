@@ -180,6 +180,14 @@ describe.each<Line>(['stable', 'beta5', 'beta7'])('events of a World for %s', (l
     expect(started.events!.map(({ eventType }) => eventType)).toEqual(['run_created', 'run_started']);
   });
 
+  it('answers the events that the writer did not know, where places are dense', async () => {
+    const runId = await startRun(world);
+    await world.events.create(runId, event('wait_created', 'wait_1', { resumeAt: new Date() }));
+    const waiting = event('wait_created', 'wait_2', { resumeAt: new Date() });
+    const { events } = await world.events.create(runId, waiting, { eventCount: 2 });
+    expect(events?.map(({ correlationId }) => correlationId)).toEqual(line === 'beta7' ? ['wait_1'] : undefined);
+  });
+
   it('keeps dates after the year 9999', async () => {
     const runId = await startRun(world);
     const resumeAt = new Date(Date.UTC(12_000, 0, 1));

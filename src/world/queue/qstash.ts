@@ -35,9 +35,9 @@ interface Parts {
 }
 
 /**
- * Lets QStash deliver the messages. QStash knows only ids: the messages stay in the database, and an
- * announcement that arrives twice, late or never loses nothing. A schedule in QStash finds what was
- * not delivered.
+ * Lets QStash deliver the messages. QStash knows only ids: the messages stay in the database, and
+ * an announcement that arrives twice, late or never loses nothing. A schedule in QStash finds what
+ * was not delivered.
  */
 export class QStashDispatcher implements Dispatcher {
   private parts: Promise<Parts> | undefined;
@@ -84,7 +84,9 @@ export class QStashDispatcher implements Dispatcher {
     return 'nothing';
   }
 
-  /** Creates the schedule of the sweep. Its id is fixed, so that all processes share one schedule. */
+  /**
+   * Creates the schedule of the sweep. Its id is fixed, so that all processes share one schedule.
+   */
   async start(): Promise<void> {
     const { client } = await this.load();
     await this.call(
@@ -109,7 +111,10 @@ export class QStashDispatcher implements Dispatcher {
     await Promise.all(overdue.map((message) => this.announce(message, 0)));
   }
 
-  /** Address of a route as QStash calls it. Signatures contain this address, whatever a proxy makes of it. */
+  /**
+   * Address of a route as QStash calls it. Signatures contain this address, whatever a proxy makes
+   * of it.
+   */
   private address(path: string): string {
     return `${this.settings.targetUrl.replace(/\/+$/, '')}${path}`;
   }

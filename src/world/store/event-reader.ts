@@ -150,6 +150,14 @@ export class EventReader {
     );
   }
 
+  /** Reads events that follow a place in a run. */
+  async eventsAfter(runId: string, slot: number, limit: number): Promise<WorldEvent[]> {
+    const text = (schema: string): string =>
+      `SELECT ${rows.EVENT_COLUMNS('e', 'all')} FROM ${schema}.world_events e WHERE e.run_id = $1 AND e.slot > $2 ORDER BY e.slot LIMIT $3::int`;
+    const found = await this.database.query<rows.EventRow>({ name: 'world_events_after', text }, [runId, slot, limit]);
+    return found.map((row) => rows.eventOf(row, this.line, 'all'));
+  }
+
   async listByCorrelationId(params: ListParams & { correlationId: string; runId?: string }): Promise<Page<WorldEvent>> {
     const { correlationId, runId, pagination } = params;
     const resolve = this.resolve(params.resolveData);

@@ -45,7 +45,15 @@ export class EventWriter {
     if (event.eventType === 'run_created') return this.createRun(runId ?? `wrun_${newRunId()}`, event);
     if (runId === null) throw this.invalid('runId is missing');
     if (event.eventType === 'run_started') return this.startRun(runId, event, params);
-    return this.createOther(runId, event);
+    return this.withMissed(await this.createOther(runId, event), params);
+  }
+
+  /** Adds the events that the writer did not know, on the lines that number events densely. */
+  private async withMissed(created: CreatedEvent, { eventCount }: CreateEventParams): Promise<CreatedEvent> {
+    if (!this.line.hasDenseEvents || eventCount === undefined || !created.event) return created;
+    const { runId, eventId } = created.event;
+    const missed = this.line.slotOf(eventId)! - eventCount - 1;
+    return missed > 0 ? { ...created, events: await this.reader.eventsAfter(runId, eventCount, missed) } : created;
   }
 
   private async createRun(runId: string, event: NewWorldEvent): Promise<CreatedEvent> {

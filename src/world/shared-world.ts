@@ -1,0 +1,74 @@
+import type { QueueHandler, World } from './contract.js';
+
+/**
+ * Key of the process-wide World of a Nest application. The key is global, because the kit loads
+ * this package by a way of its own, and may so get a second copy.
+ */
+const SHARED = Symbol.for('nestjs-durable/world');
+
+const holder = globalThis as { [SHARED]?: World };
+
+/** Makes a World the one that the kit gets in this process. */
+export function shareWorld(world: World): void {
+  holder[SHARED] = world;
+}
+
+/** Ends the sharing of a World. */
+export function unshareWorld(world: World): void {
+  if (holder[SHARED] === world) delete holder[SHARED];
+}
+
+type Method = (...args: unknown[]) => unknown;
+
+/** Makes functions of these names that call the functions of an object found at the call. */
+function forward<T extends object>(names: readonly (keyof T)[], find: () => T): T {
+  const call =
+    (name: keyof T): Method =>
+    (...args) =>
+      (find()[name] as Method)(...args);
+  return Object.fromEntries(names.map((name) => [name, call(name)])) as T;
+}
+
+/**
+ * World that is looked up at each call: the one of the application's WorldModule, or one of its
+ * own. The kit creates its World while the application's files are loaded, before Nest creates
+ * modules.
+ */
+export function lateWorld(specVersion: number, create: () => World): World {
+  let own: World | undefined;
+  const find = (): World => holder[SHARED] ?? (own ??= create());
+  const methods = [
+    'queue',
+    'getDeploymentId',
+    'writeToStream',
+    'writeToStreamMulti',
+    'closeStream',
+    'readFromStream',
+    'listStreamsByRunId',
+    'getStreamChunks',
+    'getStreamInfo',
+  ] as const;
+  return {
+    ...forward<Pick<World, (typeof methods)[number]>>(methods, find),
+    specVersion,
+    createQueueHandler: (prefix, handler) => lateHandler(find, prefix, handler),
+    runs: forward<World['runs']>(['get', 'list'], () => find().runs),
+    steps: forward<World['steps']>(['get', 'list'], () => find().steps),
+    events: forward<World['events']>(['create', 'get', 'list', 'listByCorrelationId'], () => find().events),
+    hooks: forward<World['hooks']>(['get', 'getByToken', 'list'], () => find().hooks),
+    streams: forward<World['streams']>(['write', 'writeMulti', 'close', 'get', 'list', 'getChunks', 'getInfo'], () => find().streams),
+    // eslint-disable-next-line typescript/require-await -- an error of `create` becomes a rejection
+    start: async () => find().start(),
+    // A World that was never used has nothing to close. The module closes its World itself.
+    close: async () => own?.close(),
+  };
+}
+
+function lateHandler(find: () => World, prefix: string, handler: QueueHandler): (request: Request) => Promise<Response> {
+  let made: { readonly world: World; readonly handle: (request: Request) => Promise<Response> } | undefined;
+  return (request) => {
+    const world = find();
+    if (made?.world !== world) made = { world, handle: world.createQueueHandler(prefix, handler) };
+    return made.handle(request);
+  };
+}

@@ -1,0 +1,66 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
+
+import { WorkflowClient, WorkflowModule } from '../../src/index.js';
+import { createWorld, getWorldToken, WorldModule, type World } from '../../src/world/index.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { kitFolder } from './support/kits.js';
+import { newId, refusalOf, runCreated, startRun } from './support/test-world.js';
+
+describe('WorldModule', () => {
+  let database: TestDatabase;
+  let application: INestApplication;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    // The kit is looked for in the folder of the application.
+    jest.spyOn(process, 'cwd').mockReturnValue(kitFolder('stable'));
+  });
+
+  afterAll(async () => {
+    jest.restoreAllMocks();
+    await database.drop();
+  });
+
+  afterEach(() => application.close());
+
+  it('gives the kit the World of the application, on the pool of WorkflowModule', async () => {
+    // The kit creates its World while the files of the application are loaded.
+    const early = createWorld();
+    const testing = await Test.createTestingModule({
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: database.url }),
+        WorkflowModule.forRoot({}),
+        WorldModule.forRootAsync({ useFactory: () => Promise.resolve({ schema: 'other_world', deploymentId: 'nest' }) }),
+      ],
+    }).compile();
+    application = await testing.createNestApplication().init();
+    const world = application.get<World>(getWorldToken());
+    const runId = await startRun(world);
+    expect(await early.getDeploymentId()).toBe('nest');
+    expect(early.specVersion).toBe(3);
+    expect(await early.runs.get(runId)).toMatchObject({ runId, status: 'running' });
+    const applications = await database.query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%other_world%' AND pid <> pg_backend_pid()`,
+    );
+    expect(applications[0]!.count).toBeGreaterThan(0);
+    const client = application.get(WorkflowClient);
+    const second = await startRun(world);
+    const page = await client.world.list({ schema: 'other_world', limit: 1 });
+    expect(page.runs).toMatchObject([{ runId: second, status: 'running', deploymentId: 'default' }]);
+    expect((await client.world.list({ schema: 'other_world', cursor: page.cursor! })).runs).toMatchObject([{ runId }]);
+    expect((await client.world.list({ schema: 'other_world', status: 'failed' })).runs).toEqual([]);
+    expect((await client.world.list()).runs).toEqual([]);
+    await application.close();
+    expect(await refusalOf(world.events.create(newId(), runCreated(world)))).toMatchObject({ name: 'WorkflowWorldError', status: 503 });
+  });
+
+  it('works without WorkflowModule', async () => {
+    const testing = await Test.createTestingModule({ imports: [WorldModule.forRoot({ databaseUrl: database.url })] }).compile();
+    application = await testing.createNestApplication().init();
+    const runId = await startRun(application.get<World>(getWorldToken()));
+    expect(runId).toMatch(/^wrun_/);
+  });
+});
