@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Overview } from '../api/overview.js';
 import { OverviewContext, type KnownOverview } from './overview.js';
 import { Modal } from './parts/dialog.js';
-import { Empty, Failure, Text } from './parts/basics.js';
+import { Empty, Failure, Text, ViewHead } from './parts/basics.js';
 import { Icon, type IconName } from './parts/icon.js';
 import { useKeys } from './keys.js';
 import { useResource } from './resource.js';
@@ -79,6 +79,7 @@ function View({ place }: { readonly place: Place }): JSX.Element {
     default:
       return (
         <Empty title="There is no such view">
+          <ViewHead title="Not found" />
           <a href={href(['runs'])}>Show all runs</a>
         </Empty>
       );

@@ -38,8 +38,8 @@ export function Time({ at }: { readonly at: string | undefined }): JSX.Element {
 export function LongTime({ at }: { readonly at: string }): JSX.Element {
   useTick();
   return (
-    <time dateTime={at} title={at}>
-      {absolute(at)} <span class="muted">· {relative(Date.parse(at))}</span>
+    <time dateTime={at} title={`${absolute(at)} (${at})`}>
+      {relative(Date.parse(at))} <span class="muted small">{absolute(at).slice(0, -4)}</span>
     </time>
   );
 }

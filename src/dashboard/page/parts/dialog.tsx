@@ -67,9 +67,12 @@ export function Modal(props: { readonly title: string; readonly children: Compon
   // The dialog gets the focus before the browser paints, so that no key is lost.
   useLayoutEffect(() => {
     const before = document.activeElement;
-    element.current?.showModal();
-    element.current?.querySelector<HTMLElement>('[data-focus], input, textarea, select')?.focus();
+    const dialog = element.current!;
+    dialog.showModal();
+    dialog.querySelector<HTMLElement>('[data-focus], input, textarea, select')?.focus();
     return () => {
+      // While a modal dialog is open, nothing outside of it can get the focus.
+      dialog.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);

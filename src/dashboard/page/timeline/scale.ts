@@ -20,6 +20,8 @@ export interface Cut {
 const CUT_SHARE = 0.06;
 /** A time without activity is shortened when it is longer than this share of the whole. */
 const LEAST_CUT = 0.25;
+/** Milliseconds up to which a time without activity is never shortened. */
+const LEAST_CUT_MS = 5_000;
 const MAX_CUTS = 8;
 
 /**
@@ -71,13 +73,13 @@ function longIdleTimes(rows: readonly TimelineRow[], from: number, to: number): 
     last = Math.max(last, ended!);
   }
   const whole = to - from;
-  const chosen = idle.filter((cut) => cut.to - cut.from > whole * LEAST_CUT).slice(0, MAX_CUTS);
+  const chosen = idle.filter((cut) => cut.to - cut.from > Math.max(LEAST_CUT_MS, whole * LEAST_CUT)).slice(0, MAX_CUTS);
   // When nothing but idle time is left, there is nothing to make room for.
   const rest = whole - chosen.reduce((sum, cut) => sum + cut.to - cut.from, 0);
   return rest < 1 ? [] : chosen;
 }
 
-const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500].flatMap((each) => [each]);
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const LONG_STEPS = [
   1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 31_536_000,
 ];

@@ -98,18 +98,28 @@ function Row(props: {
   ].filter((word) => word !== '');
   return (
     <li class="timeline-row" data-step={row.key} data-chosen={isChosen ? '' : undefined}>
-      <button type="button" class="timeline-label" {...ROW} aria-pressed={isChosen} onClick={choose}>
-        <Icon name={ICONS[row.operation] ?? (row.kind === 'mark' ? 'mark' : 'step')} />
-        <span class="timeline-key">
-          <Text value={row.key} length={48} />
-        </span>
-        <span class="hidden">{words.join(', ')}</span>
-        {row.attempts > 1 && (
-          <span class="attempts" title={`${row.attempts} attempts`} aria-hidden="true">
-            ×{row.attempts}
+      <div class="timeline-name">
+        <button type="button" class="timeline-label" {...ROW} aria-pressed={isChosen} onClick={choose}>
+          <Icon name={ICONS[row.operation] ?? (row.kind === 'mark' ? 'mark' : 'step')} />
+          <span class="timeline-key">
+            <Text value={row.key} length={48} />
           </span>
+          <span class="hidden">{words.join(', ')}</span>
+          {row.attempts > 1 && (
+            <span class="attempts" title={`${row.attempts} attempts`} aria-hidden="true">
+              ×{row.attempts}
+            </span>
+          )}
+        </button>
+        {row.childRunId !== undefined && (
+          <a class="timeline-child" href={href(['runs', row.childRunId])} title={`Child ${row.childRunId}`}>
+            <span class="hidden">
+              Child <Text value={row.childRunId} length={80} />
+            </span>
+            <Icon name="next" />
+          </a>
         )}
-      </button>
+      </div>
       <div class="timeline-track" onClick={choose} aria-hidden="true">
         <div
           class="bar"
@@ -122,19 +132,10 @@ function Row(props: {
             <span key={at} class="bar-failure" style={{ left: inside(at) }} />
           ))}
         </div>
-        <span
-          class="bar-time"
-          data-side={left + width > 0.82 ? 'left' : 'right'}
-          style={{ left: percent(left + width > 0.82 ? left : left + width) }}
-        >
+        <span class="bar-time" style={{ left: percent(left + width) }}>
           {took}
         </span>
       </div>
-      {row.childRunId !== undefined && (
-        <a class="timeline-child small" href={href(['runs', row.childRunId])}>
-          child <Text value={row.childRunId} length={36} />
-        </a>
-      )}
     </li>
   );
 }

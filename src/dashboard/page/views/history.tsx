@@ -76,7 +76,7 @@ function HistoryRow({ entry }: { readonly entry: Entry }): JSX.Element {
             {visible(error.name)}: {visible(error.message.slice(0, 300))}
           </div>
         )}
-        {data.state === 'value' && <div class="small muted">{visible(detailText(data.text))}</div>}
+        {data.state === 'value' && kind !== 'wait_open' && <div class="small muted">{visible(detailText(data.text))}</div>}
       </div>
     </li>
   );

@@ -5,7 +5,7 @@ import type { Wire } from '../api.js';
 import { Copy, LongTime, Status, Text, Time, useElapsed, ViewHead } from '../parts/basics.js';
 import { ErrorDetails } from '../parts/payload.js';
 import { href } from '../router.js';
-import { visible } from '../text.js';
+import { counted, visible } from '../text.js';
 import { duration } from '../times.js';
 import { ACTIONS, type ActionName } from './ask.js';
 
@@ -105,11 +105,10 @@ export function RunHead({
         <Relation name="Continued as" runId={run.continuedAs} />
         <Relation name="Fork of" runId={run.forkedFrom} />
         {run.children.length > 0 && (
-          <Fact name={`Children (${run.children.length === 100 ? 'last 100' : run.children.length})`}>
+          <Fact name={run.children.length === 100 ? 'Last 100 children' : 'Children'}>
+            <a href={href(['runs'], { parentRunId: run.runId })}>Show in the list</a>
             <details class="children" open={run.children.length <= 4}>
-              <summary>
-                <a href={href(['runs'], { parentRunId: run.runId })}>Show in the list</a>
-              </summary>
+              <summary>{counted(run.children.length, 'child run')}</summary>
               <ul>
                 {run.children.map(({ runId, name, status }) => (
                   <li key={runId}>

@@ -4,9 +4,10 @@ import { useState } from 'preact/hooks';
 import type { ShownHistory, ShownRun, StepPage } from '../../api/run.js';
 import { runPath, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
-import { Empty, Failure, Panel, Skeleton } from '../parts/basics.js';
+import { Empty, Failure, Panel, Skeleton, ViewHead } from '../parts/basics.js';
 import { ErrorDetails, Payload } from '../parts/payload.js';
 import { useResource } from '../resource.js';
+import { visible } from '../text.js';
 import { go, href } from '../router.js';
 import { useRowKeys } from '../rows.js';
 import { rowsOf, type TimelineRow } from '../timeline/rows.js';
@@ -46,7 +47,7 @@ export function RunView({ runId, query }: { readonly runId: string; readonly que
   if (run.error?.status === 404)
     return (
       <Empty title="There is no run with this id">
-        <p class="mono">{runId}</p>
+        <ViewHead title={visible(runId)} />
         It may have been deleted, or retention has removed it. <a href={href(['runs'])}>Show all runs</a>
       </Empty>
     );

@@ -64,6 +64,9 @@ function Worker({ worker }: { readonly worker: Wire<ShownWorker> }): JSX.Element
   for (const { queue, name, version } of worker.serves) {
     if (version !== 0) queues.set(queue, [...(queues.get(queue) ?? []), `${name} v${version}`]);
   }
+  // Most workers serve the same workflows from all of their queues.
+  const groups = new Map<string, (readonly [queue: string, kinds: readonly string[]])[]>();
+  for (const [queue, kinds] of queues) groups.set(kinds.join('\n'), [...(groups.get(kinds.join('\n')) ?? []), [queue, kinds]]);
   return (
     <Panel
       title={
@@ -90,12 +93,14 @@ function Worker({ worker }: { readonly worker: Wire<ShownWorker> }): JSX.Element
         </Fact>
         <Fact name="Session">{worker.id}</Fact>
       </dl>
-      {[...queues].map(([queue, kinds]) => (
-        <p key={queue} class="small serves">
-          <a class="tag" href={href(['runs'], { queue })}>
-            <Text value={queue} length={32} />
-          </a>{' '}
-          {kinds.map((kind) => (
+      {[...groups.values()].map((members) => (
+        <p key={members[0]![0]} class="small serves">
+          {members.map(([queue]) => (
+            <a key={queue} class="tag" href={href(['runs'], { queue })}>
+              <Text value={queue} length={32} />
+            </a>
+          ))}
+          {members[0]![1].map((kind) => (
             <span key={kind}>
               <Text value={kind} length={48} />{' '}
             </span>

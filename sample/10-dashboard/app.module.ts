@@ -1,0 +1,30 @@
+import { Module } from '@nestjs/common';
+import { WorkflowModule } from 'nestjs-durable';
+
+import { LocalGuard } from './local.guard.js';
+import {
+  AssistantWorkflow,
+  CatalogueWorkflow,
+  ImportWorkflow,
+  OrderWorkflow,
+  Payments,
+  PictureWorkflow,
+  ReminderWorkflow,
+} from './shop.workflows.js';
+
+const url = process.env['DATABASE_URL'];
+
+@Module({
+  imports: [
+    WorkflowModule.forRoot({
+      connection: url ? { url } : { embedded: true },
+      schema: 'durable_dashboard',
+      worker: {},
+      // The dashboard shows failures.
+      logFailures: false,
+      http: { dashboard: { guards: [LocalGuard], actor: ({ user }) => String(user) } },
+    }),
+  ],
+  providers: [AssistantWorkflow, CatalogueWorkflow, ImportWorkflow, OrderWorkflow, Payments, PictureWorkflow, ReminderWorkflow],
+})
+export class AppModule {}
