@@ -23,8 +23,8 @@ const SCHEDULES = Symbol.for('nestjs-durable.schedules');
 type Mutable<T> = T extends (...args: never[]) => unknown ? T : { -readonly [Key in keyof T]: Mutable<T[Key]> };
 
 /**
- * Resolves to `unknown` when the workflow accepts the input of the schedule. Otherwise resolves to a
- * text that the compiler shows as the error.
+ * Resolves to `unknown` when the workflow accepts the input of the schedule. Otherwise resolves to
+ * a text that the compiler shows as the error.
  */
 type ScheduledInputFits<Input, Options> = Options extends { input: infer Given }
   ? unknown extends Given
