@@ -81,8 +81,8 @@ interface HttpResponse {
  * Answers HTTP requests whose handler throws an error of this package. The status is:
  *
  * - 400 for invalid input
- * - 404 for a run that does not exist
- * - 409 for a run that already exists, or that has ended
+ * - 404 for a run, a hook or a schedule that does not exist
+ * - 409 for a run or schedule that already exists, or a run that has ended
  * - 410 for a stream whose chunks retention has removed
  * - 413 for a payload that is too large
  * - 429 for a run whose inbox is full
