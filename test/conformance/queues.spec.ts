@@ -8,7 +8,7 @@ import { configured } from './configured.js';
 
 const go = defineSignal('go');
 
-/** Bodies that are being executed, by the name of their group. All applications share this process. */
+/** Bodies that are being executed, by their group. All applications share this process. */
 const active = new Map<string, Set<string>>();
 /** Largest number of bodies of a group that were executed at once. */
 const most = new Map<string, number>();

@@ -8,7 +8,8 @@ const PROCESSES = 5;
 const program = 'limited-worker.ts';
 
 /**
- * Largest number of bodies of a kind at the same time. A body of a killed process ended at its kill.
+ * Largest number of bodies of a kind at the same time. A body of a killed process ended at the
+ * kill.
  */
 const MOST = `SELECT coalesce(max(n), 0)::int AS most FROM (
   SELECT sum(step) OVER (ORDER BY at, step) AS n FROM spans CROSS JOIN LATERAL (VALUES (began, 1), (ended, -1)) AS e(at, step)
