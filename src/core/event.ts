@@ -54,9 +54,11 @@ export interface EventOptions<P> {
  *   (default: no check). `key`: returns the key of an event (default: no keys)
  * @throws InvalidInputError when the name or an option is not valid
  * @example
- * export const orderPaid = defineEvent<{ orderId: string }>('order.paid', { key: (e) => e.orderId });
- * // anywhere:       await client.emit(orderPaid, { orderId: '7' }, { id: stripeEvent.id });
- * // in a workflow:  const paid = await ctx.waitForEvent(orderPaid, { key: order.id, timeout: '3 days' });
+ * const orderPaid = defineEvent<{ orderId: string }>('order.paid', { key: (e) => e.orderId });
+ * // anywhere:
+ * await client.emit(orderPaid, { orderId: '7' }, { id: stripeEvent.id });
+ * // in a workflow:
+ * const paid = await ctx.waitForEvent(orderPaid, { key: order.id, timeout: '3 days' });
  */
 export function defineEvent<P = void>(name: string, options?: EventOptions<P> & { schema?: undefined }): EventDefinition<P>;
 export function defineEvent<Sent, P>(
@@ -75,7 +77,7 @@ export function defineEvent(
 }
 
 /** True for an event that `defineEvent` made, also by another copy of this package. */
-export function isEvent(value: unknown): value is EventDefinition<unknown> {
+function isEvent(value: unknown): value is EventDefinition<unknown> {
   return typeof value === 'object' && value !== null && EVENT in value;
 }
 

@@ -64,9 +64,9 @@ export interface StepResult {
 }
 
 /**
- * One change to be stored in the database. Any process may write a `start` or an `emit`, and only the owner of a
- * run may write the other transitions. An owner's transition carries the run's epoch, and the
- * database refuses the transition after the owner's session has ended.
+ * One change to be stored in the database. Any process may write a `start` or an `emit`, and only
+ * the owner of a run may write the other transitions. An owner's transition carries the run's
+ * epoch, and the database refuses the transition after the owner's session has ended.
  */
 export type Transition =
   | { readonly kind: 'start'; readonly runId: string; readonly run: NewRun; readonly owned: boolean }

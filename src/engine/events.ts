@@ -52,7 +52,9 @@ function sinceOf(pass: PassHandle, since: EventWaitOptions<unknown>['since']): (
   return () => Math.floor(pass.settings.now() - ms);
 }
 
-/** Emits an event. The id of the event is derived from the step, so a repeated attempt emits once. */
+/**
+ * Emits an event. The id of the event is derived from the step, so a repeated attempt emits once.
+ */
 export function emit(pass: PassHandle, event: unknown, payload: unknown, options: EmitOptions = {}): Promise<void> {
   const definition = checkEvent(event, 'event');
   checkOptions(options, 'options', ['id']);

@@ -128,8 +128,8 @@ export abstract class WorkflowContext {
   abstract waitForSignal<P>(signal: SignalDefinition<P, never>, options?: WaitOptions): Promise<SignalValue<P>>;
 
   /**
-   * Waits for an event, from whoever emits it. An event that happened since the start of the run
-   * meets the wait too, oldest first. A run receives each event once.
+   * Waits for an event, which any process may emit. An event that happened since the start of the
+   * run meets the wait too, oldest first. A run receives each event once.
    *
    * @param options.key key of the event (default: events of every key)
    * @param options.where top-level fields that the payload must have (default: every payload)

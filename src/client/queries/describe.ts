@@ -25,7 +25,8 @@ export interface WaitDescription {
    */
   kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'event' | 'grace';
   /**
-   * Name of the awaited signal or event, the first characters of a hook's token, or the id of a child run.
+   * Name of the awaited signal or event, the first characters of a hook's token, or the id of a
+   * child run.
    */
   name: string | undefined;
   /**
