@@ -17,6 +17,7 @@ const url = process.env['DATABASE_URL'];
     WorkflowModule.forRoot({
       connection: url ? { url } : { embedded: true },
       schema: 'durable_limits',
+      worker: {},
       queues: {
         default: {},
         reports: { concurrency: 8, key: { concurrency: 1, rateLimit: { limit: 10, period: '1s' } } },
