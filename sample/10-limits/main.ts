@@ -1,5 +1,5 @@
-// npm run sample:limits: reports with limits for each tenant, a debounced search index, and mails in
-// batches. See README.md.
+// npm run sample:limits: reports with limits for each tenant, a debounced search index, and mails
+// in batches. See README.md.
 import 'reflect-metadata';
 
 import { Module } from '@nestjs/common';
