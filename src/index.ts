@@ -81,7 +81,7 @@ export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPa
 export type { RunFilter } from './client/queries/run-filter.js';
 export type { ManagerOption } from './client/transactions/manager-option.js';
 export type { FailureDimension } from './core/failure.js';
-export type { Batch, BatchOptions } from './core/batch.js';
+export type { Batch, BatchOptions, ElementOfBatch, ResultOfMember } from './core/batch.js';
 export type { StartOptions } from './client/start-options.js';
 export type { DebounceOptions, SharedStartOptions, ThrottleOptions } from './client/shared-start-options.js';
 export {

@@ -1,5 +1,5 @@
-// npm run sample:limits: reports with limits for each tenant, a debounced search index, and mails in
-// batches. See README.md.
+// npm run sample:limits: reports with limits for each tenant, a debounced search index, and mails
+// in batches. See README.md.
 import 'reflect-metadata';
 
 import { Module } from '@nestjs/common';
@@ -17,6 +17,7 @@ const url = process.env['DATABASE_URL'];
     WorkflowModule.forRoot({
       connection: url ? { url } : { embedded: true },
       schema: 'durable_limits',
+      worker: {},
       queues: {
         default: {},
         reports: { concurrency: 8, key: { concurrency: 1, rateLimit: { limit: 10, period: '1s' } } },

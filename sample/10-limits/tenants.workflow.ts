@@ -5,8 +5,9 @@ export interface Report {
   readonly number: number;
 }
 
-/** Reports that are being made, by tenant, and the largest number of them. */
-export const making = new Map<string, number>();
+/** Reports that are being made, by tenant. */
+const making = new Map<string, number>();
+/** Largest number of reports of a tenant that were made at the same time. */
 export const most = new Map<string, number>();
 
 /** Makes reports: one at a time for each tenant, and all tenants in turns. */

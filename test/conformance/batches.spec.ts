@@ -8,7 +8,6 @@ import {
   Workflow,
   WorkflowConfigurationError,
   type Batch,
-  type RunStatus,
   type WorkflowContext,
   type WorkflowHandle,
 } from '../../src/index.js';
@@ -96,8 +95,7 @@ describe('batches', () => {
   const indexAll = (titles: string, doc: Partial<Doc> = {}): Promise<WorkflowHandle<string>[]> =>
     Promise.all(titles.split('').map((title) => index(title, doc)));
   const batchOf = async (handle: WorkflowHandle<string>): Promise<string> => (await handle.describe()).batchId!;
-  const statuses = (handles: WorkflowHandle<string>[]): Promise<RunStatus[]> =>
-    Promise.all(handles.map((handle) => handle.status() as Promise<RunStatus>));
+  const statuses = (handles: WorkflowHandle<string>[]): Promise<unknown[]> => Promise.all(handles.map((handle) => handle.status()));
   const results = (handles: WorkflowHandle<string>[]): Promise<unknown[]> =>
     Promise.all(
       handles.map((handle) => handle.result().catch((error: Error) => (error.cause as Error | undefined)?.message ?? error.name)),

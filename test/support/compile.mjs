@@ -11,7 +11,17 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
-const samples = ['02-approval', '03-fan-out', '04-payment-saga', '05-qstash', '07-schedules', '08-agent', '09-operations', '10-dashboard'];
+const samples = [
+  '02-approval',
+  '03-fan-out',
+  '04-payment-saga',
+  '05-qstash',
+  '07-schedules',
+  '08-agent',
+  '09-operations',
+  '10-limits',
+  '10-dashboard',
+];
 const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
 
 /** Lists the files in a folder and in the folders below it. */

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * Key of starts with `debounce` or `throttle`, or of the members of a batch that is being collected,
- * with the run that counts for them.
+ * Key of starts with `debounce` or `throttle`, or of the members of a batch that is being
+ * collected, with the run that counts for them.
  */
 @Entity({ name: 'workflow_shared_starts', synchronize: false })
 export class WorkflowSharedStart {
