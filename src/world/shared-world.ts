@@ -57,7 +57,6 @@ export function lateWorld(specVersion: number, create: () => World): World {
     events: forward<World['events']>(['create', 'get', 'list', 'listByCorrelationId'], () => find().events),
     hooks: forward<World['hooks']>(['get', 'getByToken', 'list'], () => find().hooks),
     streams: forward<World['streams']>(['write', 'writeMulti', 'close', 'get', 'list', 'getChunks', 'getInfo'], () => find().streams),
-    // eslint-disable-next-line typescript/require-await -- an error of `create` becomes a rejection
     start: async () => find().start(),
     // A World that was never used has nothing to close. The module closes its World itself.
     close: async () => own?.close(),

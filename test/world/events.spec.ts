@@ -188,6 +188,31 @@ describe.each<Line>(['stable', 'beta5', 'beta7'])('events of a World for %s', (l
     expect(events?.map(({ correlationId }) => correlationId)).toEqual(line === 'beta7' ? ['wait_1'] : undefined);
   });
 
+  it('changes attributes in full or not at all', async () => {
+    if (line === 'stable') return;
+    const runId = await startRun(world);
+    const set = (changes: unknown, correlationId?: string): Promise<unknown> =>
+      world.events.create(runId, event('attr_set', correlationId, { changes, writer: { type: 'workflow' } }));
+    await set([{ key: 'customer', value: 'c1' }], 'attr_1');
+    expect(await refusalOf(set([{ key: 'customer', value: 'c2' }], 'attr_1'))).toEqual({ name: 'EntityConflictError' });
+    const malformed: unknown[] = [
+      7,
+      [null],
+      [{ key: '', value: 'x' }],
+      [{ key: '$own', value: 'x' }],
+      [{ key: 'k', value: 7 }],
+      [{ key: 'k', value: 'x'.repeat(257) }],
+      Array.from({ length: 65 }, (_, index) => ({ key: `k${index}`, value: 'x' })),
+    ];
+    for (const changes of malformed) expect(await refusalOf(set(changes))).toEqual({ name: 'AttributeValidationError' });
+    await set([
+      { key: 'customer', value: null },
+      { key: 'order', value: 'o1' },
+    ]);
+    expect((await world.runs.get(runId)).attributes).toEqual({ order: 'o1' });
+    expect((await world.events.list({ runId })).data).toHaveLength(4);
+  });
+
   it('keeps dates after the year 9999', async () => {
     const runId = await startRun(world);
     const resumeAt = new Date(Date.UTC(12_000, 0, 1));

@@ -2,7 +2,7 @@ import type { DynamicModule, FactoryProvider, ModuleMetadata } from '@nestjs/com
 
 import { poolOf } from '../../store/shared-pools.js';
 import type { World } from '../contract.js';
-import { assembleWorld } from '../create-world.js';
+import { assembleWorld } from '../assemble-world.js';
 import { loadKit } from '../kit.js';
 import { resolveOptions, type WorldOptions } from '../options.js';
 import { shareWorld, unshareWorld } from '../shared-world.js';

@@ -35,7 +35,7 @@ export function createHandler(prefix: string, handler: QueueHandler, parts: Hand
         await store.putOff(message, 1, 0);
         return answer(400, { error: `queue ${message.queue} does not begin with ${prefix}` });
       }
-      return respond(await deliver(store, message, handler), request, parts);
+      return await respond(await deliver(store, message, handler), request, parts);
     } catch (error) {
       parts.warn('a delivery of a message of the World could not be recorded', error);
       return answer(503, { error: 'the database of the World does not answer' });

@@ -89,6 +89,7 @@ export class QStashDispatcher implements Dispatcher {
    */
   async start(): Promise<void> {
     const { client } = await this.load();
+    // An outage of QStash must not keep the application from booting.
     await this.call(
       client.schedules.create({
         scheduleId: `world-${this.settings.schema}-${this.settings.deploymentId}`.replaceAll(/[^\w-]/g, '_'),
@@ -98,7 +99,7 @@ export class QStashDispatcher implements Dispatcher {
         headers: { 'content-type': 'application/json' },
         retries: 0,
       }),
-    );
+    ).catch((error: unknown) => this.settings.warn('QStash did not take the schedule of the World', error));
   }
 
   stop(): Promise<void> {

@@ -22,7 +22,7 @@ export async function runSuite(env: Record<string, string>): Promise<SuiteResult
   const child = spawn(process.execPath, args, {
     cwd: folder,
     env: { ...process.env, NODE_OPTIONS: undefined, PORT: undefined, WORLD_FILE, ...env },
-    stdio: process.env.DURABLE_WORLD_VERBOSE ? 'inherit' : 'ignore',
+    stdio: 'ignore',
   });
   await new Promise((resolve) => child.once('close', resolve));
   const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as { testResults: { assertionResults: SuiteResult[] }[] };

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { newRunId } from '../../../src/core/ids.js';
-import { assembleWorld } from '../../../src/world/create-world.js';
+import { assembleWorld } from '../../../src/world/assemble-world.js';
 import { loadKit } from '../../../src/world/kit.js';
 import { resolveOptions, type WorldOptions } from '../../../src/world/options.js';
 import type { NewWorldEvent, QueueHandler, World } from '../../../src/world/index.js';
