@@ -20,6 +20,7 @@ const url = process.env['DATABASE_URL'];
       connection: url ? { url } : { embedded: true },
       schema: 'durable_dashboard',
       worker: {},
+      queues: { graphics: { concurrency: 2 }, partners: { rateLimit: { limit: 30, period: '1 minute' } } },
       // The dashboard shows failures.
       logFailures: false,
       http: { dashboard: { guards: [LocalGuard], actor: ({ user }) => String(user) } },

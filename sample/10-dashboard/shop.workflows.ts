@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { Injectable } from '@nestjs/common';
-import { currentStep, defineSignal, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { currentStep, defineSignal, NonRetryableError, Schedule, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
 /** An order of a customer. */
 export interface Order {
@@ -125,6 +125,7 @@ export class ReminderWorkflow {
 }
 
 /** Reads a file of a partner whose server is often away. */
+@Schedule({ cron: '0 6 * * *', timezone: 'Europe/Berlin', input: { file: 'prices.csv' } })
 @Workflow({ name: 'import', queue: 'partners' })
 export class ImportWorkflow {
   async run({ file }: { file: string }, ctx: WorkflowContext): Promise<number> {

@@ -2,6 +2,7 @@ import { checkNamedOptions } from '../core/check-options.js';
 import { actionRoutes } from './api/actions.js';
 import { bulkRoutes } from './api/bulk.js';
 import { openApiOf } from './api/openapi.js';
+import { queueRoutes } from './api/queues.js';
 import { overviewRoutes } from './api/overview.js';
 import { oneRunRoutes } from './api/run.js';
 import type { ApiParts, Route } from './api/route.js';
@@ -11,7 +12,7 @@ import { etagOf, isCached } from './server/etag.js';
 import { PageFiles } from './server/page-files.js';
 import { refusalOf, SECURITY_HEADERS } from './server/security.js';
 
-const ROUTES: readonly Route[] = [...overviewRoutes, ...runRoutes, ...oneRunRoutes, ...actionRoutes, ...bulkRoutes];
+const ROUTES: readonly Route[] = [...overviewRoutes, ...runRoutes, ...oneRunRoutes, ...actionRoutes, ...bulkRoutes, ...queueRoutes];
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 

@@ -127,6 +127,8 @@ describeWithChromium('the dashboard in Chromium', () => {
       missing: '#/runs/missing',
       workflows: '#/workflows',
       failures: '#/failures',
+      queues: '#/queues',
+      schedules: '#/schedules',
       workers: '#/workers',
       health: '#/health',
     };

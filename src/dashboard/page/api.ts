@@ -1,11 +1,13 @@
 /** A value of the API as it arrives: dates are ISO 8601 texts. */
-export type Wire<T> = T extends Date
-  ? string
-  : T extends readonly (infer Member)[]
-    ? Wire<Member>[]
-    : T extends object
-      ? { [Key in keyof T]: Wire<T[Key]> }
-      : T;
+export type Wire<T> = T extends string
+  ? T
+  : T extends Date
+    ? string
+    : T extends readonly (infer Member)[]
+      ? Wire<Member>[]
+      : T extends object
+        ? { [Key in keyof T]: Wire<T[Key]> }
+        : T;
 
 /** An answer of the API that is not a success. */
 export class ApiError extends Error {

@@ -13,8 +13,10 @@ import { applyTheme, nextTheme, readTheme } from './theme.js';
 import { noteClock } from './times.js';
 import { FailuresView } from './views/failures.js';
 import { HealthView } from './views/health.js';
+import { QueuesView } from './views/queues.js';
 import { RunView } from './views/run.js';
 import { RunsView } from './views/runs.js';
+import { SchedulesView } from './views/schedules.js';
 import { WorkersView } from './views/workers.js';
 import { WorkflowsView } from './views/workflows.js';
 
@@ -29,6 +31,8 @@ const LINKS: readonly Link[] = [
   { path: 'runs', label: 'Runs', icon: 'runs', key: 'g r' },
   { path: 'workflows', label: 'Workflows', icon: 'workflows', key: 'g w' },
   { path: 'failures', label: 'Failures', icon: 'failures', key: 'g f' },
+  { path: 'queues', label: 'Queues', icon: 'queues', key: 'g q' },
+  { path: 'schedules', label: 'Schedules', icon: 'schedules', key: 'g s' },
   { path: 'workers', label: 'Workers', icon: 'workers', key: 'g p' },
   { path: 'health', label: 'Health', icon: 'health', key: 'g h' },
 ];
@@ -72,6 +76,10 @@ function View({ place }: { readonly place: Place }): JSX.Element {
       return <WorkflowsView />;
     case 'failures':
       return <FailuresView query={place.query} />;
+    case 'queues':
+      return <QueuesView />;
+    case 'schedules':
+      return <SchedulesView query={place.query} />;
     case 'workers':
       return <WorkersView />;
     case 'health':
@@ -147,6 +155,8 @@ const KEYS: readonly (readonly [keys: string, meaning: string])[] = [
   ['g r', 'Runs'],
   ['g w', 'Workflows'],
   ['g f', 'Failures'],
+  ['g q', 'Queues'],
+  ['g s', 'Schedules'],
   ['g p', 'Workers'],
   ['g h', 'Health'],
   ['?', 'This list'],

@@ -132,9 +132,11 @@ function Row(props: {
             <span key={at} class="bar-failure" style={{ left: inside(at) }} />
           ))}
         </div>
-        <span class="bar-time" style={{ left: percent(left + width) }}>
-          {took}
-        </span>
+        {row.kind !== 'mark' && (
+          <span class="bar-time" style={{ left: percent(left + width) }}>
+            {took}
+          </span>
+        )}
       </div>
     </li>
   );
