@@ -76,8 +76,8 @@ describe('the samples', () => {
     expect(printed).toContain('eve logged in 3 times');
   });
 
-  it('07-schedules starts reports for tenants, fills a gap, and runs a schedule of the code', async () => {
-    const printed = await play('sample/07-schedules/main.ts');
+  it('12-schedules starts reports for tenants, fills a gap, and runs a schedule of the code', async () => {
+    const printed = await play('sample/12-schedules/main.ts');
     expect(printed).toMatch(/report-acme: next at .*\(Europe\/Berlin\)/);
     expect(printed).toContain('2027-03-28T01:00:00.000Z');
     expect(printed).toMatch(
@@ -87,8 +87,8 @@ describe('the samples', () => {
     expect(printed).toMatch(/heartbeat of .*\n {2}heartbeat of .*\n {2}paused: the sample ends/);
   });
 
-  it('10-limits keeps the limits of each tenant, debounces, and sends batches', async () => {
-    const printed = await play('sample/10-limits/main.ts');
+  it('07-limits keeps the limits of each tenant, debounces, and sends batches', async () => {
+    const printed = await play('sample/07-limits/main.ts');
     for (const tenant of ['acme', 'yamada', 'lucky bay']) expect(printed).toContain(`${tenant}: at most 1 at the same time`);
     expect(printed).toContain('revision 5 of acme');
     expect(printed).toMatch(/ann: sent with \d others\n(.*\n){4} {2}fay: sent with \d others/);

@@ -16,10 +16,10 @@ const samples = [
   '03-fan-out',
   '04-payment-saga',
   '05-qstash',
-  '07-schedules',
+  '12-schedules',
   '08-agent',
   '09-operations',
-  '10-limits',
+  '07-limits',
   '10-dashboard',
 ];
 const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
