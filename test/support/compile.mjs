@@ -19,6 +19,7 @@ const samples = [
   '07-schedules',
   '08-agent',
   '09-operations',
+  '11-events',
   '10-limits',
   '10-dashboard',
 ];
