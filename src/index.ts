@@ -117,7 +117,7 @@ export type { QStashOptions, QueueFlowOptions } from './nest/options/qstash-opti
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { MessageKind } from './core/message-kinds.js';
-export type { OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
+export type { EventSelection, OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
 export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext, type RunSchedule } from './engine/workflow-context.js';

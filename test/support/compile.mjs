@@ -12,15 +12,17 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
 const samples = [
+  '01-quickstart',
   '02-approval',
   '03-fan-out',
   '04-payment-saga',
   '05-qstash',
-  '12-schedules',
+  '07-limits',
   '08-agent',
   '09-operations',
-  '07-limits',
   '10-dashboard',
+  '11-events',
+  '12-schedules',
 ];
 const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
 
