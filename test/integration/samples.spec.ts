@@ -87,8 +87,8 @@ describe('the samples', () => {
     expect(printed).toMatch(/heartbeat of .*\n {2}heartbeat of .*\n {2}paused: the sample ends/);
   });
 
-  it('10-limits keeps the limits of each tenant, debounces, and sends batches', async () => {
-    const printed = await play('sample/10-limits/main.ts');
+  it('12-limits keeps the limits of each tenant, debounces, and sends batches', async () => {
+    const printed = await play('sample/12-limits/main.ts');
     for (const tenant of ['acme', 'yamada', 'lucky bay']) expect(printed).toContain(`${tenant}: at most 1 at the same time`);
     expect(printed).toContain('revision 5 of acme');
     expect(printed).toMatch(/ann: sent with \d others\n(.*\n){4} {2}fay: sent with \d others/);

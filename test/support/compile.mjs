@@ -19,7 +19,7 @@ const samples = [
   '07-schedules',
   '08-agent',
   '09-operations',
-  '10-limits',
+  '12-limits',
   '10-dashboard',
 ];
 const folders = ['src', 'migrations', 'test', ...samples.map((name) => `sample/${name}`)];
