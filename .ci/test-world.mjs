@@ -24,7 +24,7 @@ const kits = {
 /** Folder of the kits. Other versions or other applications get another folder. */
 function folderOf() {
   const hash = createHash('sha256').update(JSON.stringify(kits)).update(JSON.stringify(overrides)).update(process.version);
-  for (const file of readdirSync(apps, { recursive: true }).toSorted()) {
+  for (const file of readdirSync(apps, { recursive: true }).toSorted((a, b) => (a < b ? -1 : 1))) {
     const path = join(apps, file);
     if (statSync(path).isFile()) hash.update(file).update(readFileSync(path));
   }
@@ -39,7 +39,7 @@ function run(folder, command, ...args) {
     child.on('error', reject);
     child.on('close', (status) => {
       if (status === 0) resolve();
-      else reject(new Error(`${command} ${args.join(' ')} ended with ${status}\n${Buffer.concat(output)}`));
+      else reject(new Error(`${command} ${args.join(' ')} ended with ${status}\n${Buffer.concat(output).toString()}`));
     });
   });
 }

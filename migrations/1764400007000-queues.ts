@@ -5,9 +5,9 @@ import { migration } from './migration.js';
  * the two partial indexes contain none of these runs.
  *
  * - `queue_key`: key of the run within its queue, such as a tenant.
- * - `place`: NULL when the run's queue has no limit. `queued`: the run is due and waits for a place.
- *   `admitted`: the run has a place. `kept`: the run has a place and keeps the place while it is
- *   suspended. `outside`: the run needs no place now.
+ * - `place`: NULL when the run's queue has no limit. `queued`: the run is due and waits for a
+ *   place. `admitted`: the run has a place. `kept`: the run has a place and keeps the place while
+ *   it is suspended. `outside`: the run needs no place now.
  * - `opens_at`: the earliest time at which the run may begin, from a rate limit.
  *
  * The trigger keeps `place` and `status` together. Many statements make runs due, and none of them

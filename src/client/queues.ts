@@ -35,7 +35,7 @@ export interface QueueDescription {
 export interface ClearOptions {
   /** Only runs with this queue key. (default: all keys) */
   key?: string;
-  /** Who clears the queue, for the history of the runs. (default: nobody) */
+  /** Name of the person who clears the queue, for the history of the runs. (default: nobody) */
   actor?: string;
   /** Reason, for the history of the runs. (default: none) */
   reason?: string;
@@ -59,7 +59,8 @@ export class Queues {
    * Lists the queues that have or had limits.
    *
    * @example
-   * for (const { name, waiting, places } of await client.queues.list()) console.log(name, waiting, places);
+   * const queues = await client.queues.list();
+   * for (const { name, waiting, places } of queues) console.log(name, waiting, places);
    */
   async list(): Promise<QueueDescription[]> {
     return (await listQueues(this.#dependencies.database, null)).map(toDescription);

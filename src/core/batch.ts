@@ -1,6 +1,7 @@
 import { checkOptions, isPlainObject } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from './errors/index.js';
+import type { BatchRule, BatchStart } from './batch-start.js';
 import { newNonce, newRunId } from './ids.js';
 
 declare const BATCH: unique symbol;
@@ -29,12 +30,6 @@ export interface BatchOptions {
   wait: Duration;
 }
 
-/** Checked option `batch`. */
-export interface BatchRule {
-  readonly size: number;
-  readonly waitMs: number;
-}
-
 const MAX_SIZE = 1_000;
 const SHORTEST_WAIT = { ms: 10, inWords: '10 ms' };
 const LONGEST_WAIT_MS = 366 * 86_400_000;
@@ -52,13 +47,6 @@ export function checkBatch(batch: BatchOptions, where: string): BatchRule {
   const waitMs = toMilliseconds(wait, `${where}.wait`, SHORTEST_WAIT);
   if (waitMs > LONGEST_WAIT_MS) throw new InvalidInputError(`${where}.wait`, 'must be at most 366 days');
   return { size, waitMs };
-}
-
-/** Batch that a new run joins. */
-export interface BatchStart extends BatchRule {
-  /** Id and nonce of the run that executes the batch, if this start opens a batch. */
-  readonly batchId: string;
-  readonly batchNonce: string;
 }
 
 export function newBatchStart(rule: BatchRule): BatchStart {

@@ -1,5 +1,5 @@
 import type { ScheduledFor } from './schedules/schedule-types.js';
-import type { BatchStart } from './batch.js';
+import type { BatchStart } from './batch-start.js';
 
 /**
  * Status of a run. ARCHITECTURE.md has a diagram of all status changes and their conditions. An

@@ -1,4 +1,5 @@
-import { checkBatch, type BatchOptions, type BatchRule } from './batch.js';
+import type { BatchRule } from './batch-start.js';
+import { checkBatch, type BatchOptions } from './batch.js';
 import { checkOptions, isPlainObject } from './check-options.js';
 import { COMPENSATION_ORDERS, type CompensationOrder } from './compensation.js';
 import { toMilliseconds, type Duration } from './duration.js';

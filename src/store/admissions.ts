@@ -5,17 +5,17 @@ import type { Database } from './database.js';
 import { admitRuns } from './sql/admit-runs.js';
 
 /**
- * Milliseconds before its slot of a rate limit at which a run is admitted. The time must suffice for
- * a worker to claim the run, because a run that begins late takes another slot.
+ * Milliseconds before its slot of a rate limit at which a run is admitted. The time must suffice
+ * for a worker to claim the run, because a run that begins late takes another slot.
  */
 const AHEAD_MS = 500;
 /** Milliseconds before the next try when another process holds the row of the queue. */
 const LOCKED_PAUSE_MS = 20;
 
 /**
- * Admits runs of queues with limits: after starts, when a place is free again, and when a rate limit
- * allows more. Requests for the same queue share one statement. A lost request does no harm, because
- * a sweep of the workers finds runs that wait although there is a place.
+ * Admits runs of queues with limits: after starts, when a place is free again, and when a rate
+ * limit allows more. Requests for the same queue share one statement. A lost request does no harm,
+ * because a sweep of the workers finds runs that wait although there is a place.
  */
 export class Admissions {
   /** Keys to look at, by queue; `all` for a look at all keys. */
@@ -32,8 +32,8 @@ export class Admissions {
   ) {}
 
   /**
-   * Requests the admission of runs that wait. Resolves when the requested runs were admitted, as far
-   * as there are places.
+   * Requests the admission of runs that wait. Resolves when the requested runs were admitted, as
+   * far as there are places.
    *
    * @param key key of a new run or of a free place (default: all keys)
    */

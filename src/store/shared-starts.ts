@@ -1,4 +1,4 @@
-import type { BatchStart } from '../core/batch.js';
+import type { BatchStart } from '../core/batch-start.js';
 import type { NewRun, SharedStart } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 import type { FlushRows } from './flush-columns.js';

@@ -6,7 +6,8 @@ import type { PassOutcome } from '../engine/ports.js';
 
 /**
  * Puts the run that `continueAsNew` starts into the queue of this run, if both runs have the same
- * workflow. The run has the key of this run unless its workflow computes a key. Another workflow may have a queue of its own.
+ * workflow. The run has the key of this run unless its workflow computes a key. Another
+ * workflow may have a queue of its own.
  */
 export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
   if (outcome.status !== 'completed' || outcome.continuedAs?.name !== run.name) return outcome;

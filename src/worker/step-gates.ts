@@ -62,9 +62,9 @@ class Gate {
   }
 }
 
-/** What the gates need of the worker. */
+/** Functions of the worker that the gates use. */
 export interface StepGatesOptions {
-  /** Id of the session that owns the runs of this process; undefined while there is none. */
+  /** Session that owns the runs of this process; undefined while the process has no session. */
   readonly sessionId: () => string | undefined;
   /** Time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;

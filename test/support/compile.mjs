@@ -12,7 +12,6 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
 const samples = [
-  '01-quickstart',
   '02-approval',
   '03-fan-out',
   '04-payment-saga',

@@ -12,8 +12,8 @@ export const placeSql = (schema: string, queue: string): string =>
 export type QueueLimitName = 'paused' | 'concurrency' | 'key.concurrency' | 'rateLimit' | 'key.rateLimit';
 
 /**
- * Builds SQL that describes what a run in its queue waits for; NULL for a run that does not wait for
- * a place. The position counts the runs before this one with the same key, up to 1,000.
+ * Builds SQL that describes what a run in its queue waits for; NULL for a run that does not wait
+ * for a place. The position counts the runs before this one with the same key, up to 1,000.
  */
 export const queueWaitSql = (schema: string): string => {
   const held = (condition: string, limit: string): string =>

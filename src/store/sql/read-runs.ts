@@ -82,7 +82,7 @@ export interface RunDescriptionRow {
   readonly served: readonly string[];
   /** True when the run waits although its wake time has passed: no worker has woken it yet. */
   readonly isOverdue: boolean;
-  /** What the run waits for in its queue; null unless the run waits for a place. */
+  /** Limit of its queue that the run waits for; null unless the run waits for a place. */
   readonly queueWait: { readonly key: string | null; readonly limit: QueueLimitName; readonly position: number } | null;
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
