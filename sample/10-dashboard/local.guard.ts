@@ -6,8 +6,8 @@ interface GuardedRequest {
 }
 
 /**
- * Admits requests from this machine. An application asks its own sign-in instead, and sets `user` to
- * the name of the person, which the histories of runs show.
+ * Admits requests from this machine. An application asks its own sign-in instead, and sets `user`
+ * to the name of the person, which the histories of runs show.
  */
 @Injectable()
 export class LocalGuard implements CanActivate {

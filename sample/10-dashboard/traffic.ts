@@ -14,7 +14,7 @@ export class Traffic {
 
   constructor(private readonly client: WorkflowClient) {}
 
-  /** Starts some runs of each kind at once, so that the first look at the dashboard shows something. */
+  /** Starts some runs of each kind at once, so that the dashboard shows something at first. */
   async begin(): Promise<void> {
     const { client } = this;
     for (let turn = 0; turn < 24; turn++) await this.order();
