@@ -13,7 +13,7 @@ export const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hack
 @Workflow({ name: 'checkout' })
 export class Checkout {
   async run(input: { amount: number; note?: string }, ctx: WorkflowContext): Promise<unknown> {
-    await ctx.setState('stage', 'begun');
+    ctx.setState('stage', 'begun');
     await ctx.step('prepare', { retry: { maxAttempts: 2, initialInterval: 1 } }, () => {
       if (currentStep().attempt === 1) throw new Error('the first attempt fails');
       return { note: input.note };
