@@ -30,7 +30,7 @@ async function dropDatabases(url, prefix) {
 }
 
 export default async function globalSetup() {
-  buildDashboardPage();
+  await buildDashboardPage();
   await compileTests();
   const server = await startServer();
   const prefix = `durable_test_${Date.now().toString(36)}${randomBytes(2).toString('hex')}_`;
