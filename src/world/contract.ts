@@ -167,7 +167,8 @@ export interface StreamInfo {
   done: boolean;
 }
 
-type Chunk = string | Uint8Array;
+/** Chunk of a stream: a text is stored as UTF-8. */
+export type StreamChunk = string | Uint8Array;
 
 /** A World as the Workflow DevKit uses it, for its stable line and its beta line. */
 export interface World {
@@ -200,16 +201,16 @@ export interface World {
   };
   /** Streams, as the beta line calls them. */
   readonly streams: {
-    write(runId: string | Promise<string>, name: string, chunk: Chunk): Promise<void>;
-    writeMulti(runId: string | Promise<string>, name: string, chunks: Chunk[]): Promise<void>;
+    write(runId: string | Promise<string>, name: string, chunk: StreamChunk): Promise<void>;
+    writeMulti(runId: string | Promise<string>, name: string, chunks: StreamChunk[]): Promise<void>;
     close(runId: string | Promise<string>, name: string): Promise<void>;
     get(runId: string, name: string, startIndex?: number): Promise<ReadableStream<Uint8Array>>;
     list(runId: string): Promise<string[]>;
     getChunks(runId: string, name: string, options?: { limit?: number; cursor?: string }): Promise<StreamChunks>;
     getInfo(runId: string, name: string): Promise<StreamInfo>;
   };
-  writeToStream(name: string, runId: string | Promise<string>, chunk: Chunk): Promise<void>;
-  writeToStreamMulti(name: string, runId: string | Promise<string>, chunks: Chunk[]): Promise<void>;
+  writeToStream(name: string, runId: string | Promise<string>, chunk: StreamChunk): Promise<void>;
+  writeToStreamMulti(name: string, runId: string | Promise<string>, chunks: StreamChunk[]): Promise<void>;
   closeStream(name: string, runId: string | Promise<string>): Promise<void>;
   readFromStream(name: string, startIndex?: number): Promise<ReadableStream<Uint8Array>>;
   listStreamsByRunId(runId: string): Promise<string[]>;

@@ -20,6 +20,7 @@ export type {
   QueueOptions,
   ReadParams,
   ResolveData,
+  StreamChunk,
   StreamChunks,
   StreamInfo,
   World,

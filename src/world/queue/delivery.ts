@@ -1,7 +1,6 @@
 import { sleep } from '../../core/timers.js';
 import type { QueueHandler } from '../contract.js';
-import type { MessageStore, TakenMessage } from '../store/message-store.js';
-import type { Announcement } from './dispatcher.js';
+import type { Announcement, MessageStore, TakenMessage } from '../store/message-store.js';
 import { keepLease } from './lease.js';
 
 /** Seconds until a failed message is delivered again, for the first failures and for later ones. */

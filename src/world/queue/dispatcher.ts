@@ -1,14 +1,4 @@
-import type { TakenMessage } from '../store/message-store.js';
-
-/** Place of a message in its deliveries. It makes the id of an announcement unique. */
-export interface Announcement {
-  readonly id: string;
-  readonly queue: string;
-  readonly runId: string | undefined;
-  readonly failures: number;
-  /** Number of announcements before. */
-  readonly announced: number;
-}
+import type { Announcement, TakenMessage } from '../store/message-store.js';
 
 /** Brings about the delivery of messages that the database holds: the poller, or QStash. */
 export interface Dispatcher {

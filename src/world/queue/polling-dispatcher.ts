@@ -1,5 +1,5 @@
-import type { MessageStore } from '../store/message-store.js';
-import type { Announcement, Dispatcher } from './dispatcher.js';
+import type { Announcement, MessageStore } from '../store/message-store.js';
+import type { Dispatcher } from './dispatcher.js';
 import { Poller, type PollerSettings } from './poller.js';
 import type { Recovery } from './recovery.js';
 

@@ -2,8 +2,8 @@ import type { Client, Receiver } from '@upstash/qstash';
 
 import { within } from '../../core/async.js';
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
-import type { MessageStore, TakenMessage } from '../store/message-store.js';
-import type { Announcement, Dispatcher } from './dispatcher.js';
+import type { Announcement, MessageStore, TakenMessage } from '../store/message-store.js';
+import type { Dispatcher } from './dispatcher.js';
 import { LEASE_SECONDS } from './lease.js';
 import { pathOf } from './queue-name.js';
 

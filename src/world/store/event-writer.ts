@@ -1,13 +1,12 @@
-import { decodeTime } from 'ulid';
-
 import { newRunId } from '../../core/ids.js';
 import type { Database, Statement } from '../../store/database.js';
 import { AttributeRules } from '../attributes.js';
-import { encodeData, encodeJson, isDate, payloadOf } from '../codec.js';
+import { encodeData, encodeJson, payloadOf } from '../codec.js';
 import type { CreatedEvent, CreateEventParams, NewWorldEvent, WorldEvent, WorldRun } from '../contract.js';
 import type { Kit } from '../kit.js';
 import type { Line } from '../line.js';
 import * as sql from './event-statements.js';
+import { EventChecks, withoutInput } from './event-checks.js';
 import type { EventReader } from './event-reader.js';
 import { Refusals, stateOf, type StateRow } from './refusals.js';
 import { hookOf, runOf, stepOf, waitOf, type HookRow, type RunRow, type StepRow, type WaitRow } from './rows.js';
@@ -15,14 +14,13 @@ import { hookOf, runOf, stepOf, waitOf, type HookRow, type RunRow, type StepRow,
 /** Place and time of the last event that a statement has written, and the columns of its answer. */
 type Written<Row extends unknown[] = unknown[]> = [slot: string, atMs: number, ...row: Row];
 
-const MAX_AGE_MS = 24 * 3_600_000;
-const MAX_AHEAD_MS = 5 * 60_000;
 /** Number of tries of an event whose state changes while it is written. */
 const TRIES = 5;
 
 /** Writes events: each with the row that it changes, all or nothing. */
 export class EventWriter {
   private readonly refusals: Refusals;
+  private readonly checks: EventChecks;
   private readonly attributes: AttributeRules;
 
   constructor(
@@ -32,6 +30,7 @@ export class EventWriter {
     private readonly reader: EventReader,
   ) {
     this.refusals = new Refusals(kit, line);
+    this.checks = new EventChecks(kit);
     this.attributes = new AttributeRules(kit);
   }
 
@@ -43,7 +42,7 @@ export class EventWriter {
    */
   async create(runId: string | null, event: NewWorldEvent, params: CreateEventParams = {}): Promise<CreatedEvent> {
     if (event.eventType === 'run_created') return this.createRun(runId ?? `wrun_${newRunId()}`, event);
-    if (runId === null) throw this.invalid('runId is missing');
+    if (runId === null) throw this.checks.invalid('runId is missing');
     if (event.eventType === 'run_started') return this.startRun(runId, event, params);
     return this.withMissed(await this.createOther(runId, event), params);
   }
@@ -57,7 +56,7 @@ export class EventWriter {
   }
 
   private async createRun(runId: string, event: NewWorldEvent): Promise<CreatedEvent> {
-    this.checkRunId(runId);
+    this.checks.checkRunId(runId);
     const run = await this.insertRun(sql.CREATE_RUN, runId, event, event.eventData);
     if (!run) throw this.refusals.conflict(`run ${runId} exists already`);
     return run;
@@ -73,7 +72,7 @@ export class EventWriter {
       if (row) return this.withHistory(this.answer(runId, event, row, { run: runOf(row.slice(2) as RunRow, this.line) }), params);
       const run = await this.reader.findRun(runId, 'all');
       if (!run && event.eventData?.['workflowName'] !== undefined) {
-        this.checkUlid(runId);
+        this.checks.checkUlid(runId);
         const created = await this.insertRun(sql.CREATE_STARTED_RUN, runId, event, event.eventData);
         if (created) return this.withHistory(created, params);
         continue;
@@ -93,7 +92,7 @@ export class EventWriter {
   ): Promise<CreatedEvent | undefined> {
     const { workflowName, deploymentId, executionContext, attributes, allowReservedAttributes } = data ?? {};
     if (typeof workflowName !== 'string' || typeof deploymentId !== 'string')
-      throw this.invalid(`${event.eventType} needs a workflowName and a deploymentId`);
+      throw this.checks.invalid(`${event.eventType} needs a workflowName and a deploymentId`);
     if (attributes !== undefined) this.attributes.checkInitial(attributes, allowReservedAttributes === true);
     const { data: rest, payload } = encodeData('run_created', data);
     const initial = this.line.hasAttributes ? JSON.stringify(attributes ?? {}) : null;
@@ -123,7 +122,7 @@ export class EventWriter {
       case 'attr_set':
         return this.setAttributes(runId, event);
       case 'step_created':
-        return this.step(sql.CREATE_STEP, runId, event, [this.text(event, 'stepName')]);
+        return this.step(sql.CREATE_STEP, runId, event, [this.checks.text(event, 'stepName')]);
       case 'step_started':
         return event.eventData?.['input'] === undefined
           ? this.step(sql.START_STEP, runId, { ...event, eventData: withoutInput(event) }, [])
@@ -133,7 +132,7 @@ export class EventWriter {
       case 'step_failed':
         return this.step(sql.END_STEP, runId, event, ['failed']);
       case 'step_retrying':
-        return this.step(sql.RETRY_STEP, runId, event, [this.time(event, 'retryAfter')]);
+        return this.step(sql.RETRY_STEP, runId, event, [this.checks.time(event, 'retryAfter')]);
       case 'hook_created':
         return this.createHook(runId, event);
       case 'hook_received':
@@ -141,11 +140,11 @@ export class EventWriter {
       case 'hook_disposed':
         return this.hook(sql.DISPOSE_HOOK, runId, event, []);
       case 'wait_created':
-        return this.wait(sql.CREATE_WAIT, runId, event, [this.time(event, 'resumeAt')]);
+        return this.wait(sql.CREATE_WAIT, runId, event, [this.checks.time(event, 'resumeAt')]);
       case 'wait_completed':
         return this.wait(sql.END_WAIT, runId, event, []);
       default:
-        throw this.invalid(`events of type ${JSON.stringify(event.eventType)} cannot be created`);
+        throw this.checks.invalid(`events of type ${JSON.stringify(event.eventType)} cannot be created`);
     }
   }
 
@@ -215,7 +214,7 @@ export class EventWriter {
     const { input, ownerMessageId: _owner, ...data } = event.eventData ?? {};
     const created = encodeData('step_created', { ...data, input });
     const started: NewWorldEvent = { ...event, eventData: withoutInput(event) };
-    const more = [created.data, created.payload, this.text(event, 'stepName')];
+    const more = [created.data, created.payload, this.checks.text(event, 'stepName')];
     const row = await this.write<StepRow>(sql.CREATE_STARTED_STEP, runId, started, more);
     if (!row) return undefined;
     const step = { ...stepOf(row.slice(2) as StepRow, this.line), input };
@@ -223,8 +222,8 @@ export class EventWriter {
   }
 
   private async createHook(runId: string, event: NewWorldEvent): Promise<CreatedEvent | undefined> {
-    const token = this.text(event, 'token');
-    if (Buffer.byteLength(token) > 2_000) throw this.invalid('the token of a hook must have at most 2000 bytes');
+    const token = this.checks.text(event, 'token');
+    if (Buffer.byteLength(token) > 2_000) throw this.checks.invalid('the token of a hook must have at most 2000 bytes');
     const { isWebhook = null, isSystem = null } = event.eventData ?? {};
     const created = await this.hook(sql.CREATE_HOOK, runId, event, [token, isWebhook, isSystem]);
     if (created) return created;
@@ -260,7 +259,8 @@ export class EventWriter {
   }
 
   private values(runId: string, { eventType, correlationId, eventData, specVersion }: NewWorldEvent, more: unknown[]): unknown[] {
-    if (correlationId === undefined && /^(step|hook|wait)_/.test(eventType)) throw this.invalid(`${eventType} needs a correlationId`);
+    if (correlationId === undefined && /^(step|hook|wait)_/.test(eventType))
+      throw this.checks.invalid(`${eventType} needs a correlationId`);
     const { data, payload } = encodeData(eventType, eventData);
     return [runId, eventType, correlationId ?? null, data, payload, specVersion ?? null, this.line.specVersion, ...more];
   }
@@ -294,49 +294,7 @@ export class EventWriter {
     return this.refusals.of(runId, event, stateOf(row!));
   }
 
-  private checkRunId(runId: string): void {
-    const age = Date.now() - this.checkUlid(runId);
-    if (age > MAX_AGE_MS || age < -MAX_AHEAD_MS) {
-      throw this.invalid(`run id ${runId} must be a ULID of the last 24 hours, and not more than 5 minutes ahead`);
-    }
-  }
-
-  private checkUlid(runId: string): number {
-    const ulid = runId.startsWith('wrun_') ? runId.slice(5) : '';
-    if (!/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(ulid)) throw this.invalid(`run id ${JSON.stringify(runId)} must be wrun_ and a ULID`);
-    return decodeTime(ulid);
-  }
-
-  private text({ eventType, eventData }: NewWorldEvent, field: string): string {
-    const value = eventData?.[field];
-    if (typeof value !== 'string' || value === '') throw this.invalid(`${eventType} needs the text ${field}`);
-    return value;
-  }
-
-  /** Reads a time as milliseconds. The kit hands over dates; a JSON text of one is taken too. */
-  private time({ eventType, eventData }: NewWorldEvent, field: string): number | null {
-    const value = eventData?.[field];
-    if (value === undefined) return null;
-    const ms = isDate(value)
-      ? value.getTime()
-      : typeof value === 'string' || typeof value === 'number'
-        ? new Date(value).getTime()
-        : Number.NaN;
-    if (Number.isNaN(ms)) throw this.invalid(`${field} of ${eventType} must be a valid date`);
-    return ms;
-  }
-
-  private invalid(text: string): Error {
-    return new this.kit.errors.WorkflowWorldError(text, { status: 400 });
-  }
-
   private busy(runId: string): Error {
     return new this.kit.errors.WorkflowWorldError(`run ${runId} changes too fast`, { status: 503 });
   }
-}
-
-function withoutInput({ eventData }: NewWorldEvent): Record<string, unknown> | undefined {
-  if (eventData === undefined) return undefined;
-  const { input: _input, ...rest } = eventData;
-  return rest;
 }

@@ -1,7 +1,6 @@
 import { newRunId } from '../../core/ids.js';
 import type { Database, Statement } from '../../store/database.js';
 import { decodeJson, encodeJson } from '../codec.js';
-import type { Announcement } from '../queue/dispatcher.js';
 
 /** Message to be stored. */
 export interface NewMessage {
@@ -21,6 +20,16 @@ export interface ClaimedMessage {
   readonly queue: string;
   readonly runId: string | undefined;
   readonly headers: Record<string, string>;
+}
+
+/** Place of a message in its deliveries. It makes the id of an announcement unique. */
+export interface Announcement {
+  readonly id: string;
+  readonly queue: string;
+  readonly runId: string | undefined;
+  readonly failures: number;
+  /** Number of announcements before. */
+  readonly announced: number;
 }
 
 /** Message that is being delivered. */
