@@ -55,7 +55,8 @@ export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkSta
 export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control/control-options.js';
 export type { Retention, RetentionCount } from './client/retention.js';
 export type { ClearOptions, QueueDescription, Queues } from './client/queues.js';
-export type { KeyLimits, QueueOptions, RateLimit, StepLimitOptions } from './core/queue-limits.js';
+export type { QueueKeyFunction } from './core/queue-key.js';
+export type { KeyLimits, QueueLimitName, QueueOptions, RateLimit, StepLimitOptions } from './core/queue-limits.js';
 export type { FollowOptions } from './client/follow-options.js';
 export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';

@@ -188,3 +188,6 @@ function checkCount(value: unknown, argument: string): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_COUNT) return value;
   throw new InvalidInputError(argument, `must be a whole number from 1 to ${MAX_COUNT.toLocaleString('en')}`);
 }
+
+/** Limit of a queue for which a run waits. */
+export type QueueLimitName = 'paused' | 'concurrency' | 'key.concurrency' | 'rateLimit' | 'key.rateLimit';

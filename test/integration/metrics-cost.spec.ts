@@ -93,6 +93,7 @@ describe(`the gauges beside ${ENDED} ended runs and ${OLD_FAILURES} old failures
       { part: 'failed', label: 'invoice', count: 1, ageSeconds: null },
       { part: 'failed', label: 'order', count: 1, ageSeconds: null },
       { part: 'inbox', label: '', count: 0, ageSeconds: null },
+      { part: 'emitted', label: '', count: 0, ageSeconds: null },
       { part: 'outbox', label: '', count: 0, ageSeconds: null },
     ]);
   });

@@ -1,7 +1,7 @@
 import { toDate } from '../../core/duration.js';
 import { dispatchLabel, servedHint } from '../../core/served.js';
 import type { Payloads } from '../../core/payloads.js';
-import type { QueueLimitName } from '../../store/sql/places.js';
+import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** Something that a run waits for. */

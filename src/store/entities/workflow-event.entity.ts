@@ -27,11 +27,23 @@ export class WorkflowEvent {
   @Column({ name: 'emitted_at', type: 'timestamptz' })
   emittedAt!: Date;
 
+  /** Time from which waits may receive the event. Infinity until the transaction has committed. */
+  @Column({ name: 'happened_at', type: 'timestamptz' })
+  happenedAt!: Date;
+
   /** Time when the event had reached all its receivers. */
   @Column({ name: 'dispatched_at', type: 'timestamptz', nullable: true })
   dispatchedAt!: Date | null;
 
+  /** Time until which no other process sends the event to its receivers. */
+  @Column({ name: 'claimed_until', type: 'timestamptz' })
+  claimedUntil!: Date;
+
   /** Id of the run that emitted the event. Null when no run did. */
   @Column({ name: 'emitter_run_id', type: 'text', nullable: true })
   emitterRunId!: string | null;
+
+  /** Trace context of the emit, as in the header `traceparent`. Null without tracing. */
+  @Column({ name: 'trace_context', type: 'text', nullable: true })
+  traceContext!: string | null;
 }

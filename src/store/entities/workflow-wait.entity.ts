@@ -48,4 +48,15 @@ export class WorkflowWait {
   /** Time from which events count. Null for other waits. */
   @Column({ name: 'event_since', type: 'timestamptz', nullable: true })
   eventSince!: Date | null;
+
+  /** Number of the event that was sent to the wait. Null before, and for other waits. */
+  @Column({ name: 'event_seq', type: 'bigint', nullable: true })
+  eventSeq!: string | null;
+
+  /**
+   * True once a process has looked for events that happened before the wait was stored. Null
+   * before, and for other waits.
+   */
+  @Column({ name: 'event_armed', type: 'boolean', nullable: true })
+  eventArmed!: boolean | null;
 }

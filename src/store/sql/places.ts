@@ -8,9 +8,6 @@ export const queuedKeySql = (run: string): string => `CASE WHEN ${run}.place = '
 export const placeSql = (schema: string, queue: string): string =>
   `(SELECT 'outside' FROM ${schema}.workflow_queues q WHERE q.kind = 'queue' AND q.name = ${queue} AND q.is_limited LIMIT 1)`;
 
-/** Limit of a queue for which a run waits. */
-export type QueueLimitName = 'paused' | 'concurrency' | 'key.concurrency' | 'rateLimit' | 'key.rateLimit';
-
 /**
  * Builds SQL that describes what a run in its queue waits for; NULL for a run that does not wait
  * for a place. The position counts the runs before this one with the same key, up to 1,000.

@@ -3,7 +3,8 @@ import { COMPENSATING_KEY } from '../../core/step-key-format.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
-import { queueWaitSql, type QueueLimitName } from './places.js';
+import type { QueueLimitName } from '../../core/queue-limits.js';
+import { queueWaitSql } from './places.js';
 import type { ShownBody } from './show-bodies.js';
 
 /**

@@ -119,6 +119,8 @@ describe('a listing of runs', () => {
         errorCode: undefined,
         failedStep: undefined,
         parentRunId: undefined,
+        batchId: undefined,
+        isBatch: false,
       },
     ]);
     const { createdAt, startedAt, wakeAt } = await client.describe('sleeps');
