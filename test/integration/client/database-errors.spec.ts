@@ -66,7 +66,7 @@ describe('a call of the client', () => {
     const role = `${name}_reader`;
     await boot();
     await database.query(`CREATE ROLE "${role}" LOGIN PASSWORD 'pw'; GRANT USAGE ON SCHEMA durable TO "${role}";
-      GRANT SELECT ON durable.workflow_migrations TO "${role}"`);
+      GRANT SELECT ON durable.workflow_migrations, durable.workflow_queues TO "${role}"`);
     try {
       const url = new URL(database.url);
       url.username = role;
