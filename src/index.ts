@@ -1,7 +1,8 @@
 export { WorkflowClient } from './client/client.js';
 export type { ExecuteOptions } from './client/execute-options.js';
 export type { StartManyOptions } from './client/starter.js';
-export type { BlockedDescription, BodyDescription, WaitingFor } from './client/queries/waiting-for.js';
+export type { BlockedDescription } from './client/queries/blocked-description.js';
+export type { BodyDescription, WaitingFor } from './client/queries/waiting-for.js';
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
 export type { SendOptions } from './client/send-options.js';
 export {

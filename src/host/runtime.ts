@@ -6,8 +6,7 @@ import { MetricsReader } from '../client/queries/metrics-reader.js';
 import { HookIntake } from '../client/hook-intake.js';
 import type { ResultHub } from '../client/result-hub.js';
 import type { StreamHub } from '../client/streams/stream-hub.js';
-import { ClientRunStarter } from '../client/run-starter.js';
-import type { ClientDependencies } from '../client/dependencies.js';
+import type { ClientRunStarter } from '../client/run-starter.js';
 import { DatabaseClock } from '../core/clock.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { HookSchemas } from '../core/hook-schemas.js';
@@ -18,7 +17,6 @@ import type { EndedElsewhere } from '../core/run-notices.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError } from '../core/errors/index.js';
 import { within } from '../core/async.js';
-import { outside } from '../core/outside.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
@@ -35,8 +33,10 @@ import type { ApplicationTransactions } from './transactions/step-transactions.j
 import type { ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
 import { createReadReplica } from './read-replica.js';
+import { createClientDependencies } from './client-dependencies.js';
 import { FailureLog } from './failure-log.js';
 import { createResultHub } from './create-result-hub.js';
+import { createRunStarter } from './create-run-starter.js';
 import { createMeetings } from './event-host.js';
 import { createStreamHub } from './create-stream-hub.js';
 import { directEvents, directUrl } from './direct-events.js';
@@ -53,9 +53,7 @@ import { UnregisteredWatch } from './unregistered-watch.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHosts, type WorkerHostsDependencies } from './worker-hosts.js';
 
-/**
- * Milliseconds that a closing process may spend on its last writes, after the worker has stopped.
- */
+/** Milliseconds that a closing process may spend on its last writes after the worker's stop. */
 const LAST_WRITES_MS = 1_000;
 
 /** Milliseconds that a connection may take to close. */
@@ -155,52 +153,12 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings.listen));
     this.replica = createReadReplica(this);
     this.streams = createStreamHub(this, this.replica);
-    const deployment = (this.deployment = new Deployment(settings.deploymentId));
-    const { runTimeoutMs } = settings;
+    this.deployment = new Deployment(settings.deploymentId);
+    this.starts = createRunStarter(this);
     const now = (): number => this.clock.now();
-    this.starts = new ClientRunStarter(this.payloads, {
-      get deploymentId() {
-        return deployment.id;
-      },
-      module: name,
-      runTimeoutMs,
-      now,
-    });
     const gauges = new DatabaseGauges(forCallers(database), () => this.workers.known.keys, now);
     this.metricsReader = new MetricsReader(metrics, () => processGauges(this), gauges, name);
-    const dependencies: ClientDependencies = {
-      database: forCallers(database),
-      transaction: (work) => outside(() => orm.transaction('READ COMMITTED', work)),
-      replica: this.replica,
-      journal: this.journal,
-      hub: this.hub,
-      streams: this.streams,
-      payloads: this.payloads,
-      metrics,
-      metricsReader: this.metricsReader,
-      get deploymentId() {
-        return deployment.id;
-      },
-      module: name,
-      runTimeoutMs,
-      hookSchemas: this.hookSchemas,
-      currentTransaction: settings.currentTransaction,
-      reserve: (key) => this.workers.polling?.reserve(key),
-      notifier: this.notifier,
-      admit: (queue) => this.admissions.request(queue),
-      due: (runs) => this.due(runs),
-      messaged: (runIds) => this.messaged(runIds),
-      endedElsewhere: (runIds) => this.endedElsewhere(runIds),
-      deadLetters: qstash?.api,
-      direct: () => this.direct,
-      worker: () => this.workers.known,
-      now,
-      workflowClass: (workflow) => this.workflowClasses.get(workflow),
-      scheduled: (at) => this.scheduled(at),
-      retention: this.retention,
-      emitted: () => this.eventsEmitted('this process'),
-      log: (message, fields) => this.logger.line('log', message, fields),
-    };
+    const dependencies = createClientDependencies(this);
     this.watch = new UnregisteredWatch(database, {
       worker: () => dependencies.worker(),
       now,

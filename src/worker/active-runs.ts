@@ -119,9 +119,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return former !== undefined && former.run.epoch >= epoch;
   }
 
-  /**
-   * Stops executing a deleted run. Resolves when nothing more of the deleted run can be written.
-   */
+  /** Stops executing a deleted run. Resolves when nothing more of the run can be written. */
   async dropFormer(runId: string): Promise<void> {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
@@ -196,10 +194,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     for (const execution of this.executions.values()) execution.handBack(reason);
   }
 
-  /**
-   * Stops all runs at once, without writing anything. Called when the session was lost, or when the
-   * database has lost commits.
-   */
+  /** Stops all runs at once, and writes nothing: the session or some commits are lost. */
   abandonAll(reason: unknown): void {
     this.slots.dequeueAll();
     for (const execution of this.executions.values()) {
@@ -261,10 +256,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   /** Active runs for which the database refuses every change of the run's row. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
-    const found: { runId: string; since: number; error: Error }[] = [];
-    for (const { run, unwritableSince } of this.executions.values())
-      if (unwritableSince && found.length < MAX_SHOWN) found.push({ runId: run.id, ...unwritableSince });
-    return found;
+    const all = [...this.executions.values()];
+    return all.flatMap(({ run, unwritableSince }) => (unwritableSince ? [{ runId: run.id, ...unwritableSince }] : [])).slice(0, MAX_SHOWN);
   }
 
   private ended(run: OwnedRun, outcome: PassOutcome): void {
@@ -292,8 +285,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   private watchQueue(): void {
     this.queueTimer ??= setTimeout(() => {
       this.queueTimer = undefined;
-      const now = performance.now();
-      for (const execution of this.executions.values()) if (execution.slot.isOverdue(now)) execution.handBack(new ClosedError());
+      for (const execution of this.executions.values())
+        if (execution.slot.isOverdue(performance.now())) execution.handBack(new ClosedError());
       if (this.slots.isQueueing) this.watchQueue();
     }, QUEUE_CHECK_MS);
   }

@@ -4,16 +4,9 @@ import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../../core/run.js';
 import { isHookKey } from '../../core/step-key-format.js';
 import type { StepKind, StepRecord } from '../../core/step.js';
-import {
-  blockedOf,
-  bodiesOf,
-  effectiveWaitsOf,
-  waitingForOf,
-  type BlockedDescription,
-  type BodyDescription,
-  type WaitingFor,
-} from './waiting-for.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
+import { blockedOf, type BlockedDescription } from './blocked-description.js';
+import { bodiesOf, effectiveWaitsOf, waitingForOf, type BodyDescription, type WaitingFor } from './waiting-for.js';
 
 /** An open wait of a run. */
 export interface WaitDescription {

@@ -1,6 +1,5 @@
 import { toDate } from '../../core/duration.js';
 import { dispatchLabel, servedHint } from '../../core/served.js';
-import type { Payloads } from '../../core/payloads.js';
 import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
@@ -81,22 +80,6 @@ export interface BodyDescription {
   pid: number;
 }
 
-/** Reason why a run is blocked, and the deployments that were tried. */
-export interface BlockedDescription {
-  /** Moment at which the run was blocked, if known. */
-  since: Date | undefined;
-  /**
-   * Deployments whose code does not match the run's history, in the order in which they tried to
-   * execute the run.
-   */
-  deployments: string[];
-  /**
-   * Mismatch that the last deployment found, or the error with which the database refused to record
-   * the run's progress.
-   */
-  reason: Error | undefined;
-}
-
 type Row = Pick<
   RunDescriptionRow,
   | 'id'
@@ -123,13 +106,6 @@ type Row = Pick<
   | 'blockedDeployments'
   | 'worker'
 >;
-
-/** @internal */
-export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | undefined {
-  if (!row.isBlocked) return undefined;
-  const reason = row.blockedReason === null ? undefined : payloads.showError(row.blockedReason);
-  return { since: toDate(row.blockedAt), deployments: [...row.blockedDeployments], reason };
-}
 
 /** @internal */
 export function waitingForOf(row: Row): WaitingFor[] {
