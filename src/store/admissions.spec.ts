@@ -52,6 +52,20 @@ describe('the admission of runs', () => {
     expect(await fixture.admin.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE place = 'admitted'`)).toEqual([{ n: 7 }]);
   });
 
+  it('names a time for the next look only when a rate limit opens at that time', async () => {
+    await declare({ concurrency: 1 });
+    await insert('a', 2);
+    expect(await admitRuns(open.database, 'q', undefined, 0)).toMatchObject({ runs: [{ id: 'a-0-1' }], moreMs: undefined });
+    // The place is taken, and its end requests the next admission.
+    expect(await admitRuns(open.database, 'q', undefined, 0)).toEqual({ runs: [], moreMs: undefined });
+    await declare({ concurrency: 5, rateLimit: { limit: 1, period: '1h' } });
+    expect((await admitRuns(open.database, 'q', undefined, 500)).runs).toHaveLength(1);
+    await insert('b', 1);
+    const { runs, moreMs } = await admitRuns(open.database, 'q', undefined, 500);
+    expect(runs).toEqual([]);
+    expect(moreMs).toBeGreaterThan(1);
+  });
+
   it('gives slots of a rate limit that are an interval apart', async () => {
     await declare({ rateLimit: { limit: 10, period: '1s' } });
     await insert('a', 20);
