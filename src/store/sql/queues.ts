@@ -35,7 +35,7 @@ function valuesOf(limits: StoredLimits): unknown[] {
 /** Number of tries, each of which waits for the row of a queue as long as a statement may wait. */
 const LOCKED_TRIES = 50;
 
-/** Repeats a change of limits while admissions or other processes have the row of the queue locked. */
+/** Repeats a change of limits while admissions or other processes lock the row of the queue. */
 async function whileLocked<T>(change: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {

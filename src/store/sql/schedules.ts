@@ -66,8 +66,8 @@ interface LockedRow {
 const LOCKED_COLUMNS = `${scheduleJson('s')} AS "row", (extract(epoch FROM now()) * 1000)::text AS now`;
 
 /**
- * Adds the runs that have not ended to locked schedules. A statement of its own reads them: the one
- * that has waited for the lock does not see the runs that the former holder of the lock has started.
+ * Adds the runs that have not ended to locked schedules. A statement of its own reads them, because
+ * the one that has waited for the lock does not see the runs that the former holder has started.
  */
 async function toLocked(database: Database, transaction: SqlRunner, found: readonly LockedRow[]): Promise<LockedSchedule[]> {
   const rows = found.map(({ row, now }) => ({ row: toScheduleRow(row), now: Math.floor(Number(now)) }));
