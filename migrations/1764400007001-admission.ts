@@ -164,7 +164,9 @@ BEGIN
   id := NULL;
   name := NULL;
   version := NULL;
-  more_ms := CASE WHEN given >= p_most THEN 0 ELSE greatest(1, extract(epoch FROM more - clock_timestamp()) * 1000 - p_ahead_ms / 2) END;
+  -- The CASE keeps NULL, which greatest() would ignore.
+  more_ms := CASE WHEN given >= p_most THEN 0
+    WHEN more IS NOT NULL THEN greatest(1, extract(epoch FROM more - clock_timestamp()) * 1000 - p_ahead_ms / 2) END;
   IF more_ms IS NOT NULL THEN RETURN NEXT; END IF;
 END
 $admit$;

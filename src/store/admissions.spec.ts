@@ -2,8 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { waitFor } from '../../test/support/wait.js';
 import { admitRuns } from './sql/admit-runs.js';
-import { declareQueue } from './sql/queues.js';
+import { declareQueue, pauseQueue } from './sql/queues.js';
+
+const SLEEPING = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
 
 describe('the admission of runs', () => {
   let fixture: JournalFixture;
@@ -50,6 +53,32 @@ describe('the admission of runs', () => {
     expect(admitted.flat().length).toBeLessThanOrEqual(7);
     await admit();
     expect(await fixture.admin.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE place = 'admitted'`)).toEqual([{ n: 7 }]);
+  });
+
+  it('does not keep a boot or a pause from its work while an admission has the row of the queue locked', async () => {
+    await declare({ concurrency: 1 });
+    const held = fixture.admin.query(`BEGIN; SELECT 1 FROM durable.workflow_queues FOR UPDATE; SELECT pg_sleep(0.4); COMMIT`);
+    let isOver = false;
+    void held.then(() => (isOver = true));
+    await waitFor(async () => isOver || (await fixture.admin.query(SLEEPING)).length > 0);
+    expect(await declare({ concurrency: 1 })).toBe(false);
+    await pauseQueue(open.database, 'q', 'paused');
+    await held;
+    expect(await fixture.admin.query('SELECT is_paused FROM durable.workflow_queues')).toEqual([{ is_paused: true }]);
+  });
+
+  it('names a time for the next look only when a rate limit opens at that time', async () => {
+    await declare({ concurrency: 1 });
+    await insert('a', 2);
+    expect(await admitRuns(open.database, 'q', undefined, 0)).toMatchObject({ runs: [{ id: 'a-0-1' }], moreMs: undefined });
+    // The place is taken, and its end requests the next admission.
+    expect(await admitRuns(open.database, 'q', undefined, 0)).toEqual({ runs: [], moreMs: undefined });
+    await declare({ concurrency: 5, rateLimit: { limit: 1, period: '1h' } });
+    expect((await admitRuns(open.database, 'q', undefined, 500)).runs).toHaveLength(1);
+    await insert('b', 1);
+    const { runs, moreMs } = await admitRuns(open.database, 'q', undefined, 500);
+    expect(runs).toEqual([]);
+    expect(moreMs).toBeGreaterThan(1);
   });
 
   it('gives slots of a rate limit that are an interval apart', async () => {

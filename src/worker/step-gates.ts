@@ -85,7 +85,11 @@ export class StepGates implements StepLimits {
 
   async request(name: string, step: LimitedStep): Promise<'requested' | 'unknown'> {
     // Another process may have declared the limit since this process has read them.
-    if (!this.database.queues.step(name)) await refreshKnownQueues(this.database).catch(this.options.failed);
+    while (!this.database.queues.step(name) && !(await this.refresh())) {
+      // An error of the database does not mean that the limit is missing.
+      if (!step.isWaiting()) return 'requested';
+      await sleep(LONGEST_PAUSE_MS);
+    }
     if (!this.database.queues.step(name)) return 'unknown';
     this.gateOf(name, step.queueKey).add(step);
     return 'requested';
@@ -97,9 +101,9 @@ export class StepGates implements StepLimits {
     if (sessionId === undefined) return false;
     const limit = this.database.queues.step(name);
     const placed: PlacedStep = { limit: name, key, runId: step.runId, stepKey: step.stepKey };
+    const release = (): void => void this.release(sessionId, placed, limit?.hasPlaces ?? true);
     try {
       if (!(await takeStepPlace(this.database, sessionId, placed))) return false;
-      const release = (): void => void this.release(sessionId, placed, limit?.hasPlaces ?? true);
       if (!step.isWaiting()) {
         release();
         return true;
@@ -109,6 +113,19 @@ export class StepGates implements StepLimits {
       return true;
     } catch (error) {
       if (faultOf(error) !== 'locked') this.options.failed(error);
+      // The place may have been taken. A step that still waits takes the place again, any other
+      // step would keep the place until the session ends.
+      if (!step.isWaiting()) release();
+      return false;
+    }
+  }
+
+  private async refresh(): Promise<boolean> {
+    try {
+      await refreshKnownQueues(this.database);
+      return true;
+    } catch (error) {
+      this.options.failed(error);
       return false;
     }
   }

@@ -1,4 +1,5 @@
 import { latenessOf, type StepLimitOptions, type StoredLimits } from '../../core/queue-limits.js';
+import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import type { KnownQueue } from '../known-queues.js';
 
@@ -31,11 +32,29 @@ function valuesOf(limits: StoredLimits): unknown[] {
   return [isLimited, concurrency, perWorker, keyConcurrency, intervalMs, burst, keyIntervalMs, keyBurst, isFifo, countsSuspended];
 }
 
-/** Keeps the limits in force when an override replaces the declared limits. */
+/** Number of tries, each of which waits for the row of a queue as long as a statement may wait. */
+const LOCKED_TRIES = 50;
+
+/** Repeats a change of limits while admissions or other processes lock the row of the queue. */
+async function whileLocked<T>(change: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (tries === LOCKED_TRIES || faultOf(error) !== 'locked') throw error;
+    }
+  }
+}
+
+/**
+ * Keeps the limits in force when an override replaces the declared limits. A boot with the stored
+ * options locks nothing.
+ */
 const DECLARE: Statement = {
   name: 'durable_declare_queue',
   text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, declared, ${COLUMN_NAMES})
-VALUES ($1, $2, $3::json, ${PARAMETERS})
+SELECT $1, $2, $3::json, ${PARAMETERS}
+WHERE NOT EXISTS (SELECT 1 FROM ${schema}.workflow_queues s WHERE s.kind = $1 AND s.name = $2 AND s.declared::text = $3::json::text)
 ON CONFLICT (kind, name) DO UPDATE SET declared = excluded.declared, revision = q.revision + 1, updated_at = now(),
   ${LIMITS.map(([name]) => `${name} = CASE WHEN q.override IS NULL THEN excluded.${name}${name === 'is_limited' ? ' OR q.is_paused' : ''} ELSE q.${name} END`).join(', ')}
 WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
@@ -44,7 +63,7 @@ RETURNING 1`,
 
 /** Stores the limits of the module's options. Returns true when the limits have changed. */
 export async function declareQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<boolean> {
-  const rows = await database.query(DECLARE, [kind, name, json, ...valuesOf(limits)]);
+  const rows = await whileLocked(() => database.query(DECLARE, [kind, name, json, ...valuesOf(limits)]));
   return rows.length > 0;
 }
 
@@ -59,7 +78,7 @@ WHERE true${lockTimeout}`,
 
 /** Stores limits that replace the declared ones. `json` is null for the declared limits. */
 export async function configureQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<void> {
-  await database.query(CONFIGURE, [kind, name, json, ...valuesOf(limits)]);
+  await whileLocked(() => database.query(CONFIGURE, [kind, name, json, ...valuesOf(limits)]));
 }
 
 const PAUSE: Statement = {
@@ -74,7 +93,7 @@ WHERE q.is_paused <> excluded.is_paused${lockTimeout}`,
 
 /** Pauses a queue: admits no further run. Or resumes the queue. */
 export async function pauseQueue(database: Database, name: string, to: 'paused' | 'open'): Promise<void> {
-  await database.query(PAUSE, [name, to === 'paused']);
+  await whileLocked(() => database.query(PAUSE, [name, to === 'paused']));
 }
 
 /** SQL that changes whenever the limits of any queue change. */

@@ -60,15 +60,28 @@ export interface LockedSchedule {
 
 interface LockedRow {
   readonly row: string;
-  readonly active: string;
   readonly now: string;
 }
 
-const lockedColumns = (schema: string): string =>
-  `${scheduleJson('s')} AS "row", array_to_json(${activeRuns(schema, 's')})::text AS active, (extract(epoch FROM now()) * 1000)::text AS now`;
+const LOCKED_COLUMNS = `${scheduleJson('s')} AS "row", (extract(epoch FROM now()) * 1000)::text AS now`;
 
-function toLocked({ row, active, now }: LockedRow): LockedSchedule {
-  return { row: toScheduleRow(row), activeRuns: JSON.parse(active) as string[], now: Math.floor(Number(now)) };
+/**
+ * Adds the runs that have not ended to locked schedules. A statement of its own reads them, because
+ * the one that has waited for the lock does not see the runs that the former holder has started.
+ */
+async function toLocked(database: Database, transaction: SqlRunner, found: readonly LockedRow[]): Promise<LockedSchedule[]> {
+  const rows = found.map(({ row, now }) => ({ row: toScheduleRow(row), now: Math.floor(Number(now)) }));
+  const names = rows.flatMap(({ row }) => (row.openRuns.length > 0 ? [row.name] : []));
+  const active = new Map<string, readonly string[]>();
+  if (names.length > 0) {
+    const { schema } = database;
+    const read = await transaction.query<{ readonly name: string; readonly active: string }[]>(
+      `SELECT s.name, array_to_json(${activeRuns(schema, 's')})::text AS active FROM ${schema}.workflow_schedules s WHERE s.name = ANY ($1::text[])`,
+      [names],
+    );
+    for (const each of read) active.set(each.name, JSON.parse(each.active) as string[]);
+  }
+  return rows.map(({ row, now }) => ({ row, now, activeRuns: active.get(row.name) ?? [] }));
 }
 
 /**
@@ -112,21 +125,21 @@ export async function lockDueSchedules(
   SELECT s.* FROM ${schema}.workflow_schedules s WHERE ${queueIsFree(schema, 's')} AND ${served('s')}
   ORDER BY s.name LIMIT $3::int FOR NO KEY UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (SELECT * FROM due UNION ALL SELECT * FROM queued WHERE name NOT IN (SELECT name FROM due))
-SELECT ${lockedColumns(schema)} FROM found s ORDER BY s.name`,
+SELECT ${LOCKED_COLUMNS} FROM found s ORDER BY s.name`,
     [workflows, declared, limit],
   );
-  return rows.map(toLocked);
+  return toLocked(database, transaction, rows);
 }
 
 /** Locks one schedule, and waits for a process that has locked it. Undefined without a schedule. */
 export async function lockSchedule(database: Database, transaction: SqlRunner, name: string): Promise<LockedSchedule | undefined> {
   const { schema } = database;
-  const [row] = await transaction.query<LockedRow[]>(
+  const rows = await transaction.query<LockedRow[]>(
     `WITH s AS MATERIALIZED (SELECT * FROM ${schema}.workflow_schedules WHERE name = $1 FOR NO KEY UPDATE)
-SELECT ${lockedColumns(schema)} FROM s`,
+SELECT ${LOCKED_COLUMNS} FROM s`,
     [name],
   );
-  return row && toLocked(row);
+  return (await toLocked(database, transaction, rows))[0];
 }
 
 /** Inserts a schedule. Returns false when a schedule has the name. */
