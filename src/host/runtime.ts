@@ -191,6 +191,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       due: (runs) => this.due(runs),
       messaged: (runIds) => this.messaged(runIds),
       endedElsewhere: (runIds) => this.endedElsewhere(runIds),
+      placeFreed: (queue, key) => this.placeFreed(queue, key),
       deadLetters: qstash?.api,
       direct: () => this.direct,
       worker: () => this.workers.known,
@@ -297,6 +298,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.hub.noticed(runIds);
     this.streams.noticed(runIds);
     this.direct?.notify({ ended: runIds, events: true });
+  }
+
+  placeFreed(queue: string, key: string): void {
+    void this.admissions.request(queue, key);
   }
 
   eventsEmitted(by: 'this process' | 'elsewhere'): void {
