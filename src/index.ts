@@ -79,7 +79,15 @@ export type {
 export type { ExportedHead, ExportedHistory, ExportedOutcome } from './client/queries/exported-history.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/queries/history.js';
 export { WorldRuns, type ListedWorldRun, type WorldListOptions, type WorldRunPage } from './client/queries/world-runs.js';
-export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/queries/listing.js';
+export type {
+  FailureGroup,
+  FailureGrouping,
+  FailuresOptions,
+  ListOptions,
+  RunPage,
+  RunSummary,
+  WaitingForPlace,
+} from './client/queries/listing.js';
 export type { RunFilter } from './client/queries/run-filter.js';
 export type { ManagerOption } from './client/transactions/manager-option.js';
 export type { FailureDimension } from './core/failure.js';

@@ -13,7 +13,6 @@ import { HookSchemas } from '../core/hook-schemas.js';
 import { describeError } from '../host/connection-checks.js';
 import { readDatabaseUrl } from '../host/database-url.js';
 import { forCallers } from '../store/caller-database.js';
-import { Admissions } from '../store/admissions.js';
 import type { ConnectionSettings } from '../store/connection-settings.js';
 import { Database } from '../store/database.js';
 import { isAway } from '../store/database-errors.js';
@@ -50,7 +49,7 @@ export class Connection {
     const notices = (this.notices = new PoolNotices(own));
     const journal = new Journal(own, clock, { fenced: ignore, moved: async () => undefined, trouble: ignore });
     const notifier = new RunNotifier(own, notices, ignore);
-    const admissions = new Admissions(own, (runs) => notices.due(runs), ignore);
+    const { admissions } = notices;
     const hub = new ResultHub(own, {
       payloads,
       pollIntervalMs: 100,
@@ -92,6 +91,7 @@ export class Connection {
       due: (runs) => notices.due(runs),
       messaged: (runIds) => notices.messaged(runIds),
       endedElsewhere: (runs) => notices.endedElsewhere(runs),
+      placeFreed: (queue, key) => notices.placeFreed(queue, key),
       deadLetters: undefined,
       emitted: () => undefined,
       direct: () => undefined,

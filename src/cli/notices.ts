@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { DueRun } from '../core/run.js';
 import type { EndedElsewhere, RunNotices } from '../core/run-notices.js';
+import { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import { channelOf, NoticeBatch, type Notice } from '../store/notifications.js';
 import { notifyByPool } from '../store/sql/connection-probes.js';
@@ -13,8 +14,13 @@ import { notifyByPool } from '../store/sql/connection-probes.js';
 export class PoolNotices implements RunNotices {
   private readonly self = randomUUID();
   private readonly sending = new Set<Promise<void>>();
+  /** Admits runs of queues with limits. */
+  readonly admissions: Admissions;
 
-  constructor(private readonly database: Database) {}
+  constructor(private readonly database: Database) {
+    const ignore = (): void => undefined;
+    this.admissions = new Admissions(database, (runs) => this.due(runs), ignore);
+  }
 
   async due(runs: readonly DueRun[]): Promise<void> {
     const now = runs.filter(({ wakeAt }) => wakeAt === undefined);
@@ -35,8 +41,13 @@ export class PoolNotices implements RunNotices {
     void this.send({ ended: runs.map(({ id }) => id) });
   }
 
+  placeFreed(queue: string, key: string): void {
+    void this.admissions.request(queue, key);
+  }
+
   /** Resolves when every notification has been sent. */
   async sent(): Promise<void> {
+    await this.admissions.settled();
     await Promise.all(this.sending);
   }
 

@@ -21,6 +21,13 @@ export interface RunNotices {
    * waiting for the results.
    */
   endedElsewhere(runs: readonly EndedElsewhere[]): void;
+  /**
+   * Announces that a run has given back its place in a queue with limits, so that the queue admits
+   * the next run.
+   *
+   * @param key key of the run within its queue; empty without a key
+   */
+  placeFreed(queue: string, key: string): void;
 }
 
 /** A run that has ended without a worker of this process. */
@@ -37,6 +44,8 @@ export interface NotifiedRun extends DispatchKey {
   readonly status: RunStatus;
   /** Key of a run that waits for a place in its queue; null or absent for any other run. */
   readonly queuedKey?: string | null;
+  /** Key of a run that has just lost its place in its queue; null or absent for any other run. */
+  readonly freedKey?: string | null;
 }
 
 /**
@@ -48,6 +57,7 @@ export async function announce(notices: RunNotices, runs: readonly NotifiedRun[]
   if (running.length > 0) notices.messaged(running);
   const ended = runs.flatMap(({ id, name, status }) => (status === 'cancelled' ? { id, name, status } : []));
   if (ended.length > 0) notices.endedElsewhere(ended);
+  for (const { queue, freedKey } of runs) if (typeof freedKey === 'string') notices.placeFreed(queue, freedKey);
   const due = runs.flatMap(({ id, queue, name, version, status, queuedKey }): DueRun[] => {
     if (typeof queuedKey === 'string') return [{ id, queue, name, version, queueKey: queuedKey }];
     return status === 'pending' ? [{ id, queue, name, version, isAdmitted: true }] : [];

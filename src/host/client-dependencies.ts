@@ -48,6 +48,7 @@ export function createClientDependencies(runtime: ClientParts): ClientDependenci
     due: (runs) => runtime.due(runs),
     messaged: (runIds) => runtime.messaged(runIds),
     endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
+    placeFreed: (queue, key) => runtime.placeFreed(queue, key),
     deadLetters: runtime.qstash?.api,
     direct: () => runtime.direct,
     worker: () => workers.known,

@@ -257,6 +257,10 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ ended: runIds, events: true });
   }
 
+  placeFreed(queue: string, key: string): void {
+    void this.admissions.request(queue, key);
+  }
+
   eventsEmitted(by: 'this process' | 'elsewhere'): void {
     this.workers.dispatcher?.poke();
     if (by === 'this process') this.direct?.notify({ emitted: true });

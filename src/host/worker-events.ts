@@ -28,7 +28,7 @@ export function workerEvents(runtime: HostDependencies): WorkerEvents {
     returned: (runIds) => runtime.returned(runIds),
     endedElsewhere: (runs) => runtime.endedElsewhere(runs),
     messaged: (runIds) => runtime.messaged(runIds),
-    placeFreed: (queue, key) => void runtime.admissions.request(queue, key),
+    placeFreed: (queue, key) => runtime.placeFreed(queue, key),
     streamed: (runId) => {
       runtime.streams.noticed([runId]);
       runtime.notify({ streams: [runId] });

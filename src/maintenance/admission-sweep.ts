@@ -6,9 +6,9 @@ import type { Sweep } from './sweep.js';
 const EVERY_MS = 1_000;
 
 /**
- * Admits runs of queues with limits that wait although there is a place: a process died between
- * the end of a run and the next admission, or an operator paused or deleted a run. Executes no
- * statement while no queue has limits.
+ * Admits runs of queues with limits that wait although there is a place. An example is a process
+ * that died between the end of a run and the next admission. Executes no statement while no queue
+ * has limits.
  */
 export class AdmissionSweep implements Sweep {
   readonly failure = 'sweep: could not admit runs of queues with limits';

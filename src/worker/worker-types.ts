@@ -57,8 +57,6 @@ export interface WorkerEvents extends RunNotices {
    * QStash. Processes that poll find these runs without a notice.
    */
   returned(runIds: readonly string[]): void;
-  /** Called when a run no longer executes here that had a place in a queue with limits. */
-  placeFreed(queue: string, key: string): void;
   /** Called when chunks that a run has written to its streams are durable. */
   streamed(runId: string): void;
   /** Called when an attempt of a step of this run has failed. */

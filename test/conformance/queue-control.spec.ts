@@ -72,6 +72,10 @@ describe('client.queues', () => {
     expect(waitingFor).toEqual([
       expect.objectContaining({ kind: 'place', queue: 'declared', limit: 'concurrency', position: expect.any(Number) }),
     ]);
+    const { runs } = await other.list({ queue: 'declared', status: ['waiting', 'running'] });
+    const reasonOf = new Map(runs.map(({ runId, waitingFor: place }) => [runId, place]));
+    expect(reasonOf.get(waiting.runId)).toEqual({ queue: 'declared', key: undefined, limit: 'concurrency' });
+    expect([...active].map((runId) => reasonOf.get(runId))).toEqual([undefined, undefined]);
     isHeld = false;
     await Promise.all(handles.map((handle) => handle.result()));
   });
@@ -111,6 +115,8 @@ describe('client.queues', () => {
     const [description] = (await handles[0]!.describe()).waitingFor;
     expect(description).toMatchObject({ kind: 'place', limit: 'paused' });
     expect((await client.queues.get('stopped')).paused).toBe(true);
+    const { runs } = await client.list({ queue: 'stopped', status: 'waiting' });
+    expect(runs.map(({ waitingFor }) => waitingFor)).toEqual(handles.map(() => ({ queue: 'stopped', key: undefined, limit: 'paused' })));
     await other.queues.resume('stopped');
     await Promise.all(handles.map((handle) => handle.result()));
   });

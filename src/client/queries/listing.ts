@@ -2,9 +2,11 @@ import { checkOptions } from '../../core/check-options.js';
 import { toDate, toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { ShownStatus } from '../../core/run.js';
+import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { Database } from '../../store/database.js';
 import type { FailureDimension } from '../../core/failure.js';
 import { FAILURE_DIMENSIONS, groupFailures } from '../../store/sql/group-failures.js';
+import { findWaitedLimits, type WaitedPlace } from '../../store/sql/list-queues.js';
 import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
 import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
@@ -66,6 +68,18 @@ export interface RunSummary {
   batchId: string | undefined;
   /** True when the run executes a batch. */
   isBatch: boolean;
+  /** Place for which the run waits in a queue with limits. Undefined for all other runs. */
+  waitingFor: WaitingForPlace | undefined;
+}
+
+/** A wait for a place in a queue with limits. `describe` also returns the position. */
+export interface WaitingForPlace {
+  /** Queue that must admit the run. */
+  queue: string;
+  /** Key of the run within its queue. Undefined without a key. */
+  key: string | undefined;
+  /** Limit of the queue that admits no further run now. */
+  limit: QueueLimitName;
 }
 
 /** A page of a listing. */
@@ -135,7 +149,10 @@ export async function listPage(database: Database, options: ListOptions): Promis
   const found = await listRuns(database, conditions, position, size + 1);
   const shown = found.slice(0, size);
   return {
-    runs: shown.map(({ row }) => toSummary(row)),
+    runs: await toSummaries(
+      database,
+      shown.map(({ row }) => row),
+    ),
     cursor: found.length > size ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined,
   };
 }
@@ -175,7 +192,21 @@ function checkGrouping(groupBy: unknown): FailureGrouping[] {
   return [...new Set(dimensions as FailureGrouping[])];
 }
 
-function toSummary(row: RunSummaryRow): RunSummary {
+/** Reads the limits for which runs of the page wait, if any run waits for a place. */
+async function toSummaries(database: Database, rows: readonly RunSummaryRow[]): Promise<RunSummary[]> {
+  const pairOf = (queue: string, key: string): string => JSON.stringify([queue, key]);
+  const places = new Map<string, WaitedPlace>();
+  for (const { queue, queuedKey } of rows) if (queuedKey !== null) places.set(pairOf(queue, queuedKey), { queue, key: queuedKey });
+  const limits = places.size === 0 ? [] : await findWaitedLimits(database, [...places.values()]);
+  const limitOf = new Map(limits.map(({ queue, key, limit }) => [pairOf(queue, key), limit]));
+  return rows.map((row) => {
+    const { queue, queuedKey } = row;
+    const limit = queuedKey === null ? undefined : limitOf.get(pairOf(queue, queuedKey));
+    return { ...toSummary(row), waitingFor: limit && { queue, key: queuedKey || undefined, limit } };
+  });
+}
+
+function toSummary(row: RunSummaryRow): Omit<RunSummary, 'waitingFor'> {
   return {
     runId: row.id,
     name: row.name,

@@ -7,6 +7,7 @@ import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
+import { freedKeySql } from './places.js';
 import { eventColumns, recordEvents } from './run-events.js';
 import { IS_BLOCKED, TERMINAL } from './run-status.js';
 
@@ -43,8 +44,8 @@ SELECT id, status FROM run`,
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
   text: (schema, lockTimeout) => `WITH requested AS MATERIALIZED (
-  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ${TERMINAL}
+  SELECT r.id, r.place, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
+    SELECT id, place FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ${TERMINAL}
       AND (x.parent = '' OR parent_run_id = x.parent)
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
@@ -60,7 +61,8 @@ const BUMP_CANCEL: Statement = {
     wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
   FROM requested WHERE r.id = ANY (ARRAY[requested.id])
   RETURNING ${eventColumns('r')},
-    CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
+    CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error,
+    ${freedKeySql('requested', 'r')} AS freed_key
 ), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
@@ -72,7 +74,7 @@ const BUMP_CANCEL: Statement = {
     WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id])
 )
-SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${lockTimeout}`,
+SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END, freed_key FROM bumped WHERE true${lockTimeout}`,
 };
 
 const CLEAR: Statement = {
@@ -163,12 +165,16 @@ export async function notifyOfCancel(database: Database, requests: readonly Canc
   const rows = await changeNamed(database, BUMP_CANCEL.name, [...byRun.keys()].sort(), (ids) => {
     const errors = ids.map((id) => byRun.get(id)!.error);
     const parents = ids.map((id) => byRun.get(id)!.parentId ?? '');
-    return database.deliver<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [ids, errors, parents], 'first');
+    return database.deliver<[string, RunStatus, string, string, number, string | null, string | null]>(
+      BUMP_CANCEL,
+      [ids, errors, parents],
+      'first',
+    );
   });
   const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);
   if (ended.length > 0) {
     database.listened.recorded();
     await database.deliver(CLEAR, [ended], 'first');
   }
-  return rows.map(([id, status, queue, name, version, parentId]) => ({ id, status, queue, name, version, parentId }));
+  return rows.map(([id, status, queue, name, version, parentId, freedKey]) => ({ id, status, queue, name, version, parentId, freedKey }));
 }

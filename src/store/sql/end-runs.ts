@@ -5,6 +5,7 @@ import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../co
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
 import { KEPT_BY_FAILED } from './message-kinds.js';
+import { freedKeySql } from './places.js';
 import { eventColumns, recordEvents } from './run-events.js';
 import { TERMINAL } from './run-status.js';
 
@@ -58,8 +59,8 @@ const isOverdue = (
 const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement => ({
   name,
   text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
-  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ${TERMINAL}
+  SELECT r.id, r.place, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
+    SELECT id, place FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ${TERMINAL}
       AND ($7::text = 'any' OR (${isOverdue(schema, '$8::text[]')}))
     LIMIT 1 FOR NO KEY UPDATE ${lock}
   ) AS r
@@ -68,7 +69,8 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
     error_code = CASE WHEN $3 = 'failed' THEN $4 END, session_id = NULL, epoch = r.epoch + 1,
     ready_at = NULL, wake_at = NULL, is_blocked = false
   FROM locked WHERE r.id = ANY (ARRAY[locked.id])
-  RETURNING ${eventColumns('r')}, r.error, r.error_code, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
+  RETURNING ${eventColumns('r')}, r.error, r.error_code, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key,
+    ${freedKeySql('locked', 'r')} AS freed_key
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, $5, $6::json FROM ended
 ), waits AS (
@@ -79,7 +81,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 ), events AS (${recordEvents(schema, { from: 'ended r', event: `'run.' || r.status`, error: 'r.error', facts: `'code', r.error_code` })}
 )
-SELECT id, parent, name FROM ended WHERE true${lockTimeout}`,
+SELECT id, parent, name, queue, freed_key FROM ended WHERE true${lockTimeout}`,
 });
 
 const END_OR_FAIL = endStatement('durable_end_runs', 'NOWAIT');
@@ -92,6 +94,9 @@ export interface EndedRun extends EndedElsewhere {
    * been notified.
    */
   readonly parentId: string | null;
+  readonly queue: string;
+  /** Key of a run that has lost its place in its queue; null for any other run. */
+  readonly freedKey: string | null;
 }
 
 /**
@@ -116,12 +121,13 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
     which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
   ];
   const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
-  const end = (ids: readonly string[]) => database.query<[string, string | null, string]>(statement, values(ids), client);
+  const end = (ids: readonly string[]) =>
+    database.query<[string, string | null, string, string, string | null]>(statement, values(ids), client);
   // With a transaction or `fail`, the caller gets the error of the database. Otherwise a run that
   // the database refuses to change is left out.
   const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
   if (rows.length > 0) database.listened.recorded();
-  return rows.map(([id, parentId, name]) => ({ id, name, status, parentId }));
+  return rows.map(([id, parentId, name, queue, freedKey]) => ({ id, name, status, parentId, queue, freedKey }));
 }
 
 const OVERDUE: Statement = {

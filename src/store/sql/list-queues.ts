@@ -1,4 +1,6 @@
+import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { Database } from '../database.js';
+import { waitedLimitsSql } from './places.js';
 
 /** Largest number of runs that a listing of queues counts for each queue. */
 const COUNTED = 100_000;
@@ -49,4 +51,20 @@ export async function listQueued(database: Database, queue: string, key: string 
   const text = `SELECT id FROM ${database.schema}.workflow_runs
 WHERE place = 'queued' AND queue = $1 AND ($2::text IS NULL OR queue_key = $2) AND id > $3 ORDER BY id LIMIT ${limit}`;
   return (await database.read<[string]>(text, [queue, key, after])).map(([id]) => id);
+}
+
+/** Queue and key of runs that wait for a place. The key is empty for runs without a key. */
+export interface WaitedPlace {
+  readonly queue: string;
+  readonly key: string;
+}
+
+/** Finds the limit for which runs wait, for each queue and key. The pairs must be distinct. */
+export async function findWaitedLimits(
+  database: Database,
+  places: readonly WaitedPlace[],
+): Promise<(WaitedPlace & { readonly limit: QueueLimitName })[]> {
+  const values = [places.map(({ queue }) => queue), places.map(({ key }) => key)];
+  const rows = await database.read<[string, string, QueueLimitName]>(waitedLimitsSql(database.schema), values);
+  return rows.map(([queue, key, limit]) => ({ queue, key, limit }));
 }

@@ -2,6 +2,7 @@ import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
+import { freedKeySql } from './places.js';
 import { TERMINAL } from './run-status.js';
 
 /**
@@ -31,8 +32,8 @@ SELECT status FROM run`,
 const NOTIFY: Statement = {
   name: 'durable_pause_runs',
   text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
-  SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
+  SELECT r.id, r.place FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+    SELECT id, place FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
       AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'pause')
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
@@ -42,7 +43,7 @@ UPDATE ${schema}.workflow_runs r SET
   status = CASE WHEN r.status = 'running' THEN r.status ELSE 'paused' END,
   ready_at = NULL
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
-RETURNING r.id, r.status, r.queue, r.name, r.version`,
+RETURNING r.id, r.status, r.queue, r.name, r.version, ${freedKeySql('locked', 'r')}`,
 };
 
 const WITHDRAW: Statement = {
@@ -108,8 +109,9 @@ export async function sendPause(database: Database, runId: string, note: string)
  * Also leaves out runs that need not pause any more.
  */
 export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
-  const notify = (ids: readonly string[]) => database.deliver<NotifiedRow>(NOTIFY, [ids], 'first');
-  return (await changeNamed(database, NOTIFY.name, [...runIds].sort(), notify)).map(toRun);
+  const notify = (ids: readonly string[]) => database.deliver<[...NotifiedRow, string | null]>(NOTIFY, [ids], 'first');
+  const rows = await changeNamed(database, NOTIFY.name, [...runIds].sort(), notify);
+  return rows.map(([id, status, queue, name, version, freedKey]) => ({ id, status, queue, name, version, freedKey }));
 }
 
 const UNPAUSED: Statement = {
@@ -144,9 +146,5 @@ export interface ResumedRun extends NotifiedRun {
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
   const [row] = await database.deliver<[...NotifiedRow, number | null]>(RESUME, [runId, note]);
-  return row && { ...toRun([row[0], row[1], row[2], row[3], row[4]]), wakeAt: row[5] };
-}
-
-function toRun([id, status, queue, name, version]: NotifiedRow): NotifiedRun {
-  return { id, status, queue, name, version };
+  return row && { id: row[0], status: row[1], queue: row[2], name: row[3], version: row[4], wakeAt: row[5] };
 }

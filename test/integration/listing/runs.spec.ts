@@ -121,6 +121,7 @@ describe('a listing of runs', () => {
         parentRunId: undefined,
         batchId: undefined,
         isBatch: false,
+        waitingFor: undefined,
       },
     ]);
     const { createdAt, startedAt, wakeAt } = await client.describe('sleeps');

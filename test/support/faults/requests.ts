@@ -10,7 +10,7 @@ const ignore = (): void => undefined;
 
 /** A notifier whose announcements nobody hears. */
 export function quietNotifier(database: Database): RunNotifier {
-  return new RunNotifier(database, { due: () => Promise.resolve(), messaged: ignore, endedElsewhere: ignore }, ignore);
+  return new RunNotifier(database, { due: () => Promise.resolve(), messaged: ignore, endedElsewhere: ignore, placeFreed: ignore }, ignore);
 }
 
 /**
