@@ -71,6 +71,7 @@ export type {
   ReplicaHealth,
   SessionHealth,
   SuspectHealth,
+  UndispatchedHealth,
   UnwritableHealth,
   WorkerHealth,
   WorkflowHealth,

@@ -118,6 +118,17 @@ describe('the dispatcher of events', () => {
     ]);
   });
 
+  it('leaves events for later while no process executes runs, which client.health() shows', async () => {
+    const emitter = await boot([], { worker: false });
+    await emitter.client.emit(shared, 1);
+    await emitter.client.emit(shared, 2);
+    const oldestEmittedAt = (await emitter.client.events.list()).events.at(-1)!.emittedAt;
+    expect((await emitter.client.health()).undispatched).toEqual({ events: 2, oldestEmittedAt });
+    await boot([Started]);
+    await waitFor(async () => (await emitter.client.health()).undispatched.events === 0);
+    expect((await emitter.client.health()).undispatched).toEqual({ events: 0, oldestEmittedAt: undefined });
+  });
+
   it('removes a subscription that the code no longer has, once no process has confirmed it for some time', async () => {
     const insert = (condition: string, age: string): Promise<unknown> =>
       database.query(
