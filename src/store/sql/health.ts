@@ -11,8 +11,8 @@ export interface DueRuns extends DispatchKey {
 }
 
 /**
- * Maximum number of due runs that are counted per dispatch key, and of events. The limit keeps the health check
- * cheap when very many runs are due.
+ * Maximum number of due runs that are counted per dispatch key, and of events that are counted. The
+ * limit keeps the health check cheap when very many runs are due.
  */
 export const DUE_COUNTED = 1_000;
 
