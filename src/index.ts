@@ -72,6 +72,7 @@ export type {
   ReplicaHealth,
   SessionHealth,
   SuspectHealth,
+  UndispatchedHealth,
   UnwritableHealth,
   WorkerHealth,
   WorkflowHealth,

@@ -1,11 +1,13 @@
 import { DatabaseUnavailableError } from '../core/errors/index.js';
 import type { AnyRunEvent, RunListener } from '../core/run-events.js';
+import { computeQueueKey, type QueueKeyFunction } from '../core/queue-key.js';
 import { dueRun, type NewRun } from '../core/run.js';
+import { workflowIdentityOf } from '../core/workflow-metadata.js';
 import { EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { EventMeetings } from '../store/event-meetings.js';
 import { emitEvent } from '../store/sql/emit-event.js';
 import type { Deployment } from './deployment.js';
-import type { FoundWorkflow } from './found-workflow.js';
+import { newestClasses, type FoundWorkflow } from './found-workflow.js';
 import type { HostDependencies } from './host-dependencies.js';
 
 /** Creates the service that brings waits and events of a module together. */
@@ -24,21 +26,43 @@ export function createEventDispatcher(
   deployment: Deployment,
 ): EventDispatcher {
   const { database, meetings, settings } = runtime;
+  const queueKeys = queueKeysOf(workflows);
   return new EventDispatcher(database, meetings, {
     pollIntervalMs: settings.transport === 'qstash' ? Number.POSITIVE_INFINITY : settings.worker.maxPollIntervalMs,
     subscriptions: workflows.flatMap(({ subscriptions }) => subscriptions),
     workflows: new Set(workflows.map(({ definition }) => definition.name)),
     deploymentId: () => deployment.id,
-    start: (run) => startRun(runtime, run),
+    start: (run) => startRun(runtime, queueKeys.get(run.name), run),
     warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
   });
 }
 
+/** Returns the `queueKey` of the newest version of each workflow that has one. */
+function queueKeysOf(workflows: readonly FoundWorkflow[]): Map<string, QueueKeyFunction> {
+  const keys = new Map<string, QueueKeyFunction>();
+  for (const [name, type] of newestClasses(workflows)) {
+    const { queueKey } = workflowIdentityOf(type);
+    if (queueKey) keys.set(name, queueKey);
+  }
+  return keys;
+}
+
 /**
- * Starts the run of a subscription. A run that cannot be stored is reported and left out, because
- * it must not keep the event from its other receivers.
+ * Starts the run of a subscription. A run that cannot be stored, or for which `queueKey` throws, is
+ * reported and left out, because it must not keep the event from its other receivers.
  */
-function startRun(runtime: HostDependencies, run: NewRun): Promise<void> {
+async function startRun(runtime: HostDependencies, queueKey: QueueKeyFunction | undefined, run: NewRun): Promise<void> {
+  if (!queueKey) return storeRun(runtime, run);
+  let key: string;
+  try {
+    key = computeQueueKey(queueKey, runtime.payloads.decode(run.input, 'input'));
+  } catch (error) {
+    return refuse(runtime, run, error as Error);
+  }
+  return storeRun(runtime, { ...run, queueKey: key });
+}
+
+function storeRun(runtime: HostDependencies, run: NewRun): Promise<void> {
   return new Promise((resolve, reject) => {
     runtime.journal.submit(
       { kind: 'start', runId: run.id, run, owned: false },

@@ -14,3 +14,14 @@ export interface FoundWorkflow {
   /** Events that start the workflow. */
   readonly subscriptions: readonly EventSubscription[];
 }
+
+/** Returns the class with the highest version of each workflow, by name. */
+export function newestClasses(workflows: readonly FoundWorkflow[]): Map<string, Function> {
+  const newest = new Map<string, { readonly version: number; readonly type: Function }>();
+  for (const { type, definition } of workflows) {
+    const known = newest.get(definition.name);
+    if (type && (known === undefined || known.version < definition.version))
+      newest.set(definition.name, { version: definition.version, type });
+  }
+  return new Map([...newest].map(([name, { type }]) => [name, type]));
+}

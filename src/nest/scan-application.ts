@@ -1,7 +1,7 @@
 import type { DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContainer } from '@nestjs/core';
 
 import type { Warn } from '../core/log-fields.js';
-import type { FoundWorkflow } from '../host/found-workflow.js';
+import { newestClasses, type FoundWorkflow } from '../host/found-workflow.js';
 import { listenerWorkflows } from '../host/listener-host.js';
 import type { WorkflowRuntime } from '../host/runtime.js';
 import { checkSteps, listSome } from './steps/decorated-steps.js';
@@ -9,7 +9,7 @@ import { EnhancerLookup } from './steps/enhancer-lookup.js';
 import { hasTransactionalSteps } from './steps/transactional-steps.js';
 import { findListeners } from './listener-scanner.js';
 import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
-import { findSchedules, newestClasses } from './schedule-scanner.js';
+import { findSchedules } from './schedule-scanner.js';
 import { StepEnhancers } from './steps/step-enhancers.js';
 import { prepareSteps } from './steps/step-names.js';
 import { moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';

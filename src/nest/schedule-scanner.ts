@@ -46,14 +46,3 @@ function sameName(name: string, first: Function, second: Function): string {
     'or keep the decorator only on the newest version of the workflow'
   );
 }
-
-/** Returns the class with the highest version of each workflow, by name. */
-export function newestClasses(workflows: readonly FoundWorkflow[]): Map<string, Function> {
-  const newest = new Map<string, { readonly version: number; readonly type: Function }>();
-  for (const { type, definition } of workflows) {
-    const known = newest.get(definition.name);
-    if (type && (known === undefined || known.version < definition.version))
-      newest.set(definition.name, { version: definition.version, type });
-  }
-  return new Map([...newest].map(([name, { type }]) => [name, type]));
-}

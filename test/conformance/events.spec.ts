@@ -118,7 +118,19 @@ class WatchesCompletion {
   }
 }
 
+const opened = defineEvent<number>('opened');
+const OPENED_WORKFLOWS = Array.from({ length: 50 }, (_, index) => {
+  @Workflow({ name: `opened-${index}`, on: opened })
+  class Opened {
+    async run(shift: EventOf<typeof opened>): Promise<number> {
+      return shift + index;
+    }
+  }
+  return Opened;
+});
+
 const WORKFLOWS = [
+  ...OPENED_WORKFLOWS,
   WatchesCompletion,
   AwaitsPayment,
   AwaitsLargePayment,
@@ -234,6 +246,19 @@ describe('events', () => {
     await app.client.emit(orderShipped, { orderId: 's3', seen: 3 }, { id: 'shipped-3' });
     const third = app.client.getHandle(workflowRef<unknown, number>('second-look'), 'second-look:order.shipped:shipped-3:third');
     expect(await waitFor(() => third.result({ timeout: '1s' }))).toBe(3);
+  });
+
+  it('start fifty workflows, each once', async () => {
+    const { client } = app;
+    for (let n = 0; n < 2; n++) await client.emit(opened, 1_000, { id: 'door' });
+    const idOf = (index: number): string => `opened-${index}:opened:door`;
+    for (let index = 0; index < OPENED_WORKFLOWS.length; index++) {
+      const handle = client.getHandle(workflowRef<unknown, number>(`opened-${index}`), idOf(index));
+      expect(await waitFor(() => handle.result({ timeout: '1s' }))).toBe(1_000 + index);
+    }
+    await waitFor(async () => (await client.events.list({ event: opened })).events[0]?.dispatchedAt);
+    const started = await database.query<{ n: number }>("SELECT count(*)::int AS n FROM durable.workflow_runs WHERE name LIKE 'opened-%'");
+    expect(started).toEqual([{ n: OPENED_WORKFLOWS.length }]);
   });
 
   it('that a run emits start and resume other runs', async () => {

@@ -82,6 +82,14 @@ export interface SuspectHealth extends DispatchKey {
   exampleRunId: string;
 }
 
+/** Emitted events that have not reached all their receivers. */
+export interface UndispatchedHealth {
+  /** Number of these events. 1,000 stands for 1,000 or more. */
+  events: number;
+  /** Moment of the oldest emit. Undefined when no event waits. */
+  oldestEmittedAt: Date | undefined;
+}
+
 /** State of the read replica, as this process sees it. */
 export type ReplicaHealth =
   | {
@@ -148,6 +156,8 @@ export interface WorkflowHealth {
    * `oldestDueAt` do not include these runs. At most 1,000 runs are counted.
    */
   suspects: SuspectHealth[];
+  /** Emitted events that have not reached all their receivers (docs/events.md). */
+  undispatched: UndispatchedHealth;
   /** Moment at which the oldest due run became due. Undefined when no run is due. */
   oldestDueAt: Date | undefined;
 }

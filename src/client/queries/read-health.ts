@@ -2,7 +2,15 @@ import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 import { dispatchKeyText } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
-import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessions, type DueRuns } from '../../store/sql/health.js';
+import {
+  countUndispatched,
+  findBlockedRuns,
+  findDueRuns,
+  findSuspects,
+  findWaitingKinds,
+  listSessions,
+  type DueRuns,
+} from '../../store/sql/health.js';
 import type { DueHealth, KnownDirectConnection, KnownReplica, KnownWorker, WorkflowHealth } from './health.js';
 
 /**
@@ -33,6 +41,7 @@ export async function healthOf(
     const waiting = await Promise.race([findWaitingKinds(database), late]);
     const blocked = await Promise.race([findBlockedRuns(database), late]);
     const suspects = await Promise.race([findSuspects(database), late]);
+    const { events, oldestEmittedAt } = await Promise.race([countUndispatched(database), late]);
     const alive = sessions.filter(({ isExpired }) => !isExpired);
     const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
     return {
@@ -50,6 +59,7 @@ export async function healthOf(
       unregisteredWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
       blocked,
       suspects,
+      undispatched: { events, oldestEmittedAt: oldestEmittedAt === null ? undefined : new Date(oldestEmittedAt) },
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
@@ -61,6 +71,7 @@ export async function healthOf(
       unregisteredWaiting: [],
       blocked: [],
       suspects: [],
+      undispatched: { events: 0, oldestEmittedAt: undefined },
       oldestDueAt: undefined,
     };
     return { database: { isReachable: false, error: known }, worker, directConnection, readReplica: await replicaState, ...nothing };

@@ -3,7 +3,7 @@ import { Injectable, Scope } from '@nestjs/common';
 import type { CompensateOn } from '../../core/compensation.js';
 import { checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
-import type { EventDefinition, EventValue } from '../../core/event.js';
+import type { EventDefinition, EventOf } from '../../core/event.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
 import { escapeStepText } from '../../core/step-key-format.js';
@@ -47,14 +47,18 @@ type SchemaFits<C, Input, Output> = unknown extends Output
         : 'run does not accept the output of the schema'
     : unknown;
 
+/** Resolves to the value that a workflow receives from an event, or from one of several events. */
+type EventInput<On> =
+  On extends EventDefinition<unknown, never> ? EventOf<On> : On extends readonly EventStart[] ? EventOf<On[number]['event']> : never;
+
 /**
- * Resolves to `unknown` when `run` accepts the payload of the event. Otherwise resolves to a text
+ * Resolves to `unknown` when `run` accepts the payloads of all events. Otherwise resolves to a text
  * that the compiler shows as the error.
  */
-type EventFits<C, P> = C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
+type EventFits<C, On> = C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
   ? A extends []
     ? unknown
-    : [EventValue<P>] extends [A[0]]
+    : [EventInput<On>] extends [A[0]]
       ? unknown
       : 'run does not accept the payload of the event'
   : unknown;
@@ -81,9 +85,9 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 export function Workflow<Input, Output>(
   options: WorkflowOptions & { input: StandardSchema<Input, Output> },
 ): <C extends WorkflowClass>(target: C & SchemaFits<C, Input, Output>) => void;
-export function Workflow<P>(
-  options: WorkflowOptions & { on: EventDefinition<P, never> | readonly EventStart<P>[] },
-): <C extends WorkflowClass>(target: C & EventFits<C, P>) => void;
+export function Workflow<On extends NonNullable<WorkflowOptions['on']>>(
+  options: WorkflowOptions & { on: On },
+): <C extends WorkflowClass>(target: C & EventFits<C, On>) => void;
 export function Workflow(options: WorkflowOptions): <C extends WorkflowClass>(target: C) => void;
 export function Workflow(options: WorkflowOptions): (target: Function) => void {
   return (target) => {

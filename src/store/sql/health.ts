@@ -11,8 +11,8 @@ export interface DueRuns extends DispatchKey {
 }
 
 /**
- * Maximum number of due runs that are counted per dispatch key. The limit keeps the health check
- * cheap when very many runs are due.
+ * Maximum number of due runs that are counted per dispatch key, and of events that are counted. The
+ * limit keeps the health check cheap when very many runs are due.
  */
 export const DUE_COUNTED = 1_000;
 
@@ -185,4 +185,20 @@ const BLOCKED: Statement = {
 export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]> {
   const rows = await database.query<[string, string, number, number, string]>(BLOCKED, []);
   return rows.map(([queue, name, version, blocked, exampleRunId]) => ({ queue, name, version, blocked, exampleRunId }));
+}
+
+const UNDISPATCHED: Statement = {
+  name: 'durable_undispatched_events',
+  text: (schema) => `SELECT count(*)::int, extract(epoch FROM min(emitted_at))::float8 * 1000 FROM (
+  SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${DUE_COUNTED}
+) AS e`,
+};
+
+/**
+ * Counts the emitted events that have not reached all their receivers, at most `DUE_COUNTED`. Also
+ * returns the time of the oldest emit, in milliseconds since the epoch; null when no event waits.
+ */
+export async function countUndispatched(database: Database): Promise<{ readonly events: number; readonly oldestEmittedAt: number | null }> {
+  const [[events, oldestEmittedAt] = [0, null]] = await database.query<[number, number | null]>(UNDISPATCHED, []);
+  return { events, oldestEmittedAt };
 }

@@ -29,6 +29,20 @@ class Started {
   }
 }
 
+@Workflow({
+  name: 'keyed',
+  on: [{ event: paid, where: { cents: 77 } }],
+  queueKey: ({ orderId }: EventOf<typeof paid>) => {
+    if (orderId === 'refused') throw new Error('no key for this order');
+    return `key of ${orderId}`;
+  },
+})
+class Keyed {
+  async run(event: EventOf<typeof paid>): Promise<string> {
+    return event.orderId;
+  }
+}
+
 /** Codec that cannot decode payloads which contain `broken`. */
 class Fragile implements PayloadCodec {
   decodes = 0;
@@ -86,6 +100,33 @@ describe('the dispatcher of events', () => {
     expect(await other.client.getHandle('started:paid:e1').status()).toBe('pending');
     const again = await boot([Started]);
     expect(await again.client.getHandle('started:paid:e1').result()).toBe(1);
+  });
+
+  it('gives runs the queue key of their workflow, which only a process with the class can compute', async () => {
+    const worker = await boot([Keyed]);
+    // The function of the class throws for this event, which is then no obstacle to later events.
+    await worker.client.emit(paid, { orderId: 'refused', cents: 77 }, { id: 'k1' });
+    await worker.client.emit(paid, { orderId: 'a', cents: 77 }, { id: 'k2' });
+    await waitFor(async () => (await undispatched()) === 0);
+    await worker.close();
+    const other = await boot([Receiver]);
+    await other.client.emit(paid, { orderId: 'b', cents: 77 }, { id: 'k3' });
+    await waitFor(async () => (await undispatched()) === 0);
+    expect(await database.query(`SELECT id, queue_key FROM durable.workflow_runs WHERE name = 'keyed' ORDER BY id`)).toEqual([
+      { id: 'keyed:paid:k2', queue_key: 'key of a' },
+      { id: 'keyed:paid:k3', queue_key: null },
+    ]);
+  });
+
+  it('leaves events for later while no process executes runs, which client.health() shows', async () => {
+    const emitter = await boot([], { worker: false });
+    await emitter.client.emit(shared, 1);
+    await emitter.client.emit(shared, 2);
+    const oldestEmittedAt = (await emitter.client.events.list()).events.at(-1)!.emittedAt;
+    expect((await emitter.client.health()).undispatched).toEqual({ events: 2, oldestEmittedAt });
+    await boot([Started]);
+    await waitFor(async () => (await emitter.client.health()).undispatched.events === 0);
+    expect((await emitter.client.health()).undispatched).toEqual({ events: 0, oldestEmittedAt: undefined });
   });
 
   it('removes a subscription that the code no longer has, once no process has confirmed it for some time', async () => {
