@@ -171,9 +171,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
 
   /**
    * Opens the direct connection, which keeps the process alive. Called only after the whole
-   * application has been created. Nest does not announce that the creation has failed, and a
-   * connection that is already open would keep such a process alive. Pools may be opened earlier,
-   * because they close idle connections by themselves.
+   * application has been created: Nest does not announce that the creation has failed. Pools may be
+   * opened earlier, because they close idle connections by themselves.
    */
   async listen(): Promise<void> {
     if (!this.closing) await this.direct?.start();
@@ -194,10 +193,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', { ...fields, code });
   }
 
-  /**
-   * Logs an error about a run, with its stack. Like warnings, errors of one kind are logged at
-   * intervals.
-   */
+  /** Logs an error about a run, with its stack. Errors of one kind are logged at intervals. */
   error(code: WarningCode, message: string, error: unknown, fields?: LogFields): void {
     this.warnings.error(message, error, { ...fields, code });
   }
