@@ -9,7 +9,7 @@ import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
 import { RetentionSweep } from './retention-sweep.js';
 import { StreamRetentionSweep } from './stream-retention-sweep.js';
-import { SharedStartsSweep } from './shared-starts-sweep.js';
+import { sweepSharedStarts } from './shared-starts-sweep.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
@@ -47,7 +47,9 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
     failure: 'sweep: could not read the inbox',
     everyMs: INBOX_EVERY_MS,
     run: async (signal) => {
-      if (await sweepMessages(database, notifier, notices, eventRetentionMs)) await eventWork(signal);
+      const work = await sweepMessages(database, notifier, notices, eventRetentionMs);
+      if (work.has('shared starts')) await sweepSharedStarts(database, notices, signal);
+      if (work.has('events')) await eventWork(signal);
       return undefined;
     },
   };
@@ -84,14 +86,13 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
   });
   const admissions = new AdmissionSweep(database, dependencies.admissions);
   const expiredListeners = new ExpiredListenersSweep(database, (message) => warn('listener-expired', message));
-  const sharedStarts = new SharedStartsSweep(database, notices);
   const deletions = [
     ...(retention ? [new RetentionSweep(database, retention)] : []),
     ...(streamRetention ? [new StreamRetentionSweep(database, streamRetention)] : []),
   ];
   return {
     deadSessions,
-    others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners, sharedStarts],
+    others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners],
     deletions,
   };
 }

@@ -151,9 +151,12 @@ describe('starts with debounce', () => {
 
     it('makes the run that counts when no other run waits', async () => {
       const [first, second] = await dataSource.transaction(async (manager) => [
-        await call('doc-10', 'first', 50, { manager }),
-        await call('doc-10', 'second', 50, { manager, id: 'own id' }),
+        await call('doc-10', 'first', '1h', { manager }),
+        await call('doc-10', 'second', '1h', { manager, id: 'own id' }),
       ]);
+      // The run must not become due between the two decisions, however slow the machine is.
+      await decided();
+      await database.query(`UPDATE durable.workflow_runs SET wake_at = now() WHERE status = 'waiting'`);
       await expect(first.result()).resolves.toBe('indexed second');
       await expect(second.result()).resolves.toBe('indexed second');
       expect(await executed()).toBe(1);

@@ -145,6 +145,15 @@ export async function decideStarts(database: Database): Promise<DecidedStart[] |
   return rows.flatMap(([, runId, queue, name, version, wakeAt]) => (runId === null ? [] : [{ runId, queue, name, version, wakeAt }]));
 }
 
+/**
+ * Builds a condition that is true when a start waits for its decision, or when a key no longer
+ * counts. Each part reads one entry of an index.
+ */
+export function hasSharedWorkSql(schema: string): string {
+  return `((SELECT true FROM ${schema}.workflow_start_requests ORDER BY run_id LIMIT 1)
+  OR (SELECT until < now() - interval '1 hour' FROM ${schema}.workflow_shared_starts ORDER BY until LIMIT 1))`;
+}
+
 const FORGET: Statement = {
   name: 'durable_forget_shared_starts',
   text: (schema) => `DELETE FROM ${schema}.workflow_shared_starts s USING (

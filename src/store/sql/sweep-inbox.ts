@@ -10,6 +10,7 @@ import { notifyOfCancel } from './cancel-run.js';
 import { hasEventWorkSql } from './dispatch-events.js';
 import { CHILD_ENDS, KEPT_BY_FAILED, LIMITED, MOVES_ON } from './message-kinds.js';
 import { forwardMessages } from './send-signal.js';
+import { hasSharedWorkSql } from './start-requests.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
@@ -127,18 +128,19 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
 
 /**
  * Finds continued runs that have messages which arrived too late to move to the continuation. A row
- * without an id shows that there is work for the services of events.
+ * without an id shows other work, so that a feature which nobody uses costs no statement.
  */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
   text: (schema) => `${addressed(schema)}
-(SELECT a.run_id FROM addressed a
+(SELECT a.run_id, NULL::text AS work FROM addressed a
 CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
 CROSS JOIN LATERAL (
   SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} LIMIT 1
 ) AS i
 LIMIT 1000)
-UNION ALL SELECT NULL WHERE ${hasEventWorkSql(schema, '$1')}`,
+UNION ALL SELECT NULL, 'events' WHERE ${hasEventWorkSql(schema, '$1')}
+UNION ALL SELECT NULL, 'shared starts' WHERE ${hasSharedWorkSql(schema)}`,
 };
 
 const CLEAR_OBSOLETE: Statement = {
@@ -170,14 +172,20 @@ DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (AR
   },
 };
 
+/**
+ * `events`: events wait to be dispatched, or waits for events were not looked at. `shared starts`:
+ * starts with `debounce` or `throttle` wait for their decision, or keys no longer count.
+ */
+export type SweptWork = 'events' | 'shared starts';
+
 /** Result of a sweep. */
 export interface InboxSwept {
   /** Runs that have been notified, or cancelled without having been executed. */
   readonly notified: readonly NotifiedRun[];
   /** Ids of runs that received messages in this sweep. The caller must notify them. */
   readonly others: readonly string[];
-  /** True when events wait to be dispatched, or waits for events were not looked at. */
-  readonly hasEventWork: boolean;
+  /** Other work that the sweep has found. */
+  readonly work: ReadonlySet<SweptWork>;
 }
 
 /**
@@ -200,17 +208,18 @@ export async function sweepInbox(database: Database, eventRetentionMs: number): 
   const cancelled = requests.length > 0 ? await notifyOfCancel(database, requests) : [];
   for (const run of cancelled) notified.set(run.id, run);
   const others = cancelled.flatMap(({ parentId }) => parentId ?? []);
-  let hasEventWork = false;
-  for (const [runId] of await database.query<[string | null]>(LEFT_BEHIND, [eventRetentionMs])) {
+  const work = new Set<SweptWork>();
+  type Found = [runId: string, work: null] | [runId: null, work: SweptWork];
+  for (const [runId, found] of await database.query<Found>(LEFT_BEHIND, [eventRetentionMs])) {
     if (runId === null) {
-      hasEventWork = true;
+      work.add(found);
       continue;
     }
     const successor = await forwardMessages(database, runId).catch(laterIfLocked);
     if (successor !== undefined) others.push(successor);
   }
   await database.query(CLEAR_OBSOLETE, []);
-  return { notified: [...notified.values()], others, hasEventWork };
+  return { notified: [...notified.values()], others, work };
 }
 
 /**
