@@ -69,6 +69,7 @@ export type { StreamOptions } from './client/streams/stream-options.js';
 export type {
   BlockedHealth,
   DueHealth,
+  QueueHealth,
   ReplicaHealth,
   SessionHealth,
   SuspectHealth,

@@ -34,6 +34,12 @@ export class KnownQueues {
     return false;
   }
 
+  /** True when any queue limits its runs. */
+  get hasLimits(): boolean {
+    for (const { isLimited } of this.queues.values()) if (isLimited) return true;
+    return false;
+  }
+
   isLimited(queue: string): boolean {
     return this.queues.size > 0 && (this.queues.get(queue)?.isLimited ?? false);
   }

@@ -75,6 +75,14 @@ describe('client.queues', () => {
     const { runs } = await other.list({ queue: 'declared', status: ['waiting', 'running'] });
     const reasonOf = new Map(runs.map(({ runId, waitingFor: place }) => [runId, place]));
     expect(reasonOf.get(waiting.runId)).toEqual({ queue: 'declared', key: undefined, limit: 'concurrency' });
+    const { queues } = await other.health();
+    expect(queues.find(({ queue }) => queue === 'declared')).toEqual({
+      queue: 'declared',
+      waiting: 3,
+      oldestSince: expect.any(Date),
+      places: 2,
+      paused: false,
+    });
     expect([...active].map((runId) => reasonOf.get(runId))).toEqual([undefined, undefined]);
     isHeld = false;
     await Promise.all(handles.map((handle) => handle.result()));
@@ -115,6 +123,9 @@ describe('client.queues', () => {
     const [description] = (await handles[0]!.describe()).waitingFor;
     expect(description).toMatchObject({ kind: 'place', limit: 'paused' });
     expect((await client.queues.get('stopped')).paused).toBe(true);
+    expect((await other.health()).queues).toContainEqual(
+      expect.objectContaining({ queue: 'stopped', waiting: 3, places: 0, paused: true }),
+    );
     const { runs } = await client.list({ queue: 'stopped', status: 'waiting' });
     expect(runs.map(({ waitingFor }) => waitingFor)).toEqual(handles.map(() => ({ queue: 'stopped', key: undefined, limit: 'paused' })));
     await other.queues.resume('stopped');

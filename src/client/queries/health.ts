@@ -90,6 +90,20 @@ export interface UndispatchedHealth {
   oldestEmittedAt: Date | undefined;
 }
 
+/** Runs of a queue with limits. */
+export interface QueueHealth {
+  /** Name of the queue. */
+  queue: string;
+  /** Number of due runs that wait for a place, counted up to 10,000. */
+  waiting: number;
+  /** Time since which the oldest of these runs has been due. Undefined when no run waits. */
+  oldestSince: Date | undefined;
+  /** Number of runs that have a place, counted up to 10,000. */
+  places: number;
+  /** True when the queue is paused: it admits no run. */
+  paused: boolean;
+}
+
 /** State of the read replica, as this process sees it. */
 export type ReplicaHealth =
   | {
@@ -158,6 +172,12 @@ export interface WorkflowHealth {
   suspects: SuspectHealth[];
   /** Emitted events that have not reached all their receivers (docs/events.md). */
   undispatched: UndispatchedHealth;
+  /**
+   * Queues that have limits or are paused, ordered by name. Runs that wait for a place are not part
+   * of `backlog`. A process without a worker leaves out this list if no queue had limits when the
+   * process started.
+   */
+  queues: QueueHealth[];
   /** Moment at which the oldest due run became due. Undefined when no run is due. */
   oldestDueAt: Date | undefined;
 }

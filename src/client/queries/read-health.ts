@@ -1,6 +1,8 @@
 import { performance } from 'node:perf_hooks';
+import { toDate } from '../../core/duration.js';
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 import { dispatchKeyText } from '../../core/run.js';
+import { findLimitedQueues } from '../../store/sql/list-queues.js';
 import type { Database } from '../../store/database.js';
 import {
   countUndispatched,
@@ -42,6 +44,7 @@ export async function healthOf(
     const blocked = await Promise.race([findBlockedRuns(database), late]);
     const suspects = await Promise.race([findSuspects(database), late]);
     const { events, oldestEmittedAt } = await Promise.race([countUndispatched(database), late]);
+    const queues = await Promise.race([findLimitedQueues(database), late]);
     const alive = sessions.filter(({ isExpired }) => !isExpired);
     const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
     return {
@@ -60,6 +63,7 @@ export async function healthOf(
       blocked,
       suspects,
       undispatched: { events, oldestEmittedAt: oldestEmittedAt === null ? undefined : new Date(oldestEmittedAt) },
+      queues: queues.map(({ oldestAt, ...each }) => ({ ...each, oldestSince: toDate(oldestAt) })),
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
@@ -72,6 +76,7 @@ export async function healthOf(
       blocked: [],
       suspects: [],
       undispatched: { events: 0, oldestEmittedAt: undefined },
+      queues: [],
       oldestDueAt: undefined,
     };
     return { database: { isReachable: false, error: known }, worker, directConnection, readReplica: await replicaState, ...nothing };

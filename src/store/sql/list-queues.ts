@@ -1,5 +1,5 @@
 import type { QueueLimitName } from '../../core/queue-limits.js';
-import type { Database } from '../database.js';
+import type { Database, Statement } from '../database.js';
 import { waitedLimitsSql } from './places.js';
 
 /** Largest number of runs that a listing of queues counts for each queue. */
@@ -67,4 +67,39 @@ export async function findWaitedLimits(
   const values = [places.map(({ queue }) => queue), places.map(({ key }) => key)];
   const rows = await database.read<[string, string, QueueLimitName]>(waitedLimitsSql(database.schema), values);
   return rows.map(([queue, key, limit]) => ({ queue, key, limit }));
+}
+
+/** Largest number of runs that the health report counts for each queue. */
+const HEALTH_COUNTED = 10_000;
+
+const LIMITED: Statement = {
+  name: 'durable_limited_queues',
+  text: (schema) => `SELECT q.name, w.n::int, extract(epoch FROM w.oldest)::float8 * 1000, p.n::int, q.is_paused
+FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
+  SELECT count(*) AS n, min(x.ready_at) AS oldest FROM (
+    SELECT r.ready_at FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = q.name LIMIT ${HEALTH_COUNTED}) AS x
+) AS w CROSS JOIN LATERAL (
+  SELECT count(*) AS n FROM (
+    SELECT 1 FROM ${schema}.workflow_runs r WHERE r.place IN ('admitted', 'kept') AND r.queue = q.name LIMIT ${HEALTH_COUNTED}) AS x
+) AS p
+WHERE q.kind = 'queue' AND q.is_limited ORDER BY q.name LIMIT 1000`,
+};
+
+/** Runs of a queue with limits. Times are in milliseconds since the epoch. */
+export interface LimitedQueue {
+  readonly queue: string;
+  readonly waiting: number;
+  readonly oldestAt: number | null;
+  readonly places: number;
+  readonly paused: boolean;
+}
+
+/**
+ * Counts the runs of each queue with limits. Executes no statement while this process knows no
+ * queue with limits.
+ */
+export async function findLimitedQueues(database: Database): Promise<LimitedQueue[]> {
+  if (!database.queues.hasLimits) return [];
+  const rows = await database.query<[string, number, number | null, number, boolean]>(LIMITED, []);
+  return rows.map(([queue, waiting, oldestAt, places, paused]) => ({ queue, waiting, oldestAt, places, paused }));
 }

@@ -22,7 +22,7 @@ afterAll(async () => {
 
 it('health counts due runs that two or more workers lost as suspects, and not as backlog', async () => {
   const { client } = await startApplication(database.url, [Suspicious], { worker: false });
-  expect((await client.health()).suspects).toEqual([]);
+  expect(await client.health()).toMatchObject({ suspects: [], queues: [] });
   for (const id of ['never lost', 'lost twice', 'lost often']) await client.start(Suspicious, undefined, { id });
   await database.query(
     `UPDATE durable.workflow_runs SET worker_losses = CASE id WHEN 'lost twice' THEN 2 ELSE 4 END WHERE id LIKE 'lost%'`,
