@@ -16,6 +16,7 @@ export const ROWS = [
   'recovery',
   'network',
   'signal',
+  'emit',
   'child',
   'inbox',
   'lockedRow',

@@ -8,6 +8,7 @@ import { backlog } from './rows/backlog.js';
 import { big } from './rows/big.js';
 import { child } from './rows/child.js';
 import { cold } from './rows/cold.js';
+import { emit } from './rows/emit.js';
 import { inbox } from './rows/inbox.js';
 import { io } from './rows/io.js';
 import { latency } from './rows/latency.js';
@@ -52,6 +53,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   recovery,
   network,
   signal,
+  emit,
   child,
   inbox,
   lockedRow,

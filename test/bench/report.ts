@@ -99,6 +99,8 @@ const LINES: readonly Line[] = [
   ['signal, send to resume, p50', 'signal.p50', 'ms', ''],
   ['  p50 over the floor', 'signal.perFloor', 'x', '4'],
   ['  of a suspended run, p50', 'signal.suspended.p50', 'ms', ''],
+  ['one event, suspended runs that it resumes', 'emit.resumedPerSecond', 'runs/s', ''],
+  ['events that resume one suspended run each', 'emit.emitsPerSecond', 'events/s', ''],
   ['child, invoke to result, p50', 'child.p50', 'ms', ''],
   ['  p50 over the floor', 'child.perFloor', 'x', '4'],
   ['signals to a busy run, inbox rows read', 'inbox.rowsPerSignal', '/signal', '2'],

@@ -1,4 +1,4 @@
-import { defineSignal, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { defineEvent, defineSignal, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
 /** Three steps that do nothing: what remains is the price of durability. */
 @Workflow({ name: 'three-steps' })
@@ -145,6 +145,20 @@ export class Parent {
       await ctx.invoke(EmptyChild, n);
       times.push(performance.now() - began);
     }
+  }
+}
+
+export const rung = defineEvent<{ door: string }>('rung', { key: ({ door }) => door });
+
+/** Functions that AtTheDoor calls once the event has resumed it, by run id. */
+export const answers = new Map<string, () => void>();
+
+/** Waits for one event. */
+@Workflow({ name: 'at-the-door' })
+export class AtTheDoor {
+  async run({ door }: { door: string }, ctx: WorkflowContext): Promise<void> {
+    await ctx.waitForEvent(rung, { key: door });
+    answers.get(ctx.runId)!();
   }
 }
 
