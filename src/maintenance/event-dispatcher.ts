@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 
 import type { EventSubscription } from '../core/event.js';
@@ -21,6 +20,7 @@ import {
 import { expireEvents } from '../store/sql/list-events.js';
 import { findUnarmed, findWaitsOf, type WaitKey } from '../store/sql/event-waits.js';
 import { BackgroundService } from './background-service.js';
+import { eventRunId } from './event-run-id.js';
 
 /** Maximum number of events that this process dispatches at the same time. */
 const MAX_EVENTS = 100;
@@ -41,8 +41,6 @@ const CONFIRM_AFTER_MS = 600_000;
  * Until then, processes of an earlier deployment may confirm it.
  */
 const OLD_AFTER_MS = 1_800_000;
-/** Maximum length of a run id. */
-const MAX_ID_LENGTH = 255;
 
 export interface EventDispatcherOptions {
   /** Milliseconds between two queries while events are in use; infinity with QStash. */
@@ -198,7 +196,7 @@ export class EventDispatcher extends BackgroundService {
 
   private runOf(event: ClaimedEvent, { workflow, id, queue }: EventSubscription, payload: string): NewRun {
     return {
-      id: runIdOf(event, workflow, id),
+      id: eventRunId(workflow, event, id),
       hasGivenId: true,
       name: workflow,
       version: ANY_VERSION,
@@ -253,16 +251,6 @@ function seqsOf(events: readonly ClaimedEvent[]): string[] {
 
 /** Place before the first wait. */
 const FIRST: WaitKey = { runId: '', stepKey: '' };
-
-/**
- * Returns the id of the run that an event starts. The id depends only on the event and the
- * subscription, so the same event starts one run, however often it is dispatched.
- */
-function runIdOf({ name, id }: ClaimedEvent, workflow: string, subscription: string): string {
-  const parts = [workflow, name, id, ...(subscription === '' ? [] : [subscription])];
-  const text = parts.join(':');
-  return text.length <= MAX_ID_LENGTH ? text : createHash('sha256').update(parts.join('\n')).digest('hex');
-}
 
 function textOf({ event, workflow, id, condition }: EventSubscription): string {
   return [event, workflow, id, condition].join('\n');
