@@ -9,7 +9,7 @@ describe('ctx.race', () => {
 
   it.each(['running', 'waiting'])('ends with the first signal, and keeps the second one, in a run that is %s', async (status) => {
     const { client, database } = stage();
-    const handle = await client.start(Either, { timeout: 10_000 });
+    const handle = await client.start(Either, { timeout: 60_000 });
     await waitFor(
       async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length === 3,
     );

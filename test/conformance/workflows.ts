@@ -88,7 +88,7 @@ export class Either {
       rejected: () => ctx.waitForSignal(rejected),
       late: () => ctx.sleep(input.timeout),
     });
-    const options = { timeout: key === 'late' ? 1 : 2_000 };
+    const options = { timeout: key === 'late' ? 1 : 60_000 };
     const left = key === 'approved' ? await ctx.waitForSignal(rejected, options) : await ctx.waitForSignal(approved, options);
     return { first: key, left };
   }
