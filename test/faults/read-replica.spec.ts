@@ -122,7 +122,8 @@ describe('a read replica', () => {
     }
     await caughtUp(client);
     expect(await client.count()).toBe(4);
-    expect(lines.about('replica: ')).toEqual([]);
+    // On a loaded machine a check may take too long, and the primary answers for a while.
+    expect(lines.about('replica-refused')).toEqual([]);
   });
 
   it('answers with the old chunks of a stream, and the primary with the last ones', async () => {
