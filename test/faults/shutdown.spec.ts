@@ -23,9 +23,13 @@ describe('a worker that shuts down', () => {
       await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
       worker.kill('SIGTERM');
       // The worker claims no further run while its bodies are running.
-      await scene.start('adder', { steps: 1, ms: 1 }, ['unclaimed']);
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      expect(await scene.statuses('unclaimed')).toEqual({ pending: 1 });
+      let tries = 0;
+      await waitFor(async () => {
+        const id = `unclaimed ${String(++tries).padStart(3, '0')}`;
+        await scene.start('adder', { steps: 1, ms: 1 }, [id]);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return (await scene.statuses(id))['pending'] === 1;
+      });
       await scene.open(ids);
       expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
       expect(worker.stdoutLines.filter((line) => /^(aborted|ERROR|UNHANDLED)/.test(line))).toEqual([]);
