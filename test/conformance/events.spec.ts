@@ -267,7 +267,10 @@ describe('events', () => {
     const [emitted] = await database.query<{ id: string }>(`SELECT id FROM durable.workflow_events WHERE emitter_run_id = $1`, [
       handle.runId,
     ]);
-    const receipt = app.client.getHandle(workflowRef<unknown, string>('receipt'), `receipt:order.shipped:${emitted!.id}`);
+    const receipt = app.client.getHandle(
+      workflowRef<unknown, string>('receipt'),
+      `receipt:order.shipped:${emitted!.id.replaceAll(':', '%3A')}`,
+    );
     expect(await waitFor(() => receipt.result({ timeout: '1s' }))).toBe('receipt of s2');
   });
 
