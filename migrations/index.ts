@@ -14,6 +14,7 @@ import { Events1764400008000 } from './1764400008000-events.js';
 import { Schedules1764400009000 } from './1764400009000-schedules.js';
 import { SharedStarts1764400007500 } from './1764400007500-shared-starts.js';
 import { Batches1764400007501 } from './1764400007501-batches.js';
+import { ExactSlots1764400010000 } from './1764400010000-exact-slots.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -42,6 +43,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   Batches1764400007501,
   Events1764400008000,
   Schedules1764400009000,
+  ExactSlots1764400010000,
 ];
 
 /**

@@ -42,7 +42,7 @@ export class PoolNotices implements RunNotices {
   }
 
   placeFreed(queue: string, key: string): void {
-    void this.admissions.request(queue, key);
+    this.admissions.placeFreed(queue, key);
   }
 
   /** Resolves when every notification has been sent. */

@@ -254,7 +254,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   placeFreed(queue: string, key: string): void {
-    void this.admissions.request(queue, key);
+    this.admissions.placeFreed(queue, key);
   }
 
   eventsEmitted(by: 'this process' | 'elsewhere'): void {

@@ -4,6 +4,7 @@ import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import { admitRuns } from './sql/admit-runs.js';
+import { reserveQueueSlots } from './sql/queue-slots.js';
 import { declareQueue, pauseQueue } from './sql/queues.js';
 
 const SLEEPING = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
@@ -90,6 +91,14 @@ describe('the admission of runs', () => {
     expect(row!.n).toBeGreaterThanOrEqual(9);
     expect(row!.n).toBeLessThanOrEqual(11);
     expect(row!.gap).toBeGreaterThanOrEqual(100);
+  });
+
+  it('keeps fractions of a millisecond between the slots of a rate limit', async () => {
+    await declare({ rateLimit: { limit: 7, period: '1m' } });
+    const keys = Array.from({ length: 101 }, () => '');
+    const slots = (await reserveQueueSlots(open.database, 'q', keys)).map(Number);
+    // Seven slots share a minute and 600 ms.
+    expect(slots.at(-1)! - slots[0]!).toBeCloseTo((100 * 60_600) / 7, 1);
   });
 
   it('reads few pages while one key has many runs that it may not admit, on tables without statistics', async () => {

@@ -47,6 +47,12 @@ export class Admissions {
     return this.working;
   }
 
+  /** Requests the admission of runs for the place of a run that has ended or is suspended. */
+  placeFreed(queue: string, key: string): void {
+    // Where only a rate is limited, no run waits for a place.
+    if (this.database.queues.queue(queue)?.hasPlaces !== false) void this.request(queue, key);
+  }
+
   /** Resolves when no admission is in progress. */
   async settled(): Promise<void> {
     while (this.working) await this.working;

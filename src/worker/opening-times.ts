@@ -1,10 +1,12 @@
-import { clearTimeout, setTimeout } from '../core/timers.js';
+import { clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
-import { reserveSlot } from '../store/sql/step-places.js';
+import { reserveQueueSlots } from '../store/sql/queue-slots.js';
 
 /** Milliseconds before the next try when a new slot could not be reserved. */
 const RETRY_MS = 100;
+/** Maximum number of slots that one statement reserves. */
+const MOST_SLOTS = 100;
 
 interface Held {
   readonly run: ClaimedRun;
@@ -19,6 +21,8 @@ interface Held {
 export class OpeningTimes {
   private readonly held = new Map<string, Held>();
   private readonly opened = new Map<string, (() => void)[]>();
+  /** Runs that need another slot, by queue. */
+  private readonly late = new Map<string, Held[]>();
 
   /**
    * @param now time of the database's clock, in milliseconds since the epoch
@@ -63,20 +67,41 @@ export class OpeningTimes {
       return;
     }
     const queue = this.database.queues.queue(held.run.queue);
-    if (queue?.hasRate && this.now() > opensAt + queue.latenessMs) return void this.reserve(held);
+    if (queue?.hasRate && this.now() > opensAt + queue.latenessMs) return this.reserve(held);
     this.forget(held);
     held.begin();
   }
 
-  private async reserve(held: Held): Promise<void> {
-    const { queue, queueKey } = held.run;
-    try {
-      const opensAt = await reserveSlot(this.database, 'queue', queue, queueKey ?? '');
-      this.beginAt(held, opensAt ?? this.now());
-    } catch (error) {
-      this.failed(error);
-      held.timer = setTimeout(() => void this.reserve(held), RETRY_MS).unref();
+  /** Reserves another slot. Runs of a queue that are late together share one statement. */
+  private reserve(held: Held): void {
+    const { queue } = held.run;
+    const late = this.late.get(queue);
+    if (late) return void late.push(held);
+    this.late.set(queue, [held]);
+    void this.reserveAll(queue);
+  }
+
+  private async reserveAll(queue: string): Promise<void> {
+    // Many timers fire after a pause of the event loop. The immediate runs after all of them.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let batch = this.takeLate(queue); batch.length > 0; batch = this.takeLate(queue)) {
+      try {
+        const keys = batch.map(({ run }) => run.queueKey ?? '');
+        const slots = await reserveQueueSlots(this.database, queue, keys);
+        for (const [index, held] of batch.entries()) this.beginAt(held, slots[index] ?? this.now());
+      } catch (error) {
+        this.failed(error);
+        for (const held of batch) held.timer = setTimeout(() => this.beginAt(held, 0), RETRY_MS).unref();
+      }
     }
+    this.late.delete(queue);
+  }
+
+  /** Takes late runs, without those that are not held any more. */
+  private takeLate(queue: string): Held[] {
+    const batch = this.late.get(queue)!.splice(0, MOST_SLOTS);
+    const held = batch.filter((each) => this.held.get(each.run.id) === each);
+    return held.length > 0 || batch.length === 0 ? held : this.takeLate(queue);
   }
 
   private forget(held: Held): void {

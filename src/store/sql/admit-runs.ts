@@ -4,10 +4,15 @@ import type { Database, Statement } from '../database.js';
 /** Largest number of runs that one statement admits. */
 const MOST_RUNS = 500;
 
+/**
+ * Gives places to runs. The commit does not wait for the disk: a claim of an admitted run waits,
+ * and its commit covers this one. A crash of the server can only lose admissions of unclaimed runs.
+ */
 const ADMIT: Statement = {
   name: 'durable_admit',
   text: (schema, lockTimeout) =>
-    `SELECT id, name, version, more_ms FROM ${schema}.workflow_admit($1, $2::text[], ${MOST_RUNS}, $3)${lockTimeout && ` WHERE true${lockTimeout}`}`,
+    `SELECT id, name, version, more_ms FROM ${schema}.workflow_admit($1, $2::text[], ${MOST_RUNS}, $3)
+WHERE set_config('synchronous_commit', 'off', true) IS NOT NULL${lockTimeout}`,
 };
 
 /** Runs that got a place, and when more runs can get one. */
