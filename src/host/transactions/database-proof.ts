@@ -56,10 +56,11 @@ export async function proveOneDatabase(
   try {
     await withTransaction(dataSource, settings, { isolation: 'default', timeoutMs: null, defaults }, watch, async (manager) => {
       try {
-        if (!(await sharesLocks(database, manager, BigInt.asIntN(64, randomBytes(8).readBigInt64BE()).toString()))) {
-          throw new TransactionalStepsError('other-database');
-        }
+        const isShared = await sharesLocks(database, manager, BigInt.asIntN(64, randomBytes(8).readBigInt64BE()).toString());
+        // This query fails when the connection was lost, and its lock with it, before the module
+        // asked for the lock.
         defaults = await readDefaults(manager);
+        if (!isShared) throw new TransactionalStepsError('other-database');
         await recordInTransaction(watch.connection, database.schema, NOBODY, NO_RUN, NO_RESULT, 'unnamed');
         throw new Proven();
       } catch (error) {
