@@ -54,6 +54,7 @@ export class PollingHost {
     const parts = createWorker(runtime, this.registry, deploymentId, 'due', workerEvents(runtime));
     this.session = parts.session;
     this.worker = parts.worker;
+    runtime.admissions.claimant = this.worker.admissionClaims;
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,

@@ -73,13 +73,43 @@ describe('the admission of runs', () => {
     await insert('a', 2);
     expect(await admitRuns(open.database, 'q', undefined, 0)).toMatchObject({ runs: [{ id: 'a-0-1' }], moreMs: undefined });
     // The place is taken, and its end requests the next admission.
-    expect(await admitRuns(open.database, 'q', undefined, 0)).toEqual({ runs: [], moreMs: undefined });
+    expect(await admitRuns(open.database, 'q', undefined, 0)).toEqual({ runs: [], claimed: [], moreMs: undefined });
     await declare({ concurrency: 5, rateLimit: { limit: 1, period: '1h' } });
     expect((await admitRuns(open.database, 'q', undefined, 500)).runs).toHaveLength(1);
     await insert('b', 1);
     const { runs, moreMs } = await admitRuns(open.database, 'q', undefined, 500);
     expect(runs).toEqual([]);
     expect(moreMs).toBeGreaterThan(1);
+  });
+
+  it('claims admitted runs that the worker serves, and only as many as it has room for', async () => {
+    await declare({ concurrency: 4 });
+    await insert('a', 5);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET version = 2 WHERE id = 'a-0-1'`);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET blocked_deployments = '{mine}' WHERE id = 'a-0-2'`);
+    const claim = { fence: open.fence, keys: [{ queue: 'q', name: 'w', version: 1 }], deploymentId: 'mine', limit: 1 };
+    const { runs, claimed } = await admitRuns(open.database, 'q', undefined, 0, claim);
+    expect(runs.map(({ id }) => id)).toEqual(['a-0-1', 'a-0-2', 'a-0-4']);
+    expect(claimed).toMatchObject([{ id: 'a-0-3', epoch: 1, hasPlace: true, input: '{}', queueKey: 'a' }]);
+    const rows = await fixture.admin.query(
+      `SELECT id, status, epoch, session_id::text AS session, ready_at IS NULL AS "isTaken" FROM durable.workflow_runs WHERE place = 'admitted' ORDER BY id`,
+    );
+    const pending = { status: 'pending', epoch: 0, session: null, isTaken: false };
+    const running = { status: 'running', epoch: 1, session: open.fence.id, isTaken: true };
+    expect(rows).toEqual(['a-0-1', 'a-0-2', 'a-0-3', 'a-0-4'].map((id) => ({ id, ...(id === 'a-0-3' ? running : pending) })));
+  });
+
+  it('claims nothing for a session that has ended, or on another server', async () => {
+    await declare({ concurrency: 4 });
+    const claim = { keys: [{ queue: 'q', name: 'w', version: 1 }], deploymentId: 'mine', limit: 2 };
+    for (const fence of [
+      { ...open.fence, id: '1' },
+      { ...open.fence, server: 'another' },
+    ]) {
+      await insert(fence.id, 2);
+      expect(await admitRuns(open.database, 'q', undefined, 0, { ...claim, fence })).toMatchObject({ runs: [{}, {}], claimed: [] });
+    }
+    expect(await fixture.admin.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE status = 'pending'`)).toEqual([{ n: 4 }]);
   });
 
   it('gives slots of a rate limit that are an interval apart', async () => {
@@ -113,8 +143,10 @@ describe('the admission of runs', () => {
       return plan['Shared Hit Blocks']! + plan['Shared Read Blocks']!;
     };
     // The first call of a connection also reads the catalog.
-    await pages(`SELECT * FROM durable.workflow_admit('q', '{none}', 500, 0)`);
-    expect(await pages(`SELECT * FROM durable.workflow_admit('q', '{stuck,other}', 500, 0)`)).toBeLessThan(400);
+    await pages(`SELECT * FROM durable.workflow_admit_and_claim('q', '{none}', 500, 0, NULL, '', 0, '{}', '{}', '')`);
+    expect(
+      await pages(`SELECT * FROM durable.workflow_admit_and_claim('q', '{stuck,other}', 500, 0, NULL, '', 0, '{}', '{}', '')`),
+    ).toBeLessThan(400);
     expect(await admit(['other'])).toEqual([]);
   });
 });

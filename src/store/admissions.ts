@@ -2,7 +2,8 @@ import type { DueRun } from '../core/run.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
-import { admitRuns } from './sql/admit-runs.js';
+import { admitRuns, type Admission } from './sql/admit-runs.js';
+import type { Claim, ClaimedRun } from './sql/claim-runs.js';
 
 /**
  * Milliseconds before its slot of a rate limit at which a run is admitted. The time must suffice
@@ -12,12 +13,27 @@ const AHEAD_MS = 500;
 /** Milliseconds before the next try when another process holds the row of the queue. */
 const LOCKED_PAUSE_MS = 20;
 
+/** Claim of runs in the statement that admits them. */
+export interface AdmissionClaim {
+  readonly claim: Claim;
+  /** Begins the claimed runs, and gives back the room that was reserved for more. */
+  end(claimed: readonly ClaimedRun[]): void;
+}
+
+/** Worker that claims runs of limited queues as soon as they are admitted. */
+export interface AdmissionClaimant {
+  /** Reserves room for runs of a queue. Returns undefined when the worker takes none now. */
+  prepare(queue: string): AdmissionClaim | undefined;
+}
+
 /**
  * Admits runs of queues with limits: after starts, when a place is free again, and when a rate
  * limit allows more. Requests for the same queue share one statement. A lost request does no harm,
  * because a sweep of the workers finds runs that wait although there is a place.
  */
 export class Admissions {
+  /** Worker of this process that takes admitted runs; undefined without one. */
+  claimant: AdmissionClaimant | undefined;
   /** Keys to look at, by queue; `all` for a look at all keys. */
   private readonly requests = new Map<string, Set<string> | 'all'>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
@@ -83,7 +99,7 @@ export class Admissions {
 
   private async admit(queue: string, keys: readonly string[] | undefined): Promise<void> {
     try {
-      const { runs, moreMs } = await admitRuns(this.database, queue, keys, AHEAD_MS);
+      const { runs, moreMs } = await this.admitAndClaim(queue, keys);
       if (runs.length > 0) await this.due(runs);
       if (moreMs === 0) void this.request(queue);
       else if (moreMs !== undefined) this.later(queue, moreMs);
@@ -91,6 +107,18 @@ export class Admissions {
       if (this.isClosed) return;
       if (['locked', 'conflict'].includes(faultOf(error))) return this.later(queue, LOCKED_PAUSE_MS * (0.5 + Math.random()));
       this.failed(error);
+    }
+  }
+
+  private async admitAndClaim(queue: string, keys: readonly string[] | undefined): Promise<Admission> {
+    const prepared = this.claimant?.prepare(queue);
+    let claimed: readonly ClaimedRun[] = [];
+    try {
+      const admission = await admitRuns(this.database, queue, keys, AHEAD_MS, prepared?.claim);
+      claimed = admission.claimed;
+      return admission;
+    } finally {
+      prepared?.end(claimed);
     }
   }
 

@@ -5,7 +5,9 @@ import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
 import { tracer } from '../core/tracing.js';
 import { EMPTY_HISTORY } from '../core/step.js';
 import type { Database } from '../store/database.js';
+import type { SessionFence } from '../store/session-fence.js';
 import { claimNamed, markExclusive, SUSPECT_LOSSES, type ClaimedRun } from '../store/sql/claim-runs.js';
+import { AdmissionClaims } from './admission-claims.js';
 import { BacklogCursor } from './backlog-cursor.js';
 import { ClaimedRuns, ownedStates } from './claimed-runs.js';
 import type { OwnedRunState } from './failover-check.js';
@@ -22,6 +24,8 @@ const ANY_LOSSES = 1_000_000;
 
 /** Admits due runs that the worker claims, and runs that this process starts. */
 export class RunClaimer {
+  /** Claims in the statement that admits the runs. */
+  readonly admissionClaims: AdmissionClaims;
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
   private readonly cursor: BacklogCursor;
@@ -55,6 +59,13 @@ export class RunClaimer {
     this.cursor = new BacklogCursor(database);
     this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen, options.engine.now);
     this.perWorker = new PerWorkerClaims(database, this.keys, (queue) => runs.countIn(queue) + this.claimed.countIn(queue));
+    this.admissionClaims = new AdmissionClaims(database, this.slots, this.keys, options.deploymentId, {
+      fence: () => this.fenceOfAdmission(),
+      begin: (claimed, fence, sentAt) => {
+        this.noteClaim(claimed, sentAt);
+        return this.claimed.beginAll(claimed, fence);
+      },
+    });
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.claimed.beginAll(claimed, fence)),
       handBack: (claimed) => runs.unstarted.handBack(claimed),
@@ -69,7 +80,7 @@ export class RunClaimer {
 
   /** Start time of the oldest claim in flight, by performance.now(); infinity without a claim. */
   get claimingSince(): number {
-    return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
+    return Math.min(this.dueClaimSince, this.admissionClaims.since, ...[...this.claimsById].map(({ since }) => since));
   }
 
   /** Id of the run that this worker executes alone; null when no run is. */
@@ -89,7 +100,7 @@ export class RunClaimer {
 
   /** Resolves when no claim of due runs is in flight. */
   async claimsEnded(): Promise<void> {
-    await this.claiming;
+    await Promise.all([this.claiming, this.admissionClaims.settled()]);
   }
 
   /** Forgets the backlog. Ends the quarantine, and returns its claimed runs that have not begun. */
@@ -203,6 +214,12 @@ export class RunClaimer {
       this.claiming = undefined;
       this.dueClaimSince = Number.POSITIVE_INFINITY;
     }
+  }
+
+  /** Returns the session for a claim of admitted runs. While older runs wait, none is made. */
+  private fenceOfAdmission(): SessionFence | undefined {
+    const isBusy = this.claiming !== undefined || this.backlog || this.quarantine.isActive;
+    return !this.isOpen || isBusy || this.options.takes === 'named' ? undefined : this.session.fence;
   }
 
   private noteClaim(claimed: readonly ClaimedRun[], sentAt: number): void {

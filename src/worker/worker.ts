@@ -80,6 +80,10 @@ export class Worker {
     this.claimer = new RunClaimer(database, registry, session, this.runs, options, events);
   }
 
+  get admissionClaims(): RunClaimer['admissionClaims'] {
+    return this.claimer.admissionClaims;
+  }
+
   get dispatchKeys(): readonly DispatchKey[] {
     return this.claimer.dispatchKeys;
   }
@@ -131,10 +135,7 @@ export class Worker {
     return this.dispatchKeys.some(isKnown) && !run.blockedDeployments.includes(this.options.deploymentId);
   }
 
-  /**
-   * Resolves when this process no longer executes the run, or at once if this process does not
-   * execute the run.
-   */
+  /** Resolves at once if this process does not execute the run, else when the execution ends. */
   gone(runId: string): Promise<void> {
     return this.runs.departed(runId);
   }

@@ -144,8 +144,11 @@ FROM due WHERE r.id = ANY (ARRAY[due.id])${lockTimeout}
 RETURNING ${claimedColumns('r')}`;
 }
 
-/** Lists the columns that `toClaimedRun` reads, in the same order. */
-function claimedColumns(alias: string): string {
+/**
+ * Lists the columns that `toClaimedRun` reads, in the same order. `due` must have the run's
+ * priority and due time from before the claim.
+ */
+export function claimedColumns(alias: string): string {
   const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
   const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
   return [
@@ -171,7 +174,7 @@ function claimedColumns(alias: string): string {
   ].join(', ');
 }
 
-type ClaimedRow = [
+export type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string, dueSince: number],
   ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
@@ -179,7 +182,8 @@ type ClaimedRow = [
   ...[schedule: string | null, dueAt: number | null],
 ];
 
-function toClaimedRun(row: ClaimedRow): ClaimedRun {
+/** Reads a row of `claimedColumns`. */
+export function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, dueSince, ...rest] = row;
   const [parentRunId, parentStepKey, deadlineAt, generation, seedId, traceContext, queueKey, hasPlace, opensAt, schedule, dueAt] = rest;
   return {
