@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
+import { DatabaseClock } from '../core/clock.js';
 import type { DueRun } from '../core/run.js';
 import type { EndedElsewhere, RunNotices } from '../core/run-notices.js';
 import { Admissions } from '../store/admissions.js';
@@ -19,7 +20,7 @@ export class PoolNotices implements RunNotices {
 
   constructor(private readonly database: Database) {
     const ignore = (): void => undefined;
-    this.admissions = new Admissions(database, (runs) => this.due(runs), ignore);
+    this.admissions = new Admissions(database, new DatabaseClock(), (runs) => this.due(runs), ignore);
   }
 
   async due(runs: readonly DueRun[]): Promise<void> {

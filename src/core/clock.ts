@@ -1,5 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
+import { clearTimeout, MAX_TIMER_MS, setTimeout } from './timers.js';
+
+/** Call of a function at a time of a clock. */
+export interface ClockAlarm {
+  /** Does not call the function any more. */
+  cancel(): void;
+}
+
 /**
  * Estimate of the database server's clock: the time that the server last sent, plus the time that a
  * local monotonic clock has counted since. The estimate does not depend on the wall clock of this
@@ -14,6 +22,23 @@ export class DatabaseClock {
   /** Returns the estimated time of the server, in milliseconds since the epoch. */
   now(): number {
     return this.offset + performance.now();
+  }
+
+  /**
+   * Calls `fire` once the clock has reached `wakeAt`, never before. The alarm does not keep the
+   * process alive.
+   *
+   * @param wakeAt time in milliseconds since the epoch
+   */
+  at(wakeAt: number, fire: () => void): ClockAlarm {
+    let timer: NodeJS.Timeout | undefined;
+    const wait = (): void => {
+      const leftMs = Math.ceil(wakeAt - this.now());
+      if (leftMs <= 0 && timer) return fire();
+      timer = setTimeout(wait, Math.min(Math.max(leftMs, 0), MAX_TIMER_MS)).unref();
+    };
+    wait();
+    return { cancel: () => clearTimeout(timer) };
   }
 
   /**

@@ -1,8 +1,8 @@
-import { DatabaseClock } from './clock.js';
+import { DatabaseClock, type ClockAlarm } from './clock.js';
 import { setImmediate } from './timers.js';
 
 /** Function that a manual clock calls at a given time. */
-export class ManualAlarm {
+export class ManualAlarm implements ClockAlarm {
   constructor(
     readonly wakeAt: number,
     private readonly fire: () => void,
@@ -41,7 +41,7 @@ export class ManualClock extends DatabaseClock {
   override sync(): void {}
 
   /** Calls `fire` once the clock has reached `wakeAt`, in a later turn of the event loop. */
-  at(wakeAt: number, fire: () => void): ManualAlarm {
+  override at(wakeAt: number, fire: () => void): ManualAlarm {
     const alarm = new ManualAlarm(wakeAt, fire, this.alarms);
     if (wakeAt <= this.time) setImmediate(() => alarm.ring());
     return alarm;

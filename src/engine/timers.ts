@@ -7,12 +7,15 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
  */
 const MAX_DELAY_MS = 2 ** 30;
 
+/** Time of a pass that must stay in memory. Earlier than every time of a timer. */
+export const HELD = Number.NEGATIVE_INFINITY;
+
 /**
  * Timers of one execution of the workflow function (a pass), by key. All timers are cleared when
  * the pass ends.
  */
 export class Timers {
-  private due: Map<string, { wakeAt: number; handle: NodeJS.Timeout }> | undefined;
+  private due: Map<string, { wakeAt: number; handle: NodeJS.Timeout | undefined }> | undefined;
 
   constructor(readonly now: () => number) {}
 
@@ -30,6 +33,16 @@ export class Timers {
     );
     this.due ??= new Map();
     this.due.set(key, { wakeAt, handle });
+  }
+
+  /**
+   * Keeps the pass in memory until `clear`, without a time: what the key waits for cannot continue
+   * another pass.
+   */
+  hold(key: string): void {
+    this.clear(key);
+    this.due ??= new Map();
+    this.due.set(key, { wakeAt: HELD, handle: undefined });
   }
 
   clear(key: string): void {
@@ -53,7 +66,7 @@ export class Timers {
     return this.due?.size ?? 0;
   }
 
-  /** Returns the time at which the first timer is due; infinity without timers. */
+  /** Returns the time at which the first timer is due; infinity without timers, `HELD` for a hold. */
   next(): number {
     let first = Number.POSITIVE_INFINITY;
     for (const { wakeAt } of this.due?.values() ?? []) first = Math.min(first, wakeAt);
@@ -63,7 +76,7 @@ export class Timers {
 
 /** Timers that fire when a test moves its clock. */
 export class ManualTimers extends Timers {
-  private readonly alarms = new Map<string, ManualAlarm>();
+  private readonly alarms = new Map<string, ManualAlarm | undefined>();
 
   constructor(private readonly clock: ManualClock) {
     super(() => clock.now());
@@ -78,6 +91,11 @@ export class ManualTimers extends Timers {
     this.alarms.set(key, alarm);
   }
 
+  override hold(key: string): void {
+    this.clear(key);
+    this.alarms.set(key, undefined);
+  }
+
   override clear(key: string): void {
     this.alarms.get(key)?.cancel();
     this.alarms.delete(key);
@@ -88,7 +106,7 @@ export class ManualTimers extends Timers {
   }
 
   override clearAll(): void {
-    for (const alarm of this.alarms.values()) alarm.cancel();
+    for (const alarm of this.alarms.values()) alarm?.cancel();
     this.alarms.clear();
   }
 
@@ -97,6 +115,6 @@ export class ManualTimers extends Timers {
   }
 
   override next(): number {
-    return Math.min(...[...this.alarms.values()].map(({ wakeAt }) => wakeAt));
+    return Math.min(...[...this.alarms.values()].map((alarm) => alarm?.wakeAt ?? HELD));
   }
 }

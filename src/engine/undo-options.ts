@@ -24,6 +24,7 @@ export function toUndo(
     retry,
     timeoutMs,
     isolation: policy?.isolation,
+    limit: policy?.limit,
     args: pass.encode(args, `arguments of ${subject}, which has a compensation`),
   };
 }

@@ -11,6 +11,8 @@ export interface Undo {
   readonly timeoutMs: number | null;
   /** Isolation level of the compensation's transaction; absent for one without a transaction. */
   readonly isolation?: WantedIsolation | undefined;
+  /** Name of the limit that each attempt at the compensation observes; absent without a limit. */
+  readonly limit?: string | undefined;
   /** Arguments of the call, as JSON text. */
   readonly args: string;
   /**
@@ -27,8 +29,8 @@ export interface UndoSource {
   readonly on?: CompensateOn | undefined;
   readonly body: Undo['body'];
   /**
-   * Retry policy, time limit and transaction; absent to take the first two from the step, and to
-   * use no transaction.
+   * Retry policy, time limit, transaction and limit; absent to take the first two from the step,
+   * and to use no transaction and no limit.
    */
-  readonly policy?: Pick<Undo, 'retry' | 'timeoutMs' | 'isolation'> | undefined;
+  readonly policy?: Pick<Undo, 'retry' | 'timeoutMs' | 'isolation' | 'limit'> | undefined;
 }

@@ -144,6 +144,7 @@ export class Undoing {
       retry: undo.retry,
       timeoutMs: undo.timeoutMs,
       isolation: undo.isolation,
+      limit: undo.limit,
       compensates: { stepKey, idempotencyKey: `${run.id}:${stepKey}`, status },
       body: (): unknown => {
         const result = output === null ? undefined : payloads.decode(output, 'output');

@@ -25,6 +25,7 @@ const REPLAY_STALL_MS = 30_000;
 export interface WorkerParts {
   readonly worker: Worker;
   readonly session: Session;
+  readonly gates: StepGates;
 }
 
 /**
@@ -58,6 +59,11 @@ export function createWorker(
     moved: () => void worker.serverMoved().catch(failed('failover-check-failed', 'session: could not compare runs with the new server')),
     failed: failed('session-renewal-failed', 'session: could not renew the session'),
   });
+  const gates = new StepGates(database, {
+    sessionId: () => session.id,
+    clock,
+    failed: failed('limit-failed', 'worker: could not take a place of a limit for a step; trying again'),
+  });
   const worker: Worker = new Worker(
     database,
     runtime.journal,
@@ -67,6 +73,7 @@ export function createWorker(
     {
       concurrency: options.concurrency,
       queues,
+      clock,
       suspendAfterMs: options.suspendAfterMs,
       shutdownTimeoutMs: options.shutdownTimeoutMs,
       eagerStart: options.eagerStart && takes === 'due',
@@ -102,11 +109,7 @@ export function createWorker(
         isClosing: () => worker.isClosing,
         log: (workflow, runId, line) => runtime.logger.runLine(workflow, runId, line),
         starts: runtime.starts,
-        limits: new StepGates(database, {
-          sessionId: () => session.id,
-          now: () => clock.now(),
-          failed: failed('limit-failed', 'worker: could not take a place of a limit for a step; trying again'),
-        }),
+        limits: gates,
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,
         ...runtime.engine,
@@ -114,5 +117,5 @@ export function createWorker(
     },
     events,
   );
-  return { worker, session };
+  return { worker, session, gates };
 }

@@ -13,6 +13,7 @@ import { Poller } from '../transports/poller/poller.js';
 import type { Body } from '../worker/loop-watch.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { Session } from '../worker/session.js';
+import type { StepGates } from '../worker/step-gates.js';
 import type { Worker } from '../worker/worker.js';
 import type { Reservation } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
@@ -27,9 +28,24 @@ const SERVICES_STOP_MS = 1_000;
 /** Maximum number of workflow names about which this process warns. */
 const MAX_WARNED = 1_000;
 
+/** Work of a process that polls the database. */
+export interface WorkerActivity {
+  /** Number of active runs. */
+  readonly runs: number;
+  /** Step bodies that are being executed. */
+  readonly bodies: readonly Body[];
+  /** Active runs with a step that waits until its slot of a rate limit opens. */
+  readonly runsBeforeSlots: readonly string[];
+  /** Active runs with a step that waits until another step gives a place of a limit back. */
+  readonly runsWithoutPlace: readonly string[];
+  /** Number of claimed runs that begin when their slot of a rate limit opens. */
+  readonly unopened: number;
+}
+
 /** Worker of a process that polls the database, with its session, poller, timers and sweeps. */
 export class PollingHost {
   private readonly worker: Worker;
+  private readonly gates: StepGates;
   private readonly registry: WorkflowRegistry;
   private readonly warned = new Set<string>();
   private readonly session: Session;
@@ -55,6 +71,7 @@ export class PollingHost {
     this.session = parts.session;
     this.worker = parts.worker;
     runtime.admissions.claimant = this.worker.admissionClaims;
+    this.gates = parts.gates;
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
@@ -105,9 +122,12 @@ export class PollingHost {
     return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
   }
 
-  /** Number of active runs, and the step bodies that are being executed. */
-  get activity(): { readonly runs: number; readonly bodies: readonly Body[] } {
-    return { runs: this.worker.load.runs, bodies: [...this.worker.bodies] };
+  /** What the worker is doing, for the test kit. */
+  get activity(): WorkerActivity {
+    const { worker, gates } = this;
+    const { runs, unopened } = worker.load;
+    const { runsBeforeSlots, runsWithoutPlace } = gates;
+    return { runs, unopened, bodies: [...worker.bodies], runsBeforeSlots, runsWithoutPlace };
   }
 
   /** True while the runs of schedules are being started. */

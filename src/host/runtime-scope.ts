@@ -5,6 +5,7 @@ import type { DataSource } from 'typeorm';
 import type { WorkflowClient } from '../client/client.js';
 import type { ManualClock } from '../core/manual-clock.js';
 import type { EngineSettings } from '../engine/ports.js';
+import type { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
@@ -20,6 +21,7 @@ export interface ScopedRuntime {
   readonly client: WorkflowClient;
   readonly workers: WorkerHosts;
   readonly notifier: RunNotifier;
+  readonly admissions: Pick<Admissions, 'isBusy'>;
   readonly journal: Pick<Journal, 'load'>;
 }
 

@@ -139,6 +139,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     );
     this.admissions = new Admissions(
       database,
+      this.clock,
       (runs) => this.due(runs),
       (error) => this.warn('admission-failed', 'queues: could not admit runs that wait for a place; trying again', error),
     );

@@ -1,4 +1,5 @@
 import type { DueRun } from '../core/run.js';
+import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
@@ -36,13 +37,17 @@ export class Admissions {
   claimant: AdmissionClaimant | undefined;
   /** Keys to look at, by queue; `all` for a look at all keys. */
   private readonly requests = new Map<string, Set<string> | 'all'>();
-  private readonly timers = new Map<string, NodeJS.Timeout>();
+  /** Times at which rate limits allow more, by queue. */
+  private readonly alarms = new Map<string, ClockAlarm>();
+  /** Next tries after a lock, by queue. */
+  private readonly retries = new Map<string, NodeJS.Timeout>();
   private working: Promise<void> | undefined;
   private isClosed = false;
 
   /** @param due announces runs that were admitted */
   constructor(
     private readonly database: Database,
+    private readonly clock: Pick<DatabaseClock, 'now' | 'at'>,
     private readonly due: (runs: readonly DueRun[]) => Promise<void>,
     private readonly failed: (error: unknown) => void,
   ) {}
@@ -69,6 +74,11 @@ export class Admissions {
     if (this.database.queues.queue(queue)?.hasPlaces !== false) void this.request(queue, key);
   }
 
+  /** True while an admission is in progress, or is about to be tried again. */
+  get isBusy(): boolean {
+    return this.working !== undefined || this.retries.size > 0;
+  }
+
   /** Resolves when no admission is in progress. */
   async settled(): Promise<void> {
     while (this.working) await this.working;
@@ -78,8 +88,10 @@ export class Admissions {
   close(): void {
     this.isClosed = true;
     this.requests.clear();
-    for (const timer of this.timers.values()) clearTimeout(timer);
-    this.timers.clear();
+    for (const alarm of this.alarms.values()) alarm.cancel();
+    for (const timer of this.retries.values()) clearTimeout(timer);
+    this.alarms.clear();
+    this.retries.clear();
   }
 
   private async work(): Promise<void> {
@@ -105,7 +117,7 @@ export class Admissions {
       else if (moreMs !== undefined) this.later(queue, moreMs);
     } catch (error) {
       if (this.isClosed) return;
-      if (['locked', 'conflict'].includes(faultOf(error))) return this.later(queue, LOCKED_PAUSE_MS * (0.5 + Math.random()));
+      if (['locked', 'conflict'].includes(faultOf(error))) return this.retry(queue);
       this.failed(error);
     }
   }
@@ -122,14 +134,27 @@ export class Admissions {
     }
   }
 
-  /** Requests the admission of all keys later. The timer does not keep the process alive. */
+  /** Requests the admission of all keys when the rate limit allows more. */
   private later(queue: string, pauseMs: number): void {
     if (this.isClosed) return;
-    clearTimeout(this.timers.get(queue));
-    const timer = setTimeout(() => {
-      this.timers.delete(queue);
+    this.alarms.get(queue)?.cancel();
+    const alarm = this.clock.at(this.clock.now() + pauseMs, () => {
+      this.alarms.delete(queue);
       void this.request(queue);
-    }, pauseMs);
-    this.timers.set(queue, timer.unref());
+    });
+    this.alarms.set(queue, alarm);
+  }
+
+  /** Requests the admission of all keys again. The timer does not keep the process alive. */
+  private retry(queue: string): void {
+    clearTimeout(this.retries.get(queue));
+    const timer = setTimeout(
+      () => {
+        this.retries.delete(queue);
+        void this.request(queue);
+      },
+      LOCKED_PAUSE_MS * (0.5 + Math.random()),
+    );
+    this.retries.set(queue, timer.unref());
   }
 }

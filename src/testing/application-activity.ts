@@ -1,5 +1,6 @@
 import type { ManualClock } from '../core/manual-clock.js';
 import { ANY_VERSION } from '../core/run.js';
+import type { WorkerActivity } from '../host/polling-host.js';
 import type { ScopedRuntime } from '../host/runtime-scope.js';
 import { queueIsFree } from '../store/sql/schedules.js';
 import type { Body } from '../worker/loop-watch.js';
@@ -19,8 +20,8 @@ export interface Activity {
 
 /**
  * Returns the statement that reads whether the schema has work that is due ($1: names of the
- * workflows that the application executes, with queues and versions; $2: the names alone), whether
- * a run is being executed, and the next time at which work is due.
+ * workflows that the application executes, with queues and versions; $2: the names alone), how many
+ * runs the worker owns, and the next time at which work is due.
  */
 const activityOf = (schema: string): string => `SELECT
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE CASE r.status
@@ -30,7 +31,7 @@ const activityOf = (schema: string): string => `SELECT
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now())
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_events WHERE dispatched_at IS NULL)
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_schedules s WHERE s.workflow = ANY ($2::text[]) AND (s.fire_at <= now() OR ${queueIsFree(schema, 's')})),
-  EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
+  (SELECT count(*)::int FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
   least(
     (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r
       WHERE r.status = 'waiting' AND NOT r.is_blocked AND r.wake_at > now()),
@@ -39,7 +40,7 @@ const activityOf = (schema: string): string => `SELECT
     (SELECT extract(epoch FROM min(s.fire_at))::float8 * 1000 FROM ${schema}.workflow_schedules s
       WHERE s.workflow = ANY ($2::text[]) AND s.fire_at > now()))`;
 
-type Row = [isDue: boolean, isRunning: boolean, nextWake: number | null];
+type Row = [isDue: boolean, running: number, nextWake: number | null];
 
 /** Reads what the modules of an application are doing. */
 export async function readActivity(runtimes: readonly ScopedRuntime[], database: TestDatabase, clock: ManualClock): Promise<Activity> {
@@ -50,11 +51,10 @@ export async function readActivity(runtimes: readonly ScopedRuntime[], database:
   let nextWake = clock.nextAlarm;
   for (const [index, { workers, database: own }] of runtimes.entries()) {
     const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers), namesServedBy(workers)]);
-    const [isDue, isRunning, next] = row!;
-    // A run with the status 'running' executes a body, unless the run is about to change.
-    const hasBodies = before[index]!.state === 'bodies';
+    const [isDue, running, next] = row!;
+    const { state, owned } = before[index]!;
     // While bodies are executed, a due run may have to wait for its turn (`worker.concurrency`).
-    if (isRunning !== hasBodies || (isDue && !hasBodies)) return BUSY;
+    if (running !== owned || (isDue && state !== 'bodies')) return BUSY;
     nextWake = Math.min(nextWake, next === null ? Number.POSITIVE_INFINITY : Math.ceil(next));
   }
   const after = runtimes.map(processActivity);
@@ -74,11 +74,21 @@ function namesServedBy({ known }: ScopedRuntime['workers']): string[] {
   return (known.keys ?? []).map(({ name }) => name);
 }
 
-function processActivity({ workers, notifier }: ScopedRuntime): Pick<Activity, 'state' | 'bodies'> {
-  const { runs, bodies } = workers.polling?.activity ?? { runs: 0, bodies: [] };
-  // More active runs than runs with bodies means that a run is about to change.
-  const isChanging = runs !== new Set(bodies.map(({ runId }) => runId)).size;
+/** What a process is doing. `owned` is the number of runs that have the status 'running'. */
+interface ProcessActivity extends Pick<Activity, 'state' | 'bodies'> {
+  readonly owned: number;
+}
+
+const NO_WORKER: WorkerActivity = { runs: 0, bodies: [], runsBeforeSlots: [], runsWithoutPlace: [], unopened: 0 };
+
+function processActivity({ workers, notifier, admissions }: ScopedRuntime): ProcessActivity {
+  const { runs, bodies, runsBeforeSlots, runsWithoutPlace, unopened } = workers.polling?.activity ?? NO_WORKER;
+  // Only the end of a body gives a place to a run that waits for one.
+  const stopped = bodies.length > 0 ? runsWithoutPlace : [];
+  const standing = new Set([...bodies.map(({ runId }) => runId), ...runsBeforeSlots, ...stopped]);
+  // More active runs than runs that stand still means that a run is about to change.
+  const isChanging = runs !== standing.size || admissions.isBusy;
   const { isCallingListeners, isDispatching, isStartingScheduled } = workers;
-  if (isChanging || !notifier.isIdle || isCallingListeners || isDispatching || isStartingScheduled) return BUSY;
-  return { state: runs > 0 ? 'bodies' : 'idle', bodies };
+  if (isChanging || !notifier.isIdle || isCallingListeners || isDispatching || isStartingScheduled) return { ...BUSY, owned: 0 };
+  return { state: bodies.length > 0 ? 'bodies' : 'idle', bodies, owned: runs + unopened };
 }

@@ -1,4 +1,5 @@
 import { UNSEALED_BATCH } from '../core/batch.js';
+import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
@@ -32,10 +33,10 @@ export class ClaimedRuns {
     private readonly runs: ActiveRuns,
     private readonly events: WorkerEvents,
     private readonly isOpen: () => boolean,
-    now: () => number,
+    clock: Pick<DatabaseClock, 'now' | 'at'>,
   ) {
     const { slots, log, unstarted } = runs;
-    this.openings = new OpeningTimes(database, now, (error) =>
+    this.openings = new OpeningTimes(database, clock, (error) =>
       events.log('warn', 'limit-failed', 'worker: could not reserve a slot of a rate limit; trying again', error),
     );
     this.loader = new HistoryLoader(database, runs, {
@@ -49,6 +50,11 @@ export class ClaimedRuns {
         unstarted.postpone(run);
       },
     });
+  }
+
+  /** Number of claimed runs whose slot of a rate limit has not opened. */
+  get unopened(): number {
+    return this.openings.runs.length;
   }
 
   /** Expected database state of the claimed runs that have not begun. */

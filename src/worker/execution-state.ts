@@ -1,3 +1,5 @@
+import { HELD } from '../engine/timers.js';
+
 /**
  * States of a run that this process executes, and the events that move the run between them.
  *
@@ -63,4 +65,15 @@ export const HANDING_OVER: ExecutionState = { name: 'handingOver' };
 export const LEFT: ExecutionState = { name: 'left' };
 
 /** Minimum number of milliseconds before an idle run is checked again. */
-export const LEAST_IDLE_MS = 10;
+const LEAST_IDLE_MS = 10;
+/** Milliseconds between two checks of a run that must stay in memory. */
+const HELD_CHECK_MS = 50;
+
+/**
+ * Returns the milliseconds until an idle run is checked again.
+ *
+ * @param leftMs time until the next timer of the run
+ */
+export function idleCheckMs(leftMs: number): number {
+  return leftMs === HELD ? HELD_CHECK_MS : Math.max(leftMs, LEAST_IDLE_MS);
+}

@@ -5,7 +5,7 @@ import type { History } from '../core/step.js';
 import { Pass } from '../engine/pass.js';
 import type { AttemptFailure, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionDelegate, ExecutionServices } from './execution-services.js';
-import { HANDING_OVER, LEAST_IDLE_MS, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
+import { HANDING_OVER, idleCheckMs, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
 import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
 import { failedByMismatch, inSameQueue, spanOutcomeOf } from './outcomes.js';
@@ -255,14 +255,14 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     });
   }
 
-  /** Suspends a run that only waits, unless its next timer fires within `suspendAfterMs`. */
+  /** Suspends a run that only waits, unless it is held or its next timer fires within `suspendAfterMs`. */
   private suspend(): void {
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;
-    const leftMs = this.inbox.isReading ? 0 : this.nextWake - engine.now();
+    const leftMs = this.inbox.isReading ? Math.min(0, this.nextWake) : this.nextWake - engine.now();
     // After a suspension, chunks that wait for a lookup would reach readers with the next claim.
     if (leftMs < suspendAfterMs || this.journal.uncheckedChunks()) {
-      this.state.timer = setTimeout(() => this.suspend(), Math.max(leftMs, LEAST_IDLE_MS));
+      this.state.timer = setTimeout(() => this.suspend(), idleCheckMs(leftMs));
       return;
     }
     this.pass.hold();

@@ -94,6 +94,7 @@ describe('a claimed run whose inbox has not been read', () => {
     const options = {
       concurrency: 5,
       queues: ['default'],
+      clock,
       suspendAfterMs: 1,
       shutdownTimeoutMs: 10,
       eagerStart: false,

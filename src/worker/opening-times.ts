@@ -1,3 +1,4 @@
+import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
@@ -11,7 +12,10 @@ const MOST_SLOTS = 100;
 interface Held {
   readonly run: ClaimedRun;
   readonly begin: () => void;
-  timer: NodeJS.Timeout | undefined;
+  /** Opening of the slot, unless `retry` is set. */
+  alarm: ClockAlarm | undefined;
+  /** Next try to reserve a slot. */
+  retry: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -25,12 +29,11 @@ export class OpeningTimes {
   private readonly late = new Map<string, Held[]>();
 
   /**
-   * @param now time of the database's clock, in milliseconds since the epoch
    * @param failed called with errors of the database
    */
   constructor(
     private readonly database: Database,
-    private readonly now: () => number,
+    private readonly clock: Pick<DatabaseClock, 'now' | 'at'>,
     private readonly failed: (error: unknown) => void,
   ) {}
 
@@ -41,7 +44,7 @@ export class OpeningTimes {
 
   /** Calls `begin` when the slot of the run opens. */
   hold(run: ClaimedRun, opensAt: number, begin: () => void): void {
-    const held: Held = { run, begin, timer: undefined };
+    const held: Held = { run, begin, alarm: undefined, retry: undefined };
     this.held.set(run.id, held);
     this.beginAt(held, opensAt);
   }
@@ -61,13 +64,13 @@ export class OpeningTimes {
 
   private beginAt(held: Held, opensAt: number): void {
     if (this.held.get(held.run.id) !== held) return;
-    const leftMs = Math.ceil(opensAt - this.now());
-    if (leftMs > 0) {
-      held.timer = setTimeout(() => this.beginAt(held, opensAt), leftMs).unref();
+    held.alarm = undefined;
+    if (opensAt > this.clock.now()) {
+      held.alarm = this.clock.at(opensAt, () => this.beginAt(held, opensAt));
       return;
     }
     const queue = this.database.queues.queue(held.run.queue);
-    if (queue?.hasRate && this.now() > opensAt + queue.latenessMs) return this.reserve(held);
+    if (queue?.hasRate && this.clock.now() > opensAt + queue.latenessMs) return this.reserve(held);
     this.forget(held);
     held.begin();
   }
@@ -88,10 +91,10 @@ export class OpeningTimes {
       try {
         const keys = batch.map(({ run }) => run.queueKey ?? '');
         const slots = await reserveQueueSlots(this.database, queue, keys);
-        for (const [index, held] of batch.entries()) this.beginAt(held, slots[index] ?? this.now());
+        for (const [index, held] of batch.entries()) this.beginAt(held, slots[index] ?? this.clock.now());
       } catch (error) {
         this.failed(error);
-        for (const held of batch) held.timer = setTimeout(() => this.beginAt(held, 0), RETRY_MS).unref();
+        for (const held of batch) held.retry = setTimeout(() => this.beginAt(held, 0), RETRY_MS).unref();
       }
     }
     this.late.delete(queue);
@@ -105,7 +108,8 @@ export class OpeningTimes {
   }
 
   private forget(held: Held): void {
-    clearTimeout(held.timer);
+    held.alarm?.cancel();
+    clearTimeout(held.retry);
     this.held.delete(held.run.id);
     for (const opened of this.opened.get(held.run.id) ?? []) opened();
     this.opened.delete(held.run.id);

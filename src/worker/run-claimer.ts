@@ -57,7 +57,7 @@ export class RunClaimer {
     this.keys = registry.keys(options.queues);
     this.slots = runs.slots;
     this.cursor = new BacklogCursor(database);
-    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen, options.engine.now);
+    this.claimed = new ClaimedRuns(database, session, runs, events, () => this.isOpen, options.clock);
     this.perWorker = new PerWorkerClaims(database, this.keys, (queue) => runs.countIn(queue) + this.claimed.countIn(queue));
     this.admissionClaims = new AdmissionClaims(database, this.slots, this.keys, options.deploymentId, {
       fence: () => this.fenceOfAdmission(),
@@ -72,6 +72,11 @@ export class RunClaimer {
       outlive: (ms) => session.outlive(ms),
       wake: () => this.wake(),
     });
+  }
+
+  /** Number of claimed runs whose slot of a rate limit has not opened. */
+  get unopened(): number {
+    return this.claimed.unopened;
   }
 
   get dispatchKeys(): readonly DispatchKey[] {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
+import { DatabaseClock } from '../core/clock.js';
 import { checkStepLimit, type StepLimitOptions } from '../core/queue-limits.js';
 import type { LimitedStep } from '../engine/step-limits-port.js';
 import { declareQueue, refreshKnownQueues } from '../store/sql/queues.js';
@@ -28,7 +29,7 @@ describe('the gate of a limit, while a statement fails', () => {
 
   const step: LimitedStep = { runId: 'run', stepKey: 'charge', queueKey: '', isWaiting: () => isWaiting, permitted: () => undefined };
   const gates = (failed: () => void): StepGates =>
-    new StepGates(open.database, { sessionId: () => open.sessionId, now: () => Date.now(), failed });
+    new StepGates(open.database, { sessionId: () => open.sessionId, clock: new DatabaseClock(), failed });
   const places = (): Promise<unknown[]> => fixture.admin.query('SELECT run_id FROM durable.workflow_step_places');
 
   it('does not take the limit for a missing one', async () => {

@@ -1,3 +1,4 @@
+import type { DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import type { LimitedStep, StepLimits, StepPermit } from '../engine/step-limits-port.js';
 import { faultOf } from '../store/database-errors.js';
@@ -15,6 +16,8 @@ const RELEASE_TRIES = 5;
 class Gate {
   private readonly waiting: LimitedStep[] = [];
   private isWorking = false;
+  /** True while other steps have all places of the limit. */
+  private isFull = false;
   private wake: (() => void) | undefined;
 
   constructor(
@@ -33,13 +36,22 @@ class Gate {
     this.wake?.();
   }
 
+  /** Steps that wait until another step gives a place back. */
+  get stopped(): readonly LimitedStep[] {
+    return this.isFull ? this.waiting : [];
+  }
+
   private async work(): Promise<void> {
     this.isWorking = true;
     let pauseMs = FIRST_PAUSE_MS;
     for (let step = this.first(); step; step = this.first()) {
       const isPermitted = await this.gates.admit(this.name, this.key, step);
       if (isPermitted) this.waiting.shift();
-      else await this.pause(pauseMs * (0.75 + Math.random() / 2));
+      else {
+        this.isFull = true;
+        await this.pause(pauseMs * (0.75 + Math.random() / 2));
+        this.isFull = false;
+      }
       pauseMs = isPermitted ? FIRST_PAUSE_MS : Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
     }
     this.isWorking = false;
@@ -62,12 +74,15 @@ class Gate {
   }
 }
 
+function runsOf(steps: readonly LimitedStep[]): string[] {
+  return steps.filter((step) => step.isWaiting()).map(({ runId }) => runId);
+}
+
 /** Functions of the worker that the gates use. */
 export interface StepGatesOptions {
   /** Session that owns the runs of this process; undefined while the process has no session. */
   readonly sessionId: () => string | undefined;
-  /** Time of the database's clock, in milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Pick<DatabaseClock, 'now' | 'at'>;
   readonly failed: (error: unknown) => void;
 }
 
@@ -77,11 +92,23 @@ export interface StepGatesOptions {
  */
 export class StepGates implements StepLimits {
   private readonly gates = new Map<string, Gate>();
+  /** Steps whose slot of a rate limit has not opened yet. */
+  private readonly opening = new Set<LimitedStep>();
 
   constructor(
     private readonly database: Database,
     private readonly options: StepGatesOptions,
   ) {}
+
+  /** Ids of the runs with a step that waits until its slot opens. */
+  get runsBeforeSlots(): readonly string[] {
+    return runsOf([...this.opening]);
+  }
+
+  /** Ids of the runs with a step that waits until another step gives a place back. */
+  get runsWithoutPlace(): readonly string[] {
+    return runsOf([...this.gates.values()].flatMap((gate) => gate.stopped));
+  }
 
   async request(name: string, step: LimitedStep): Promise<'requested' | 'unknown'> {
     // Another process may have declared the limit since this process has read them.
@@ -131,11 +158,14 @@ export class StepGates implements StepLimits {
   }
 
   private permit(step: LimitedStep, opensAt: number | undefined, latenessMs: number, release: () => void): void {
-    const { now } = this.options;
-    const permit: StepPermit = { isValid: () => opensAt === undefined || now() <= opensAt + latenessMs, release };
-    const leftMs = opensAt === undefined ? 0 : Math.ceil(opensAt - now());
-    if (leftMs <= 0) return step.permitted(permit);
-    setTimeout(() => this.permit(step, opensAt, latenessMs, release), leftMs).unref();
+    const { clock } = this.options;
+    const permit: StepPermit = { isValid: () => opensAt === undefined || clock.now() <= opensAt + latenessMs, release };
+    if (opensAt === undefined || opensAt <= clock.now()) return step.permitted(permit);
+    this.opening.add(step);
+    clock.at(opensAt, () => {
+      this.opening.delete(step);
+      step.permitted(permit);
+    });
   }
 
   private async release(sessionId: string, placed: PlacedStep, hasPlaces: boolean): Promise<void> {

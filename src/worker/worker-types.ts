@@ -1,3 +1,4 @@
+import type { DatabaseClock } from '../core/clock.js';
 import type { NewEvent } from '../core/event.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import type { OwnedRun } from '../core/run.js';
@@ -13,6 +14,7 @@ export interface WorkerOptions {
   readonly concurrency: number;
   readonly queues: readonly string[];
   readonly suspendAfterMs: number;
+  readonly clock: Pick<DatabaseClock, 'now' | 'at'>;
   readonly shutdownTimeoutMs: number;
   readonly eagerStart: boolean;
   /** `due` claims all due runs; `named` claims only runs that a transport names by their id. */

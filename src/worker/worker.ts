@@ -88,10 +88,10 @@ export class Worker {
     return this.claimer.dispatchKeys;
   }
 
-  /** Number of active runs, of all slots, and of free slots. */
-  get load(): { readonly runs: number; readonly slots: number; readonly freeSlots: number } {
+  /** Number of active runs, of claimed runs whose slot of a rate limit opens later, and of slots. */
+  get load(): { readonly runs: number; readonly unopened: number; readonly slots: number; readonly freeSlots: number } {
     const { size, slots } = this.runs;
-    return { runs: size, slots: slots.size, freeSlots: slots.free };
+    return { runs: size, unopened: this.claimer.unopened, slots: slots.size, freeSlots: slots.free };
   }
 
   /** Step bodies that are being executed. */

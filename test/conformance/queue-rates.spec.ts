@@ -65,7 +65,7 @@ describe('rate limits', () => {
       ...configured(),
       queues: { rated: { rateLimit }, 'rated-keys': { key: { rateLimit } }, bursts: { rateLimit: { limit: 1, period: '1h', burst: 3 } } },
       limits: { api: { rateLimit }, pair: { concurrency: 2 } },
-      worker: { queues: ['default', 'rated', 'rated-keys', 'bursts'], suspendAfter: 20 },
+      worker: { queues: ['default', 'rated', 'rated-keys', 'bursts'], suspendAfter: 0 },
     } as const;
     const boot = (): Promise<TestApplication> =>
       startApplication(database.url, [RatedWorkflow, LimitedStepsWorkflow, DecoratedWorkflow], {

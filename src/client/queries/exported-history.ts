@@ -66,7 +66,7 @@ export interface ExportedHistory extends ExportedHead {
 /**
  * Reads an exported run, without its steps, and the open waits of the run.
  *
- * @throws RunNotFoundError
+ * @throws RunNotFoundError, and InvalidInputError for a member of a batch, which has no steps
  * @internal
  */
 export async function readExportedHead(
@@ -75,6 +75,9 @@ export async function readExportedHead(
 ): Promise<{ readonly head: ExportedHead; readonly waits: readonly OpenWait[] }> {
   const run = await readExportedRun(database, runId);
   if (!run) throw new RunNotFoundError(runId);
+  // A retried member is executed alone, and has a history of its own.
+  if (run.batchId !== null && run.generation === 0)
+    throw new InvalidInputError('runId', `names a member of batch "${run.batchId}", which executes the steps: export the batch`);
   const { waits } = (await loadHistories(database, [runId], new Map([[runId, AFTER_ALL]]))).get(runId)!;
   const { id, name, version, queue, input, startedAt, createdAt, deadlineAt, generation, seedId, finishedAt, schedule } = run;
   const head: ExportedHead = {

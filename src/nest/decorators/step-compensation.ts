@@ -76,11 +76,12 @@ function policyOfMethod(pass: PassHandle, target: object, method: string): UndoS
   for (const place of chainOf(target)) {
     const declaration = declaredAt(place).get(method);
     if (!declaration) continue;
-    const { retry, timeout, transactional } = declaration.options ?? {};
+    const { retry, timeout, transactional, limit } = declaration.options ?? {};
     const options = {
       ...(retry === undefined ? {} : { retry }),
       ...(timeout === undefined ? {} : { timeout }),
       ...(transactional === undefined ? {} : { transactional }),
+      ...(limit === undefined ? {} : { limit }),
     };
     return policyOf(pass.definition, method, options);
   }

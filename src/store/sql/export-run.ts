@@ -21,6 +21,8 @@ export interface ExportedRun {
   readonly seedId: string;
   /** Schedule and due time of the run; null when no schedule started the run. */
   readonly schedule: ScheduledFor | null;
+  /** The batch that executes the input of this run; null for a run that is no member. */
+  readonly batchId: string | null;
   readonly input: string;
   readonly output: string | null;
   readonly error: string | null;
@@ -40,7 +42,7 @@ const EXPORT: Statement = {
   'generation', r.generation, 'createdAt', ${milliseconds('r.created_at')}, 'startedAt', floor(${milliseconds('r.started_at')}),
   'finishedAt', ${milliseconds('r.finished_at')}, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'seedId', coalesce(r.seed_run_id, r.id),
   'schedule', CASE WHEN r.schedule IS NOT NULL THEN json_build_object('name', r.schedule, 'dueAt', ${milliseconds('r.due_at')}) END,
-  'errorCode', r.error_code, 'failedStep', r.failed_step,
+  'batchId', r.batch_id, 'errorCode', r.error_code, 'failedStep', r.failed_step,
   'continuedAs', CASE WHEN n.id IS NOT NULL THEN json_build_object('id', n.id, 'name', n.name) END
 )::text, r.input::text, r.output::text, r.error::text, n.input::text
 FROM ${schema}.workflow_runs r
