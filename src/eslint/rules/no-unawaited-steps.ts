@@ -7,20 +7,31 @@ import { suggestCode } from '../replacements.js';
 import { makeRule } from '../rule.js';
 import type { WorkflowCode } from '../workflow-code.js';
 
-/** Methods of the context whose promise is the result of a step or a wait. */
-const OF_CONTEXT: ReadonlySet<string> = new Set<keyof WorkflowContext>([
-  'step',
-  'sleep',
-  'sleepUntil',
-  'waitForSignal',
-  'hook',
-  'race',
-  'invoke',
-  'invokeMany',
-  'start',
-  'continueAsNew',
-  'saga',
-]);
+/** Names of the methods of the context that return a promise. */
+type DurableMethod = {
+  [K in keyof WorkflowContext]: WorkflowContext[K] extends (...args: never[]) => Promise<unknown> ? K : never;
+}[keyof WorkflowContext];
+
+/**
+ * Methods of the context whose promise is the result of a step or a wait. A method that is missing
+ * here does not compile.
+ */
+const DURABLE_METHODS: Readonly<Record<DurableMethod, true>> = {
+  step: true,
+  sleep: true,
+  sleepUntil: true,
+  waitForSignal: true,
+  waitForEvent: true,
+  emit: true,
+  hook: true,
+  race: true,
+  invoke: true,
+  invokeMany: true,
+  start: true,
+  continueAsNew: true,
+  saga: true,
+};
+const OF_CONTEXT: ReadonlySet<string> = new Set(Object.keys(DURABLE_METHODS));
 
 export const noUnawaitedSteps = makeRule({
   description: 'Requires that the promise of each step and wait is awaited, or kept for later.',
