@@ -16,6 +16,7 @@ import { SharedStarts1764400007500 } from './1764400007500-shared-starts.js';
 import { Batches1764400007501 } from './1764400007501-batches.js';
 import { ExactSlots1764400010000 } from './1764400010000-exact-slots.js';
 import { ClaimingAdmission1764400010001 } from './1764400010001-claiming-admission.js';
+import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -46,6 +47,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   Schedules1764400009000,
   ExactSlots1764400010000,
   ClaimingAdmission1764400010001,
+  RunsOfSchedules1764400011000,
 ];
 
 /**

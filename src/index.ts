@@ -31,7 +31,7 @@ export type {
 export type { ScheduleDescription, ScheduleDetails, ScheduleRun } from './client/schedules/schedule-description.js';
 export type { Schedules } from './client/schedules/schedules.js';
 export type { ScheduleQueries } from './client/schedules/schedule-queries.js';
-export type { ScheduleCatchUp, ScheduleOverlap, SchedulePolicies, ScheduleTiming } from './core/schedules/schedule-types.js';
+export type { RunSchedule, ScheduleCatchUp, ScheduleOverlap, SchedulePolicies, ScheduleTiming } from './core/schedules/schedule-types.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type { CompensatedStep, CompensateOn, CompensationOrder } from './core/compensation.js';
 export type {
@@ -132,7 +132,7 @@ export type { MessageKind } from './core/message-kinds.js';
 export type { EventSelection, OpenWait, StepKind, StepRecord, WaitKind } from './core/step.js';
 export type { WorkflowStream } from './core/stream.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
-export { WorkflowContext, type RunSchedule } from './engine/workflow-context.js';
+export { WorkflowContext } from './engine/workflow-context.js';
 export { currentManager } from './host/transactions/current-manager.js';
 export type { StepIsolation, TransactionalOptions } from './core/transactional.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';

@@ -24,6 +24,8 @@ export function filterOf(given: Given, now: number): RunFilter {
   if (given.has('blocked')) filter.blocked = true;
   const parent = given.text('parent');
   if (parent !== undefined) filter.parentRunId = parent;
+  const schedule = given.text('schedule');
+  if (schedule !== undefined) filter.schedule = schedule;
   const tags = given.texts('tag');
   if (tags.length > 0) filter.tags = tagsOf(tags);
   const times = {

@@ -15,6 +15,8 @@ export interface RunConditions {
   readonly blocked?: boolean;
   /** Id of the run that started the selected runs; null selects runs that no other run started. */
   readonly parentRunId?: string | null;
+  /** Name of the schedule that started the selected runs. */
+  readonly schedule?: string;
   readonly tags?: Readonly<Record<string, string>>;
   readonly errorCode?: readonly string[];
   readonly failedStep?: readonly string[];

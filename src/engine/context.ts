@@ -28,13 +28,14 @@ import type {
 } from './context-options.js';
 import { race } from './race.js';
 import type { RunLogger } from '../core/log-fields.js';
+import type { RunSchedule } from '../core/schedules/schedule-types.js';
 import type { WorkflowStream } from '../core/stream.js';
 import { makeRunLogger } from './run-logger.js';
 import { emit, waitForEvent } from './events.js';
 import { waitForSignal } from './signals.js';
 import { RunStream, StreamPositions } from './streams.js';
 import { beginWait, type WaitSpec } from './wait.js';
-import { WorkflowContext, type RunSchedule } from './workflow-context.js';
+import { WorkflowContext } from './workflow-context.js';
 
 /** Context that `run` gets in one execution of the workflow function (a pass). */
 export class PassContext extends WorkflowContext {

@@ -19,18 +19,8 @@ import type {
   WaitOptions,
 } from './context-options.js';
 import type { RunLogger } from '../core/log-fields.js';
+import type { RunSchedule } from '../core/schedules/schedule-types.js';
 import type { WorkflowStream } from '../core/stream.js';
-
-/** Schedule that started a run, and the due time for which it did. */
-export interface RunSchedule {
-  /** Name of the schedule. */
-  readonly name: string;
-  /**
-   * Time at which the run was due. A run that starts late, or that fills a gap, has the due time
-   * that it stands for.
-   */
-  readonly dueAt: Date;
-}
 
 /**
  * Second argument of `run`. Values that its methods return are the same each time `run` is executed

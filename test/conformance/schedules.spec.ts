@@ -143,6 +143,26 @@ describe('schedules', () => {
     await expect(schedules.backfill('filled', { from: new Date(), to: new Date(Date.now() + DAY_MS) })).rejects.toThrow('in the future');
   });
 
+  it('shows the schedule of a run and of its fork, and lists the runs of a schedule', async () => {
+    const { client } = app;
+    await client.schedules.create('shown', { workflow: Report, cron: '0 8 * * *', input: TENANT });
+    const due = new Date('2026-03-27T08:00:00Z');
+    const [runId] = await client.schedules.backfill('shown', { from: due, to: new Date('2026-03-27T09:00:00Z') });
+    await client.getHandle(runId!).result();
+    const fork = await client.fork(runId!);
+    const other = await client.start(Report, TENANT);
+    const schedule = { name: 'shown', dueAt: due };
+    expect((await client.describe(runId!)).schedule).toEqual(schedule);
+    expect((await fork.describe()).schedule).toEqual(schedule);
+    expect((await other.describe()).schedule).toBeUndefined();
+    const { runs } = await client.list({ schedule: 'shown' });
+    expect(runs.map((run) => [run.runId, run.schedule])).toEqual([
+      [fork.runId, schedule],
+      [runId, schedule],
+    ]);
+    expect(await client.count({ schedule: 'nobody' })).toBe(0);
+  });
+
   it('changes the times from now on', async () => {
     const { schedules } = app.client;
     await schedules.create('changed', { workflow: Report, every: '1d', input: TENANT, endAt: new Date(Date.now() + 30 * DAY_MS) });

@@ -69,6 +69,7 @@ async function printHead(printer: Printer, run: RunDescription, now: number): Pr
   await field('deployment', run.deploymentId);
   await field('claims', `${run.epoch}${run.generation === 0 ? '' : `, retried ${run.generation} times`}`);
   await field('parent', run.parent && `${run.parent.runId}${run.parent.stepKey === undefined ? '' : `, step ${run.parent.stepKey}`}`);
+  await field('schedule', run.schedule && `${run.schedule.name}, due ${exactTime(run.schedule.dueAt)}`);
   await field('continued as', run.continuedAs);
   await field('continues', run.continuedFrom);
   await field('forked from', run.forkedFrom);

@@ -12,6 +12,7 @@ export const KIND_OPTIONS = {
   'workflow-version': { value: 'N', isRepeatable: true, help: 'version of the workflow' },
   queue: { value: 'QUEUE', isRepeatable: true, help: 'queue of the runs' },
   parent: { value: 'RUN', help: 'children of a run' },
+  schedule: { value: 'NAME', help: 'runs of a schedule' },
   tag: { value: 'KEY=VALUE', isRepeatable: true, help: 'runs with this tag; with several, runs that have all of them' },
 } as const satisfies Record<string, OptionSpec>;
 

@@ -2,6 +2,7 @@ import { isPlainObject } from '../../core/check-options.js';
 import { toDate } from '../../core/duration.js';
 import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../../core/run.js';
+import type { RunSchedule, ScheduledFor } from '../../core/schedules/schedule-types.js';
 import { isHookKey } from '../../core/step-key-format.js';
 import type { StepKind, StepRecord } from '../../core/step.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
@@ -119,6 +120,11 @@ export interface RunDescription<O = unknown> {
   batchId: string | undefined;
   /** True when the run executes a batch. Its input and output are those of all members. */
   isBatch: boolean;
+  /**
+   * Schedule that started the run, and the due time for which it did. Undefined when no schedule
+   * started the run.
+   */
+  schedule: RunSchedule | undefined;
   /** Moment at which the run fails if it has not ended before. */
   deadline: Date | undefined;
   /** Values that the workflow has set with `ctx.setState`. */
@@ -150,6 +156,11 @@ export interface StepDescription {
   finishedAt: Date;
   /** Position of this step's result in the order in which the workflow received results. */
   seq: number;
+}
+
+/** Converts the stored schedule of a run to the form that users see. */
+export function toRunSchedule(schedule: ScheduledFor | null): RunSchedule | undefined {
+  return schedule === null ? undefined : { name: schedule.name, dueAt: new Date(schedule.dueAt) };
 }
 
 /** @internal */
@@ -196,6 +207,7 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     forkedFrom: row.forkedFrom ?? undefined,
     batchId: row.batchId ?? undefined,
     isBatch: row.isBatch,
+    schedule: toRunSchedule(row.schedule),
     deadline: toDate(row.deadlineAt),
     state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };

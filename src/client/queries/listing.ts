@@ -2,6 +2,7 @@ import { checkOptions } from '../../core/check-options.js';
 import { toDate, toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { ShownStatus } from '../../core/run.js';
+import type { RunSchedule } from '../../core/schedules/schedule-types.js';
 import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { Database } from '../../store/database.js';
 import type { FailureDimension } from '../../core/failure.js';
@@ -9,6 +10,7 @@ import { FAILURE_DIMENSIONS, groupFailures } from '../../store/sql/group-failure
 import { findWaitedLimits, type WaitedPlace } from '../../store/sql/list-queues.js';
 import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
 import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
+import { toRunSchedule } from './describe.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
 
 /** Options that select a page of runs. */
@@ -68,6 +70,11 @@ export interface RunSummary {
   batchId: string | undefined;
   /** True when the run executes a batch. */
   isBatch: boolean;
+  /**
+   * Schedule that started the run, and the due time for which it did. Undefined when no schedule
+   * started the run.
+   */
+  schedule: RunSchedule | undefined;
   /** Place for which the run waits in a queue with limits. Undefined for all other runs. */
   waitingFor: WaitingForPlace | undefined;
 }
@@ -227,5 +234,6 @@ function toSummary(row: RunSummaryRow): Omit<RunSummary, 'waitingFor'> {
     continuedAs: row.continuedAs ?? undefined,
     batchId: row.batchId ?? undefined,
     isBatch: row.isBatch,
+    schedule: toRunSchedule(row.schedule),
   };
 }

@@ -32,6 +32,11 @@ export interface RunFilter {
   blocked?: boolean | undefined;
   /** Id of the parent run. `null` selects runs that have no parent. */
   parentRunId?: string | null | undefined;
+  /**
+   * Name of the schedule that started the run. Forks of such a run, and runs that continue it, match
+   * too.
+   */
+  schedule?: string | undefined;
   /** Tags of the run, from 1 to 100. A run matches when it has all of these tags. */
   tags?: Readonly<Record<string, string>> | undefined;
   /**
@@ -67,6 +72,7 @@ const CHECKS: { readonly [K in Exclude<keyof RunConditions, 'tags'>]-?: Check<Ex
   queue: oneOrMore(checkText),
   blocked: checkBoolean,
   parentRunId: (value, argument) => (value === null ? null : checkText(value, argument)),
+  schedule: checkText,
   errorCode: oneOrMore(checkText),
   failedStep: oneOrMore(checkText),
   createdAfter: checkDate,

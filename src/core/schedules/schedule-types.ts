@@ -77,3 +77,14 @@ export interface ScheduledFor {
   /** Due time, in milliseconds since the epoch. */
   readonly dueAt: number;
 }
+
+/** Schedule that started a run, and the due time for which it did. */
+export interface RunSchedule {
+  /** Name of the schedule. */
+  readonly name: string;
+  /**
+   * Time at which the run was due. A run that starts late, or that fills a gap, has the due time
+   * that it stands for.
+   */
+  readonly dueAt: Date;
+}

@@ -7,7 +7,9 @@ const filter = (query: string): unknown => filterOf(new URLSearchParams(query), 
 
 it('reads every parameter, with commas and equals signs in values', () => {
   expect(
-    filter('name=a,b&name=c&version=2&status=failed&queue=q&tag=k%3Da%3Db,c&errorCode=E&failedStep=s&parentRunId=p&blocked=false&limit=5'),
+    filter(
+      'name=a,b&name=c&version=2&status=failed&queue=q&tag=k%3Da%3Db,c&errorCode=E&failedStep=s&parentRunId=p&schedule=d&blocked=false&limit=5',
+    ),
   ).toEqual({
     name: ['a,b', 'c'],
     version: [2],
@@ -17,6 +19,7 @@ it('reads every parameter, with commas and equals signs in values', () => {
     errorCode: ['E'],
     failedStep: ['s'],
     parentRunId: 'p',
+    schedule: 'd',
     blocked: false,
   });
 });

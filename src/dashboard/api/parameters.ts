@@ -13,6 +13,7 @@ export const FILTER_PARAMETERS: Readonly<Record<string, string>> = {
   errorCode: 'Error code of failed runs. May be repeated.',
   failedStep: 'Name of the step that made a run fail. May be repeated.',
   parentRunId: 'Id of the parent run.',
+  schedule: 'Name of the schedule that started the run.',
   blocked: '`true` for runs that wait for another deployment, `false` for all others.',
   createdAfter: 'Time such as 2026-03-01T12:00Z, or a duration before now such as 2h.',
   createdBefore: 'As createdAfter.',
@@ -44,6 +45,8 @@ export function filterOf(query: URLSearchParams, now: number, others: readonly s
   if (blocked !== null) filter.blocked = blocked === 'true' ? true : blocked === 'false' ? false : refuse('blocked', 'true or false');
   const parent = query.get('parentRunId');
   if (parent !== null) filter.parentRunId = parent;
+  const schedule = query.get('schedule');
+  if (schedule !== null) filter.schedule = schedule;
   const tags = query.getAll('tag');
   if (tags.length > 0) filter.tags = tagsOf(tags);
   for (const key of TIMES) {

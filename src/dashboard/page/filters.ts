@@ -7,6 +7,7 @@ export const FILTERS: Readonly<Record<string, string>> = {
   errorCode: 'Error',
   failedStep: 'Failed step',
   parentRunId: 'Parent',
+  schedule: 'Schedule',
   blocked: 'Blocked',
   createdAfter: 'Created after',
   createdBefore: 'Created before',
@@ -27,6 +28,7 @@ const WORDS: Readonly<Record<string, string>> = {
   error: 'errorCode',
   step: 'failedStep',
   parent: 'parentRunId',
+  schedule: 'schedule',
   blocked: 'blocked',
   after: 'createdAfter',
   before: 'createdBefore',
@@ -35,7 +37,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** Parameters that a filter has only once. */
-const SINGLE = new Set(['parentRunId', 'blocked', 'createdAfter', 'createdBefore', 'finishedAfter', 'finishedBefore']);
+const SINGLE = new Set(['parentRunId', 'schedule', 'blocked', 'createdAfter', 'createdBefore', 'finishedAfter', 'finishedBefore']);
 
 /** Keeps the parameters of a query that select runs. */
 export function filterOf(query: URLSearchParams): URLSearchParams {

@@ -1,6 +1,7 @@
 import type { RunStatus } from '../../core/run.js';
 import type { ScheduledFor } from '../../core/schedules/schedule-types.js';
 import type { Database, Statement } from '../database.js';
+import { scheduledForSql } from './scheduled-for.js';
 
 /**
  * A run as a replay needs it: what a claim reads, and how the run ended. Payloads are JSON text in
@@ -41,8 +42,8 @@ const EXPORT: Statement = {
   text: (schema) => `SELECT json_build_object('id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'status', r.status,
   'generation', r.generation, 'createdAt', ${milliseconds('r.created_at')}, 'startedAt', floor(${milliseconds('r.started_at')}),
   'finishedAt', ${milliseconds('r.finished_at')}, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'seedId', coalesce(r.seed_run_id, r.id),
-  'schedule', CASE WHEN r.schedule IS NOT NULL THEN json_build_object('name', r.schedule, 'dueAt', ${milliseconds('r.due_at')}) END,
-  'batchId', r.batch_id, 'errorCode', r.error_code, 'failedStep', r.failed_step,
+  'schedule', ${scheduledForSql('r')}, 'batchId', r.batch_id,
+  'errorCode', r.error_code, 'failedStep', r.failed_step,
   'continuedAs', CASE WHEN n.id IS NOT NULL THEN json_build_object('id', n.id, 'name', n.name) END
 )::text, r.input::text, r.output::text, r.error::text, n.input::text
 FROM ${schema}.workflow_runs r

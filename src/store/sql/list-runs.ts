@@ -1,8 +1,10 @@
 import type { ShownStatus } from '../../core/run.js';
+import type { ScheduledFor } from '../../core/schedules/schedule-types.js';
 import type { RunConditions } from '../../core/run-filter.js';
 import type { Database } from '../database.js';
 import { shownStatusSql } from './chains.js';
 import { queuedKeySql } from './places.js';
+import { scheduledForSql } from './scheduled-for.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
 /** Columns of a run in a listing. Times are in milliseconds since the epoch. */
@@ -25,6 +27,7 @@ export interface RunSummaryRow {
   readonly continuedAs: string | null;
   readonly batchId: string | null;
   readonly isBatch: boolean;
+  readonly schedule: ScheduledFor | null;
   /** Key of a run that waits for a place, empty without a key. Null for all other runs. */
   readonly queuedKey: string | null;
   readonly tags: Readonly<Record<string, string>>;
@@ -85,13 +88,13 @@ function listSql(listing: Listing, reading: Reading, schema: string): [string, P
   'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', ${shownStatusSql('p')},
   'createdAt', ${milliseconds('p.created_at')}, 'startedAt', ${milliseconds('p.started_at')}, 'finishedAt', ${milliseconds('p.finished_at')},
   'wakeAt', ${milliseconds('p.wake_at')}, 'cancelRequestedAt', ${milliseconds('p.cancel_requested_at')},
-  'errorCode', p.error_code, 'failedStep', p.failed_step, 'parentRunId', p.parent_run_id, 'continuedAs', p.continued_as, 'batchId', p.batch_id, 'isBatch', p.batch_size IS NOT NULL, 'queuedKey', ${queuedKeySql('p')},
+  'errorCode', p.error_code, 'failedStep', p.failed_step, 'parentRunId', p.parent_run_id, 'continuedAs', p.continued_as, 'batchId', p.batch_id, 'isBatch', p.batch_size IS NOT NULL, 'schedule', ${scheduledForSql('p')}, 'queuedKey', ${queuedKeySql('p')},
   'isBlocked', p.is_blocked AND p.status IN ('waiting', 'paused'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = p.id), '{}')
 )::text
 FROM (
   SELECT r.id, r.name, r.version, r.queue, r.priority, r.status, r.created_at, r.started_at, r.finished_at, r.wake_at, r.cancel_requested_at, r.error_code,
-    r.failed_step, r.parent_run_id, r.continued_as, r.is_blocked, r.batch_id, r.batch_size, r.place, r.queue_key
+    r.failed_step, r.parent_run_id, r.continued_as, r.is_blocked, r.batch_id, r.batch_size, r.place, r.queue_key, r.schedule, r.due_at
   FROM ${runs} r WHERE ${matching} AND ${older} ORDER BY ${order}, r.id DESC LIMIT ${parameters.add(limit, 'int')}
 ) AS p ORDER BY p.created_at DESC, p.id DESC`;
   return [text, parameters];
@@ -142,8 +145,8 @@ async function read(database: Database, listing: Listing, reading: Reading): Pro
  * Conditions that have an index of their own select few runs.
  */
 function mayBeOld(conditions: RunConditions): boolean {
-  const { name, version, queue, tags, parentRunId, errorCode, failedStep } = conditions;
-  const isIndexed = tags !== undefined || typeof parentRunId === 'string' || errorCode !== undefined || failedStep !== undefined;
+  const { name, version, queue, tags, parentRunId, schedule, errorCode, failedStep } = conditions;
+  const isIndexed = [tags, parentRunId ?? undefined, schedule, errorCode, failedStep].some((condition) => condition !== undefined);
   return !isIndexed && (name !== undefined || version !== undefined || queue !== undefined);
 }
 

@@ -1,10 +1,12 @@
 import type { RunStatus, ShownStatus } from '../../core/run.js';
+import type { ScheduledFor } from '../../core/schedules/schedule-types.js';
 import { COMPENSATING_KEY } from '../../core/step-key-format.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
 import type { QueueLimitName } from '../../core/queue-limits.js';
 import { queueWaitSql } from './places.js';
+import { scheduledForSql } from './scheduled-for.js';
 import type { ShownBody } from './show-bodies.js';
 
 /**
@@ -71,6 +73,8 @@ export interface RunDescriptionRow {
   readonly batchId: string | null;
   /** True when the run executes a batch. */
   readonly isBatch: boolean;
+  /** Schedule and due time of the run; null when no schedule started the run. */
+  readonly schedule: ScheduledFor | null;
   readonly deadlineAt: number | null;
   readonly readyAt: number | null;
   /** True when a living worker claims runs with the queue, workflow and version of this run. */
@@ -140,7 +144,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
-  'forkedFrom', r.forked_from, 'batchId', r.batch_id, 'isBatch', r.batch_size IS NOT NULL, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
+  'forkedFrom', r.forked_from, 'batchId', r.batch_id, 'isBatch', r.batch_size IS NOT NULL, 'schedule', ${scheduledForSql('r')}, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
   'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s
     WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
   'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s

@@ -46,6 +46,7 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   // alternative matches the predicate of an index.
   blocked: (blocked) => `${blocked ? '' : 'NOT '}((r.is_blocked AND r.status = 'waiting') OR (r.is_blocked AND r.status = 'paused'))`,
   parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
+  schedule: (name, parameters) => `r.schedule = ${parameters.add(name, 'text')}`,
   tags: (tags, parameters, schema) =>
     Object.keys(tags)
       .map((key) => {

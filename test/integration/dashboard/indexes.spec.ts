@@ -31,6 +31,7 @@ const ADDRESSES: readonly string[] = [
     'errorCode=RARE',
     'failedStep=charge&status=failed',
     'parentRunId=7',
+    'schedule=report',
     'blocked=true',
     'createdBefore=40d',
     'createdAfter=1h',
@@ -45,9 +46,10 @@ beforeAll(async () => {
   await app.close();
   await database.query(
     `INSERT INTO durable.workflow_runs
-      (id, name, queue, version, status, created_at, started_at, finished_at, error_code, failed_step, start_nonce, input, continued_as)
+      (id, name, queue, version, status, created_at, started_at, finished_at, error_code, failed_step, start_nonce, input, continued_as, schedule, due_at)
     SELECT n::text, CASE WHEN n % 20000 = 1 THEN 'rare' ELSE 'order' END, 'default', 1 + (n > 300)::int, status, at, at, CASE WHEN status <> 'waiting' THEN at + interval '1 second' END,
-      CASE WHEN status = 'failed' THEN CASE WHEN n = 20 THEN 'RARE' ELSE 'OFTEN' END END, CASE WHEN status = 'failed' THEN 'charge' END, n, '1', CASE WHEN status = 'completed' AND n % 50 = 3 THEN (n + 1)::text END
+      CASE WHEN status = 'failed' THEN CASE WHEN n = 20 THEN 'RARE' ELSE 'OFTEN' END END, CASE WHEN status = 'failed' THEN 'charge' END, n, '1', CASE WHEN status = 'completed' AND n % 50 = 3 THEN (n + 1)::text END,
+      CASE WHEN n < 1000 THEN 'report' END, CASE WHEN n < 1000 THEN at END
     FROM (SELECT n, now() - (${RUNS} - n) * interval '1 minute' AS at, CASE WHEN n % 20 = 0 THEN 'failed' WHEN n % 50 = 1 THEN 'cancelled' WHEN n % 50 = 2 THEN 'waiting' ELSE 'completed' END AS status
       FROM generate_series(1, ${RUNS}) n) AS run`,
   );

@@ -23,12 +23,14 @@ describe(`a listing beside ${RUNS} runs`, () => {
     database = await createTestDatabase();
     ({ client } = await startApplication(database.url, [], { worker: false }));
     // The oldest 300 runs have version 1, and every third of them the name `rare`. The oldest four
-    // have not ended: they are blocked, paused and due.
+    // have not ended: they are blocked, paused and due. A schedule has started every second one of
+    // the oldest 300.
     await database.query(
       `INSERT INTO durable.workflow_runs
-        (id, name, queue, version, status, is_blocked, created_at, finished_at, ready_at, start_nonce, input)
+        (id, name, queue, version, status, is_blocked, created_at, finished_at, ready_at, start_nonce, input, schedule, due_at)
       SELECT n::text, CASE WHEN n <= 300 AND n % 3 = 0 THEN 'rare' ELSE 'order' END, 'default', CASE WHEN n <= 300 THEN 1 ELSE 2 END, status,
-        n IN (1, 2), at, CASE WHEN status = 'completed' THEN at + interval '1 second' END, CASE WHEN status = 'pending' THEN at END, n, '1'
+        n IN (1, 2), at, CASE WHEN status = 'completed' THEN at + interval '1 second' END, CASE WHEN status = 'pending' THEN at END, n, '1',
+        CASE WHEN n <= 300 AND n % 2 = 0 THEN 'nightly' END, CASE WHEN n <= 300 AND n % 2 = 0 THEN at END
       FROM (SELECT n, to_timestamp($1::float8 / 1000) - (${RUNS} - n) * interval '1 minute' AS at, CASE n WHEN 1 THEN 'waiting' WHEN 2 THEN 'paused' WHEN 3 THEN 'paused'
         WHEN 4 THEN 'pending' ELSE 'completed' END AS status FROM generate_series(1, ${RUNS}) n) AS run`,
       [NEWEST],
@@ -59,11 +61,24 @@ describe(`a listing beside ${RUNS} runs`, () => {
     ['a name that no run has', { name: 'nobody' }, []],
     ['blocked runs', { blocked: true }, [2, 1]],
     ['statuses of few runs', { status: ['pending', 'paused', 'running'] }, [4, 3, 2]],
+    ['a schedule', { schedule: 'nightly' }, numbers(1, 300, (n) => n % 2 === 0)],
     ['an old end', { finishedBefore: after(200) }, numbers(5, 200)],
     ['a name and an old creation', { name: 'order', createdBefore: after(50) }, numbers(1, 50, (n) => n % 3 !== 0)],
   ])('shows all old runs by %s, in pages', async (_name, filter, expected) => {
     expect(await readAll(filter, 40)).toEqual(expected);
     expect(await client.count(filter)).toBe(expected.length);
+  });
+
+  it('reads the runs of a schedule in their order, and no others', async () => {
+    const parameters = new Parameters();
+    const matching = conditionsSql({ schedule: 'nightly' }, parameters, 'durable');
+    const rows = await database.query<{ 'QUERY PLAN': string }>(
+      `EXPLAIN SELECT r.id FROM durable.workflow_runs r WHERE ${matching} ORDER BY r.created_at DESC, r.id DESC LIMIT 50`,
+      parameters.values,
+    );
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+    expect(plan).toContain('workflow_runs_schedule_idx');
+    expect(plan).not.toMatch(/Sort|Seq Scan/);
   });
 
   it('shows pages of frequent runs from the newest to the oldest', async () => {

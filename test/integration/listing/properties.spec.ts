@@ -21,6 +21,7 @@ interface Row {
   isBlocked: boolean;
   losses: number;
   parent: string | null;
+  schedule: string | null;
   created: number;
   finished: number;
   code: string;
@@ -41,6 +42,7 @@ const anyRow: fc.Arbitrary<Row> = fc.record({
   isBlocked: fc.boolean(),
   losses: fc.integer({ min: 0, max: 3 }),
   parent: fc.option(few('parent')),
+  schedule: fc.option(few('schedule')),
   created: moment,
   finished: moment,
   code: few('code'),
@@ -61,12 +63,13 @@ const fields = fc.record({
   status: oneOrMore(fc.constantFrom(...STATUSES)),
   blocked: fc.boolean(),
   parentRunId: fc.option(few('parent')),
+  schedule: few('schedule'),
   errorCode: oneOrMore(few('code')),
   failedStep: oneOrMore(few('step')),
   tags: tags.filter((each) => Object.keys(each).length > 0),
 });
 
-const FIELDS = ['name', 'queue', 'version', 'status', 'blocked', 'parentRunId', 'errorCode', 'failedStep', 'tags'] as const;
+const FIELDS = ['name', 'queue', 'version', 'status', 'blocked', 'parentRunId', 'schedule', 'errorCode', 'failedStep', 'tags'] as const;
 
 /** A filter on at most three fields, so that it matches some runs. */
 const anyFilter: fc.Arbitrary<RunFilter> = fc
@@ -98,6 +101,7 @@ function meets(row: Row, filter: RunFilter): boolean {
     among(filter.status, row.status) &&
     among(filter.blocked, blocked) &&
     among(filter.parentRunId, row.parent) &&
+    among(filter.schedule, row.schedule) &&
     (filter.errorCode === undefined || (failed && among(filter.errorCode, row.code))) &&
     (filter.failedStep === undefined || (failed && among(filter.failedStep, row.step))) &&
     Object.entries(filter.tags ?? {}).every(([key, value]) => Object.hasOwn(row.tags, key) && row.tags[key] === value) &&
@@ -109,10 +113,10 @@ function meets(row: Row, filter: RunFilter): boolean {
 
 const INSERT = `INSERT INTO durable.workflow_runs
   (id, name, queue, version, status, created_at, finished_at, ready_at, error_code, failed_step, is_blocked, worker_losses, parent_run_id,
-   session_id, continued_as, start_nonce, input)
+   schedule, due_at, session_id, continued_as, start_nonce, input)
 SELECT $1, $2, $3, $4, CASE $5 WHEN 'continued' THEN 'completed' ELSE $5 END, to_timestamp($6),
   CASE WHEN $5 IN ('completed', 'failed', 'cancelled', 'continued') THEN to_timestamp($7) END, CASE WHEN $5 = 'pending' THEN now() END,
-  CASE WHEN $5 = 'failed' THEN $8 END, CASE WHEN $5 = 'failed' THEN $9 END, $10, $11, $12,
+  CASE WHEN $5 = 'failed' THEN $8 END, CASE WHEN $5 = 'failed' THEN $9 END, $10, $11, $12, $13, CASE WHEN $13::text IS NOT NULL THEN now() END,
   CASE WHEN $5 = 'running' THEN 1 END, CASE WHEN $5 = 'continued' THEN 'next' END, 1, '1'`;
 
 describe('listings', () => {
@@ -129,10 +133,10 @@ describe('listings', () => {
   });
 
   const insert = async (id: string, row: Row): Promise<void> => {
-    const { name, queue, version, status, created, finished, code, step, isBlocked, losses, parent } = row;
+    const { name, queue, version, status, created, finished, code, step, isBlocked, losses, parent, schedule } = row;
     const seconds = (ms: number): number => (START + ms) / 1_000;
     const times = [seconds(created), seconds(finished)];
-    await database.query(INSERT, [id, name, queue, version, status, ...times, code, step, isBlocked, losses, parent]);
+    await database.query(INSERT, [id, name, queue, version, status, ...times, code, step, isBlocked, losses, parent, schedule]);
     for (const [key, value] of Object.entries(row.tags))
       await database.query('INSERT INTO durable.workflow_tags VALUES ($1, $2, $3)', [id, key, value]);
   };

@@ -45,6 +45,7 @@ const badFilters: [argument: string, filter: unknown][] = [
   ['filter.tags["a"]', { tags: { a: null } }],
   ...[1, 'true', null].map((blocked) => ['filter.blocked', { blocked }] as [string, unknown]),
   ...[1, '', ['a']].map((parentRunId) => ['filter.parentRunId', { parentRunId }] as [string, unknown]),
+  ...[1, '', ['a'], null].map((schedule) => ['filter.schedule', { schedule }] as [string, unknown]),
   ...badTexts.map((value) => ['filter.tags["a"]', { tags: { a: value } }] as [string, unknown]),
   ['a key of filter.tags', { tags: { '': 'x' } }],
   ['filter.tags', { tags: Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`t${index}`, 'x'])) }],
@@ -156,12 +157,15 @@ describe('calls that list runs', () => {
     expect(await refusal(() => client.failures(options as never))).toBe(argument);
   });
 
-  it.each([...keys, 'blocked', 'parentRunId'])('list and count ignore an undefined %s, and bulk.cancel refuses it', async (key) => {
-    await expect(client.list({ [key]: undefined })).resolves.toEqual({ runs: [], cursor: undefined });
-    await expect(client.count({ [key]: undefined })).resolves.toBe(0);
-    const dryRun = { filter: { version: 1, [key]: undefined }, dryRun: true } as const;
-    expect(await refusal(() => client.bulk.cancel(dryRun))).toBe(`options.filter.${key}`);
-  });
+  it.each([...keys, 'blocked', 'parentRunId', 'schedule'])(
+    'list and count ignore an undefined %s, and bulk.cancel refuses it',
+    async (key) => {
+      await expect(client.list({ [key]: undefined })).resolves.toEqual({ runs: [], cursor: undefined });
+      await expect(client.count({ [key]: undefined })).resolves.toBe(0);
+      const dryRun = { filter: { version: 1, [key]: undefined }, dryRun: true } as const;
+      expect(await refusal(() => client.bulk.cancel(dryRun))).toBe(`options.filter.${key}`);
+    },
+  );
 
   it('list and count ignore an undefined tag, and bulk.cancel refuses it', async () => {
     const tags = { a: undefined } as unknown as Record<string, string>;

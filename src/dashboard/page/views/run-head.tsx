@@ -100,6 +100,14 @@ export function RunHead({
             ))}
           </Fact>
         )}
+        {run.schedule !== undefined && (
+          <Fact name="Schedule">
+            <a href={href(['runs'], { schedule: run.schedule.name })}>
+              <Text value={run.schedule.name} length={48} />
+            </a>
+            , due <Time at={run.schedule.dueAt} />
+          </Fact>
+        )}
         <Relation name="Parent" runId={run.parent?.runId} />
         <Relation name="Continues" runId={run.continuedFrom} />
         <Relation name="Continued as" runId={run.continuedAs} />
