@@ -73,6 +73,7 @@ export type {
   ReplicaHealth,
   SessionHealth,
   SuspectHealth,
+  SchedulesHealth,
   UndispatchedHealth,
   UnwritableHealth,
   WorkerHealth,

@@ -93,7 +93,7 @@ export class Connection {
       endedElsewhere: (runs) => notices.endedElsewhere(runs),
       placeFreed: (queue, key) => notices.placeFreed(queue, key),
       deadLetters: undefined,
-      emitted: () => undefined,
+      emitted: () => notices.emitted(),
       direct: () => undefined,
       worker: () => ({ health: { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] }, keys: undefined }),
       now,

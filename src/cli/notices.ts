@@ -34,6 +34,11 @@ export class PoolNotices implements RunNotices {
     void this.send({ wakeAt: at });
   }
 
+  /** Announces that an event waits to be dispatched. */
+  emitted(): void {
+    void this.send({ emitted: true });
+  }
+
   messaged(runIds: readonly string[]): void {
     void this.send({ messages: runIds });
   }

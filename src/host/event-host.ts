@@ -11,8 +11,9 @@ import { newestClasses, type FoundWorkflow } from './found-workflow.js';
 import type { HostDependencies } from './host-dependencies.js';
 
 /** Creates the service that brings waits and events of a module together. */
-export function createMeetings(runtime: Pick<HostDependencies, 'database' | 'payloads' | 'notifier' | 'warn'>): EventMeetings {
+export function createMeetings(runtime: Pick<HostDependencies, 'database' | 'payloads' | 'notifier' | 'warn' | 'metrics'>): EventMeetings {
   return new EventMeetings(runtime.database, runtime.payloads, runtime.notifier, {
+    met: (waits) => runtime.metrics.eventsResumed.add(waits),
     failed: (error) => runtime.warn('events-not-dispatched', 'events: could not look for the events of a wait yet', error),
     unreadable: (seq, error) =>
       runtime.warn('event-unreadable', `events: this process cannot compare event ${seq} with a condition, so it fits none`, error),
@@ -33,6 +34,7 @@ export function createEventDispatcher(
     workflows: new Set(workflows.map(({ definition }) => definition.name)),
     deploymentId: () => deployment.id,
     start: (run) => startRun(runtime, queueKeys.get(run.name), run),
+    metrics: runtime.metrics,
     warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
   });
 }

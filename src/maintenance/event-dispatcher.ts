@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { EventSubscription } from '../core/event.js';
 import { newNonce } from '../core/ids.js';
 import type { Warn } from '../core/log-fields.js';
+import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
 import { ANY_VERSION, type NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { EventMeetings } from '../store/event-meetings.js';
@@ -53,6 +54,7 @@ export interface EventDispatcherOptions {
   readonly deploymentId: () => string | null;
   /** Starts a run. Has no effect if the run exists. Rejects when the run could not be started. */
   readonly start: (run: NewRun) => Promise<void>;
+  readonly metrics: DurableMetrics;
   readonly warn: Warn;
 }
 
@@ -152,6 +154,7 @@ export class EventDispatcher extends BackgroundService {
       if (!(await this.resumeRuns(events, signal))) return 0;
       await eventsDispatched(this.database, seqsOf(events));
       isDone = true;
+      for (const { name } of events) this.options.metrics.eventDispatched(name);
       return events.length;
     } finally {
       // Other processes may take the events at once, instead of after the lease.

@@ -43,6 +43,8 @@ export class EventMeetings {
     private readonly payloads: Payloads,
     private readonly notifier: RunNotifier,
     private readonly reports: {
+      /** Called with the number of waits that have received an event. */
+      met(waits: number): void;
       /** Called when a look failed. The sweep repeats it. */
       failed(error: unknown): void;
       /** Called when the condition of a wait cannot be compared with a payload. */
@@ -107,6 +109,7 @@ export class EventMeetings {
       if (pairs.length === 0) break;
       const { sent, left } = await this.send(pairs);
       met += sent.length;
+      this.reports.met(sent.length);
       if (sent.length > 0) void this.notifier.notify([...new Set(sent.map(({ runId }) => runId))]);
       const done = new Set(sent.map(textOf));
       open = [...later, ...pairs.filter((pair) => !done.has(textOf(pair)))];

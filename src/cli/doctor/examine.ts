@@ -6,6 +6,7 @@ import { withoutPasswords } from '../errors.js';
 import { leftoverChecks } from './leftover-checks.js';
 import { queueChecks } from './queue-checks.js';
 import { runChecks } from './run-checks.js';
+import { scheduleChecks } from './schedule-checks.js';
 import { schemaChecks } from './schema-checks.js';
 import { serverChecks } from './server-checks.js';
 import { settingChecks } from './setting-checks.js';
@@ -19,6 +20,7 @@ const CHECKS: readonly Check[] = [
   ...storageChecks,
   ...runChecks,
   ...queueChecks,
+  ...scheduleChecks,
   ...leftoverChecks,
 ];
 

@@ -33,6 +33,9 @@ const EVENTS = defineMetric('listener.events', '{event}', 'Run events for which 
 const EVENT_AGE = defineMetric('listener.event_age', 's', 'Age of the oldest of these events', ['listener']);
 const EMITTED = defineMetric('undispatched.events', '{event}', 'Emitted events that have not reached all their receivers');
 const EMITTED_AGE = defineMetric('undispatched.event_age', 's', 'Age of the oldest of these events');
+const OVERDUE = defineMetric('schedule.overdue', '{schedule}', 'Schedules that are due and that no process has executed yet', ['workflow']);
+const OVERDUE_AGE = defineMetric('schedule.overdue_age', 's', 'Time for which the first of these schedules has been due', ['workflow']);
+const FAILING = defineMetric('schedule.failing', '{schedule}', 'Schedules whose last try to start a run failed', ['workflow']);
 const OUTBOX = defineMetric('outbox.runs', '{run}', 'Due runs that were announced to QStash again');
 const OUTBOX_AGE = defineMetric('outbox.age', 's', 'Time for which the oldest of these runs has been due');
 
@@ -62,6 +65,9 @@ export const DATABASE_GAUGES: readonly MetricDefinition[] = [
   EVENT_AGE,
   EMITTED,
   EMITTED_AGE,
+  OVERDUE,
+  OVERDUE_AGE,
+  FAILING,
   OUTBOX,
   OUTBOX_AGE,
   QUEUED,
@@ -162,6 +168,9 @@ export class DatabaseGauges {
       part(EVENT_AGE, 'event', 'age', oldest),
       part(EMITTED, 'emitted', 'count'),
       part(EMITTED_AGE, 'emitted', 'age'),
+      part(OVERDUE, 'overdue', 'count'),
+      part(OVERDUE_AGE, 'overdue', 'age', oldest),
+      part(FAILING, 'failing', 'count'),
       part(OUTBOX, 'outbox', 'count'),
       part(OUTBOX_AGE, 'outbox', 'age'),
       part(QUEUED, 'queued', 'count'),

@@ -90,6 +90,19 @@ export interface UndispatchedHealth {
   oldestEmittedAt: Date | undefined;
 }
 
+/** Schedules that do not get on. */
+export interface SchedulesHealth {
+  /**
+   * Number of schedules that are due and that no process has executed yet. A few for a moment are
+   * normal. 1,000 stands for 1,000 or more.
+   */
+  overdue: number;
+  /** Moment since which the first of them has been due. Undefined when no schedule is due. */
+  overdueSince: Date | undefined;
+  /** Number of schedules whose last try to start a run failed. `list` shows `lastError`. */
+  failing: number;
+}
+
 /** Runs of a queue with limits. */
 export interface QueueHealth {
   /** Name of the queue. */
@@ -172,6 +185,8 @@ export interface WorkflowHealth {
   suspects: SuspectHealth[];
   /** Emitted events that have not reached all their receivers (docs/events.md). */
   undispatched: UndispatchedHealth;
+  /** Schedules that are due or fail (docs/schedules.md). */
+  schedules: SchedulesHealth;
   /**
    * Queues that have limits or are paused, ordered by name. Runs that wait for a place are not part
    * of `backlog`. A process without a worker leaves out this list if no queue had limits when the

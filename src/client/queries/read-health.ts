@@ -5,7 +5,7 @@ import { dispatchKeyText } from '../../core/run.js';
 import { findLimitedQueues } from '../../store/sql/list-queues.js';
 import type { Database } from '../../store/database.js';
 import {
-  countUndispatched,
+  countBacklogs,
   findBlockedRuns,
   findDueRuns,
   findSuspects,
@@ -43,7 +43,7 @@ export async function healthOf(
     const waiting = await Promise.race([findWaitingKinds(database), late]);
     const blocked = await Promise.race([findBlockedRuns(database), late]);
     const suspects = await Promise.race([findSuspects(database), late]);
-    const { events, oldestEmittedAt } = await Promise.race([countUndispatched(database), late]);
+    const { events, oldestEmittedAt, overdue, oldestFireAt, failing } = await Promise.race([countBacklogs(database), late]);
     const queues = await Promise.race([findLimitedQueues(database), late]);
     const alive = sessions.filter(({ isExpired }) => !isExpired);
     const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
@@ -62,7 +62,8 @@ export async function healthOf(
       unregisteredWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
       blocked,
       suspects,
-      undispatched: { events, oldestEmittedAt: oldestEmittedAt === null ? undefined : new Date(oldestEmittedAt) },
+      undispatched: { events, oldestEmittedAt: toDate(oldestEmittedAt) },
+      schedules: { overdue, overdueSince: toDate(oldestFireAt), failing },
       queues: queues.map(({ oldestAt, ...each }) => ({ ...each, oldestSince: toDate(oldestAt) })),
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
@@ -76,6 +77,7 @@ export async function healthOf(
       blocked: [],
       suspects: [],
       undispatched: { events: 0, oldestEmittedAt: undefined },
+      schedules: { overdue: 0, overdueSince: undefined, failing: 0 },
       queues: [],
       oldestDueAt: undefined,
     };

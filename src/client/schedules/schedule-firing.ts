@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
 
 import { RunAlreadyExistsError } from '../../core/errors/index.js';
-import { decideFiring, type Firing } from '../../core/schedules/firing.js';
+import type { FiredSchedule } from '../../core/metrics/durable-metrics.js';
+import { decideFiring, MISSED_AFTER_MS, type Firing } from '../../core/schedules/firing.js';
 import { isOutage } from '../../store/database-errors.js';
 import type { ScheduleRow } from '../../store/schedule-row.js';
 import {
@@ -59,11 +60,12 @@ export class ScheduleFiring {
     const names: string[] = [];
     const { database } = this.dependencies;
     try {
-      await this.inTransaction(async (manager) => {
+      const planned = await this.inTransaction(async (manager) => {
         const locked = await lockDueSchedules(database, manager, served, limit);
         names.push(...locked.map(({ row }) => row.name));
-        await this.fire(manager, locked);
+        return this.fire(manager, locked);
       });
+      this.count(planned);
     } catch (error) {
       if (names.length === 0 || isOutage(error)) throw error;
       for (const name of names) await this.fireAlone(name, failed);
@@ -79,23 +81,25 @@ export class ScheduleFiring {
   private async fireAlone(name: string, failed: FiringFailed): Promise<void> {
     const { database } = this.dependencies;
     try {
-      await this.inTransaction(async (manager) => {
+      const planned = await this.inTransaction(async (manager) => {
         const locked = await lockSchedule(database, manager, name);
         // Another process may have done the work in the meantime.
-        if (locked && isDue(locked)) await this.fire(manager, [locked]);
+        return locked && isDue(locked) ? this.fire(manager, [locked]) : [];
       });
+      this.count(planned);
     } catch (error) {
       if (isOutage(error)) throw error;
       failed(name, error);
       await this.inTransaction(async (manager) => {
         const locked = await lockSchedule(database, manager, name);
         if (!locked || !isDue(locked)) return;
+        this.dependencies.metrics.scheduleFailed(locked.row.workflow);
         await updateSchedules(database, manager, [afterFailure(locked, error)], 'fired');
       });
     }
   }
 
-  private async fire(manager: EntityManager, locked: readonly LockedSchedule[]): Promise<void> {
+  private async fire(manager: EntityManager, locked: readonly LockedSchedule[]): Promise<PlannedFiring[]> {
     const { database } = this.dependencies;
     const planned = locked.map((each) => this.prepare(each));
     const starts = planned.flatMap((each) => each.starts);
@@ -110,6 +114,13 @@ export class ScheduleFiring {
       withStarted({ ...row, ...afterFiring(row, firing) }, activeRuns, started),
     );
     await updateSchedules(database, manager, rows, 'fired');
+    return planned;
+  }
+
+  /** Counts the due times of committed firings. */
+  private count(planned: readonly PlannedFiring[]): void {
+    const now = this.dependencies.now();
+    for (const each of planned) this.dependencies.metrics.scheduleFired(measured(each, now));
   }
 
   private prepare(locked: LockedSchedule): PlannedFiring {
@@ -129,6 +140,16 @@ export class ScheduleFiring {
       return work(manager);
     });
   }
+}
+
+/** Returns what metrics show about a firing. A queued run is not late: it has waited for others. */
+function measured({ locked, row, firing: { starts, skipped } }: PlannedFiring, now: number): FiredSchedule {
+  const { name, workflow, dueAt, jitterMs, failures } = locked.row;
+  const times = timesOf(row);
+  const inTurn = starts.filter((due) => due !== locked.row.queuedAt);
+  const isMissed = dueAt !== null && failures === 0 && locked.row.pausedAt === null && dueAt < locked.now - MISSED_AFTER_MS - jitterMs;
+  const delays = inTurn.map((due) => Math.max(0, now - due - times.jitterOf(name, due)) / 1_000);
+  return { workflow, started: starts.length, skipped, isMissed, delays };
 }
 
 function isDue({ row, activeRuns, now }: LockedSchedule): boolean {

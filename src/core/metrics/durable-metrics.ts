@@ -16,6 +16,19 @@ const BYTES = [1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
 /** Status with which a run ended, as metrics show it. */
 export type EndStatus = 'completed' | 'failed' | 'cancelled' | 'continued';
 
+/** What a process did about the due times of a schedule. */
+export interface FiredSchedule {
+  readonly workflow: string;
+  /** Number of due times that started a run. */
+  readonly started: number;
+  /** Number of due times that started no run because another run had not ended. */
+  readonly skipped: number;
+  /** True when the schedule was found more than a minute late. */
+  readonly isMissed: boolean;
+  /** Seconds by which the started runs were late. */
+  readonly delays: readonly number[];
+}
+
 /** Defines a metric of this package. */
 export function defineMetric(name: string, unit: string, help: string, labels: readonly string[] = []): MetricDefinition {
   return { name: PREFIX + name, unit, help, labels };
@@ -91,6 +104,32 @@ export class DurableMetrics {
     1,
   );
 
+  private readonly dueTimes = this.counter(
+    'schedule.due_times',
+    '{due_time}',
+    'Due times of schedules that started a run, started none because of other runs, or were found a minute late',
+    ['workflow', 'outcome'],
+    1,
+  );
+  private readonly scheduleDelays = this.histogram(
+    'schedule.delay',
+    's',
+    'Time from a due time of a schedule, with its jitter, to the start of the run',
+    LONG,
+    ['workflow'],
+    1,
+  );
+  private readonly scheduleFailures = this.counter(
+    'schedule.failures',
+    '{failure}',
+    'Failed tries to start the runs of a schedule',
+    ['workflow'],
+    1,
+  );
+
+  private readonly dispatched = this.counter('events.dispatched', '{event}', 'Events that this process dispatched', ['event'], 0);
+  readonly eventsResumed = this.total('events.resumed', '{wait}', 'Waits of runs to which this process sent an event');
+
   /** Notes that this process created a run. */
   runStarted(workflow: string): void {
     this.starts.cell(workflow).add();
@@ -141,6 +180,27 @@ export class DurableMetrics {
     this.flushDuration.observe(ms / 1_000);
     this.flushTransitions.observe(entries.length);
     this.flushSize.observe(bytes);
+  }
+
+  /** Notes what a process did about the due times of a schedule. */
+  scheduleFired({ workflow, started, skipped, isMissed, delays }: FiredSchedule): void {
+    for (const [outcome, count] of [
+      ['started', started],
+      ['skipped', skipped],
+      ['missed', isMissed ? 1 : 0],
+    ] as const)
+      if (count > 0) this.dueTimes.cell(workflow, outcome).add(count);
+    for (const seconds of delays) this.scheduleDelays.cell(workflow).observe(seconds);
+  }
+
+  /** Notes that the runs of a schedule could not be started. */
+  scheduleFailed(workflow: string): void {
+    this.scheduleFailures.cell(workflow).add();
+  }
+
+  /** Notes that an event has reached all its receivers. */
+  eventDispatched(event: string): void {
+    this.dispatched.cell(event).add();
   }
 
   /** Notes that something blocked the event loop. */

@@ -187,18 +187,37 @@ export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]
   return rows.map(([queue, name, version, blocked, exampleRunId]) => ({ queue, name, version, blocked, exampleRunId }));
 }
 
-const UNDISPATCHED: Statement = {
-  name: 'durable_undispatched_events',
-  text: (schema) => `SELECT count(*)::int, extract(epoch FROM min(emitted_at))::float8 * 1000 FROM (
-  SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${DUE_COUNTED}
-) AS e`,
+const BACKLOGS: Statement = {
+  name: 'durable_event_and_schedule_backlogs',
+  text: (schema) => `SELECT e.count, e.oldest, s.overdue, s.oldest, f.failing FROM (
+  SELECT count(*)::int AS count, extract(epoch FROM min(emitted_at))::float8 * 1000 AS oldest FROM (
+    SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${DUE_COUNTED}) AS counted
+) AS e, (
+  SELECT count(*)::int AS overdue, extract(epoch FROM min(fire_at))::float8 * 1000 AS oldest FROM (
+    SELECT fire_at FROM ${schema}.workflow_schedules WHERE fire_at < now() ORDER BY fire_at LIMIT ${DUE_COUNTED}) AS counted
+) AS s, (
+  SELECT count(*) FILTER (WHERE failures > 0)::int AS failing FROM (
+    SELECT failures FROM ${schema}.workflow_schedules WHERE fire_at IS NOT NULL ORDER BY fire_at LIMIT ${DUE_COUNTED}) AS counted
+) AS f`,
 };
 
-/**
- * Counts the emitted events that have not reached all their receivers, at most `DUE_COUNTED`. Also
- * returns the time of the oldest emit, in milliseconds since the epoch; null when no event waits.
- */
-export async function countUndispatched(database: Database): Promise<{ readonly events: number; readonly oldestEmittedAt: number | null }> {
-  const [[events, oldestEmittedAt] = [0, null]] = await database.query<[number, number | null]>(UNDISPATCHED, []);
-  return { events, oldestEmittedAt };
+/** Work of events and schedules that no process has done yet. */
+export interface Backlogs {
+  /** Number of events that have not reached all their receivers, at most `DUE_COUNTED`. */
+  readonly events: number;
+  /** Time of the oldest emit, in milliseconds since the epoch; null when no event waits. */
+  readonly oldestEmittedAt: number | null;
+  /** Number of schedules that are due, at most `DUE_COUNTED`. */
+  readonly overdue: number;
+  /** Time since which the first of them has been due, in milliseconds since the epoch. */
+  readonly oldestFireAt: number | null;
+  /** Number of schedules whose last try to start a run failed, of the `DUE_COUNTED` due first. */
+  readonly failing: number;
+}
+
+/** Counts the events and the schedules that wait for a process. */
+export async function countBacklogs(database: Database): Promise<Backlogs> {
+  const [row] = await database.query<[number, number | null, number, number | null, number]>(BACKLOGS, []);
+  const [events, oldestEmittedAt, overdue, oldestFireAt, failing] = row!;
+  return { events, oldestEmittedAt, overdue, oldestFireAt, failing };
 }

@@ -51,6 +51,12 @@ UNION ALL SELECT 'pausedQueue', q.name, q.is_paused::int::float8, NULL FROM ${sc
 UNION ALL SELECT 'emitted', '', count(*)::float8, extract(epoch FROM now() - min(e.emitted_at))::float8 FROM (
   SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${COUNTED}
 ) AS e
+UNION ALL SELECT 'overdue', s.workflow, count(*)::float8, extract(epoch FROM now() - min(s.fire_at))::float8 FROM (
+  SELECT workflow, fire_at FROM ${schema}.workflow_schedules WHERE fire_at < now() ORDER BY fire_at LIMIT ${COUNTED}
+) AS s GROUP BY s.workflow
+UNION ALL SELECT 'failing', s.workflow, count(*)::float8, NULL FROM (
+  SELECT workflow, failures FROM ${schema}.workflow_schedules WHERE fire_at IS NOT NULL ORDER BY fire_at LIMIT ${COUNTED}
+) AS s WHERE s.failures > 0 GROUP BY s.workflow
 UNION ALL SELECT 'outbox', '', count(r.ready_at)::float8, extract(epoch FROM now() - min(r.ready_at))::float8 FROM (
   SELECT run_id FROM ${schema}.workflow_outbox ORDER BY run_id LIMIT ${OUTBOX_COUNTED}
 ) AS o LEFT JOIN LATERAL (
@@ -81,6 +87,8 @@ export type CountedPart =
   | 'inbox'
   | 'event'
   | 'emitted'
+  | 'overdue'
+  | 'failing'
   | 'outbox'
   | 'queued'
   | 'place'

@@ -108,6 +108,30 @@ describe('doctor', () => {
     expect(await found()).toEqual(none);
   });
 
+  it('finds schedules that are overdue, fail or lost their decorator', async () => {
+    const insert = `INSERT INTO durable.workflow_schedules (name, workflow, cron, timezone, anchor_at, overlap, catch_up, catch_up_limit, input, tags, due_at, fire_at,
+        failures, last_error, is_undeclared)
+      SELECT name, 'gone', '0 8 * * *', 'UTC', now(), 'skip', 'last', 1, '1', '{}', now(), fire_at, failures, last_error, is_undeclared
+      FROM (VALUES ('late', now() - interval '5 minutes', 0, NULL, false), ('new', now() - interval '5 seconds', 0, NULL, false),
+        ('failing', now() + interval '10 seconds', 3, 'too large', false), ('lost', NULL, 0, NULL, true)) AS s(name, fire_at, failures, last_error, is_undeclared)`;
+    const codes = ['SCHEDULES_FAILING', 'SCHEDULES_UNDECLARED'];
+    await database.query(insert);
+    const { out } = await doctor();
+    expect(out).toMatch(/1 schedule overdue, such as "late" of workflow "gone" for 5m/);
+    expect(out).toContain('1 schedule cannot start a run, such as "failing": too large');
+    expect(await during(`SELECT 1`, 'DELETE FROM durable.workflow_schedules')).toEqual({ warn: codes, error: ['SCHEDULES_OVERDUE'] });
+    expect(await found()).toEqual(none);
+  });
+
+  it('finds events that wait, and subscriptions without a process', async () => {
+    const event = `INSERT INTO durable.workflow_events (name, id, payload, emitted_at) VALUES ('paid', '1', '1', now() - interval '5 minutes')`;
+    expect(await during(event, 'DELETE FROM durable.workflow_events')).toEqual({ ...none, error: ['EVENTS_UNDISPATCHED'] });
+    const subscription = `INSERT INTO durable.workflow_event_subscriptions (event, workflow, id, condition, queue, confirmed_at)
+      VALUES ('paid', 'receipt', '', '', 'default', now() - interval '31 minutes')`;
+    const back = 'DELETE FROM durable.workflow_event_subscriptions';
+    expect(await during(subscription, back)).toEqual({ ...none, warn: ['SUBSCRIPTIONS_OLD'] });
+  });
+
   it('finds dead sessions, stalled operations and a copy of a database', async () => {
     const session = `INSERT INTO durable.workflow_sessions (id, kind, host, pid, deployment_id, heartbeat_at, expires_at) OVERRIDING SYSTEM VALUE
       VALUES (1, 'worker', 'h', 1, 'd', now() - interval '1 hour', now() - interval '1 hour')`;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { commandHelp, programHelp } from '../../../src/cli/help.js';
 import { COMMANDS } from '../../../src/cli/specs/commands.js';
 import { GLOBAL_OPTIONS } from '../../../src/cli/specs/global-options.js';
+import { defineEvent } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { command, words } from '../../support/command-line.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -60,8 +61,9 @@ describe('the documented commands', () => {
       const [name] = /order-\d/.exec(line) ?? [];
       if (name !== undefined) await prepare(name, `${name}${suffix}`);
       if (line.includes('acme-report')) await app.client.schedules.create(`acme-report${suffix}`, SCHEDULE);
+      if (line.includes('payment-7')) await app.client.emit(defineEvent('order.paid'), undefined, { id: `payment-7${suffix}` });
       const argv = words(line).map((word) =>
-        /^(?:order-\d|acme-report)$/.test(word) ? `${word}${suffix}` : word === 'order-8.json' ? join(folder, word) : word,
+        /^(?:order-\d|acme-report|payment-7)$/.test(word) ? `${word}${suffix}` : word === 'order-8.json' ? join(folder, word) : word,
       );
       const outcome = await command(argv, { url: database.url, answer: 'y', interruptWhen: (_, err) => err.includes('Ctrl-C ends') });
       if (outcome.code !== 0) failed.push({ line, ...outcome });
