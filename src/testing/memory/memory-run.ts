@@ -49,9 +49,9 @@ export class MemoryRun {
   ) {
     const now = settings.now();
     this.createdAt = now;
-    const { id, input, timeoutMs } = start;
+    const { id, input, timeoutMs, schedule = null } = start;
     const limit = timeoutMs ?? definition.runTimeoutMs ?? null;
-    this.run = { id, input, startedAt: now, deadlineAt: limit === null ? null : now + limit, generation: 0, seedId: id };
+    this.run = { id, input, startedAt: now, deadlineAt: limit === null ? null : now + limit, generation: 0, seedId: id, schedule };
   }
 
   /** True when the run has received the event, or will. */

@@ -70,9 +70,8 @@ export class MemoryRuns implements OtherRuns {
     try {
       for (let wakes = 0; ; wakes++) {
         const hanging = await this.settle();
-        const next = this.successorOf(run);
-        if (next) run = next;
-        if (run.outcome && !next) return run;
+        for (let next = this.successorOf(run); next; next = this.successorOf(run)) run = next;
+        if (run.outcome) return run;
         if (wakes > MAX_WAKES) throw new WorkflowTestError(`run "${run.id}" was woken ${MAX_WAKES} times, and has not ended`);
         if (this.suspends === 'at each wait') for (const each of this.runs.values()) await each.suspend();
         // A run that has received a message during its suspension continues first.
@@ -103,10 +102,10 @@ export class MemoryRuns implements OtherRuns {
   }
 
   ended({ start }: MemoryRun, outcome: PassOutcome): void {
-    const { parentRunId, parentStepKey } = start;
+    const { parentRunId, parentStepKey, schedule = null } = start;
     const isAwaited = parentRunId !== undefined && parentStepKey !== undefined && parentStepKey !== null;
     if (outcome.status === 'completed' && outcome.continuedAs) {
-      this.start({ ...outcome.continuedAs, ...(isAwaited ? { parentRunId, parentStepKey } : {}) });
+      this.start({ ...outcome.continuedAs, schedule, ...(isAwaited ? { parentRunId, parentStepKey } : {}) });
     } else if (isAwaited) {
       const channel = channelOf('child', parentStepKey);
       const isFailed = outcome.status !== 'completed';

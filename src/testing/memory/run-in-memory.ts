@@ -3,9 +3,11 @@ import { checkOptions, isPlainObject } from '../../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
 import { checkEvent, type EventArguments, type EventDefinition } from '../../core/event.js';
 import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
 import { ManualClock } from '../../core/manual-clock.js';
 import { channelOf } from '../../core/message-kinds.js';
 import { Payloads } from '../../core/payloads.js';
+import type { ScheduledFor } from '../../core/schedules/schedule-types.js';
 import { checkSignal, type SignalArguments, type SignalDefinition } from '../../core/signal.js';
 import { validate } from '../../core/standard-schema.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowClass } from '../../core/workflow-types.js';
@@ -52,7 +54,12 @@ export interface InMemoryOptions<W extends WorkflowClass> {
    * be listed. (default: none)
    */
   events?: readonly HappenedEvent[];
-  /** Time at which the run starts. (default: the current time) */
+  /**
+   * Due time for which a schedule starts the run, and the name of the schedule: the value of
+   * `ctx.schedule`. (default: no schedule; default of `name`: the name of the workflow)
+   */
+  schedule?: { dueAt: Date; name?: string };
+  /** Time at which the run starts. (default: `schedule.dueAt`, or the current time) */
   startAt?: Date;
   /** Replays the run when its code has ended, and at each of its first waits. (default: `true`) */
   verifyReplay?: boolean;
@@ -122,20 +129,22 @@ export async function runInMemory<W extends WorkflowClass>(
   ...args: StartArguments<InputOf<W>, InMemoryOptions<W>>
 ): Promise<InMemoryRun<OutputOf<W>>> {
   const [input, options = {}] = args as [input?: unknown, options?: InMemoryOptions<W>];
-  const known = ['providers', 'steps', 'signals', 'events', 'startAt', 'verifyReplay'];
+  const known = ['providers', 'steps', 'signals', 'events', 'schedule', 'startAt', 'verifyReplay'];
   const {
     providers = [],
     steps = {},
     signals = [],
     events = [],
-    startAt = new Date(),
+    schedule,
+    startAt,
     verifyReplay = true,
   } = checkOptions(options, 'options', known);
   if (typeof verifyReplay !== 'boolean') throw new InvalidInputError('options.verifyReplay', 'must be a boolean');
   if (!isPlainObject(steps)) throw new InvalidInputError('options.steps', 'must be an object');
   if (!Array.isArray(signals)) throw new InvalidInputError('options.signals', 'must be an array');
   if (!Array.isArray(events)) throw new InvalidInputError('options.events', 'must be an array');
-  const clock = new ManualClock(toTimestamp(startAt, 'options.startAt'));
+  const due = schedule === undefined ? undefined : checkDue(schedule);
+  const clock = new ManualClock(startAt === undefined ? (due?.dueAt ?? Date.now()) : toTimestamp(startAt, 'options.startAt'));
   const loaded = await loadWorkflows(workflow as never, providers);
   const fakes = new FakeSteps(loaded);
   try {
@@ -147,8 +156,9 @@ export async function runInMemory<W extends WorkflowClass>(
     const messages = await Promise.all(signals.map((each, index) => toMessage(each, index, clock.now(), payloads, start.id)));
     const emitted = await Promise.all(events.map((each, index) => toEvent(each, index, clock.now(), payloads)));
     const startedAt = new Date(clock.now());
+    const scheduled = due ? { schedule: { name: start.name, ...due } } : {};
     const runs = new MemoryRuns(loaded.definitions, settings, clock, verifyReplay ? 'at each wait' : 'never');
-    const run = await runs.execute(start, messages, emitted);
+    const run = await runs.execute({ ...start, ...scheduled }, messages, emitted);
     return { ...(endOf(run, payloads) as InMemoryRun<OutputOf<W>>), startedAt, endedAt: new Date(clock.now()) };
   } finally {
     fakes.restoreAll();
@@ -165,6 +175,12 @@ function endOf({ outcome, stored }: MemoryRun, payloads: Payloads): Pick<InMemor
     error: ended.status === 'completed' ? undefined : payloads.decodeError(ended.error),
     steps: stored.steps.map((step) => toStepDescription(step, payloads)),
   };
+}
+
+function checkDue(given: { dueAt: Date; name?: string }): Partial<ScheduledFor> & { readonly dueAt: number } {
+  const { dueAt, name } = checkOptions(given, 'options.schedule', ['dueAt', 'name']);
+  const at = toTimestamp(dueAt, 'options.schedule.dueAt');
+  return name === undefined ? { dueAt: at } : { dueAt: at, name: checkText(name, 'options.schedule.name') };
 }
 
 async function toEvent(given: HappenedEvent, index: number, now: number, payloads: Payloads): Promise<TimedEvent> {
