@@ -7,7 +7,9 @@ import { sleep } from '../core/timers.js';
 import { meetUnarmed, removeExpiredEvents, type EventDispatcher } from '../maintenance/event-dispatcher.js';
 import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
+import { hasFreeQueuedRun } from '../store/sql/schedules.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import type { WakeUpMessage } from '../transports/qstash/message.js';
 import type { Publisher } from '../transports/qstash/publisher.js';
@@ -77,7 +79,7 @@ export class PushHost {
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
-    this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions);
+    this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions, (run) => this.startQueued(run));
     this.schedulesSweep = schedulesSweep(
       schedules,
       (at) => runtime.scheduled(at),
@@ -226,6 +228,18 @@ export class PushHost {
     while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
       await sleep(dueInMs, undefined, { ref: false });
       dueInMs = await sweep.run(signal);
+    }
+  }
+
+  /**
+   * Starts the queued run of a schedule when the run before it has ended. Otherwise the queued run
+   * would wait for the sweep.
+   */
+  private async startQueued({ schedule }: ClaimedRun): Promise<void> {
+    try {
+      if (schedule && (await hasFreeQueuedRun(this.runtime.database, schedule.name))) await this.schedulesSweep.run(this.stopped.signal);
+    } catch (error) {
+      this.runtime.warn('schedules-unavailable', 'schedules: could not start a queued run; the sweep will start the run', error);
     }
   }
 

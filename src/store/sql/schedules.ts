@@ -233,6 +233,16 @@ export async function nextServedTime(database: Database, { workflows, declared }
   return row?.[0] ?? undefined;
 }
 
+const QUEUED: Statement = {
+  name: 'durable_queued_schedule',
+  text: (schema) => `SELECT true FROM ${schema}.workflow_schedules s WHERE s.name = $1 AND ${queueIsFree(schema, 's')}`,
+};
+
+/** True when a schedule has a queued run that can start, because all other runs have ended. */
+export async function hasFreeQueuedRun(database: Database, name: string): Promise<boolean> {
+  return (await database.query(QUEUED, [name])).length > 0;
+}
+
 const FRESH_DECLARATIONS: Statement = {
   name: 'durable_fresh_declarations',
   text: (schema) => `SELECT name FROM ${schema}.workflow_schedules

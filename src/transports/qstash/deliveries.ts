@@ -93,6 +93,8 @@ export class Deliveries {
     private readonly settings: QStashSettings,
     private readonly warn: Warn,
     private readonly admissions: Admissions,
+    /** Called when a run has left this process, before the delivery is answered. */
+    private readonly left: (run: ClaimedRun) => Promise<void>,
   ) {
     this.lock = new SharedExclusiveLock(
       EXCLUSIVE_WAIT_MS,
@@ -191,6 +193,7 @@ export class Deliveries {
       // may freeze the process after the answer, and then only the sweep would find these runs.
       await worker.messagesNotified();
       await this.admissions.settled();
+      await this.left(claimed);
     } finally {
       timers.forEach(clearTimeout);
     }
