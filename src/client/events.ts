@@ -3,6 +3,7 @@ import { toTimestamp } from '../core/duration.js';
 import { EventNotFoundError, InvalidInputError } from '../core/errors/index.js';
 import { checkEvent, type EventDefinition } from '../core/event.js';
 import { checkText } from '../core/ids.js';
+import type { Payloads } from '../core/payloads.js';
 import { listEvents, redeliverEvent, type EventPlace, type EventRow } from '../store/sql/list-events.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import type { ClientDependencies } from './dependencies.js';
@@ -70,6 +71,15 @@ export class Events {
   /** @internal */
   constructor(dependencies: ClientDependencies) {
     this.#dependencies = dependencies;
+  }
+
+  /**
+   * Returns the stored events with payloads that are decoded in another way.
+   *
+   * @internal
+   */
+  withPayloads(payloads: Payloads): Events {
+    return new Events(Object.create(this.#dependencies, { payloads: { value: payloads } }) as ClientDependencies);
   }
 
   /**

@@ -17,6 +17,12 @@ export interface LogFields {
   /** Time of the next attempt, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly errorCode?: string;
+  /** Change that somebody has made by the dashboard, as the path of its request. */
+  readonly change?: string;
+  /** Name of the person who has made a change. */
+  readonly actor?: string;
+  /** Reason of a change. */
+  readonly reason?: string;
   /** Number of runs, messages or other things that the line is about. */
   readonly count?: number;
 }

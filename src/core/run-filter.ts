@@ -18,8 +18,10 @@ export interface RunConditions {
   /** Name of the schedule that started the selected runs. */
   readonly schedule?: string;
   readonly tags?: Readonly<Record<string, string>>;
-  readonly errorCode?: readonly string[];
-  readonly failedStep?: readonly string[];
+  /** Null selects failed runs whose error has no code. */
+  readonly errorCode?: readonly string[] | null;
+  /** Null selects runs that failed outside a step. */
+  readonly failedStep?: readonly string[] | null;
   readonly createdAfter?: number;
   readonly createdBefore?: number;
   readonly finishedAfter?: number;

@@ -1,18 +1,31 @@
 import { checkNamedOptions } from '../core/check-options.js';
 import { actionRoutes } from './api/actions.js';
 import { bulkRoutes } from './api/bulk.js';
+import { eventRoutes } from './api/events.js';
 import { openApiOf } from './api/openapi.js';
-import { queueRoutes } from './api/queues.js';
 import { overviewRoutes } from './api/overview.js';
+import { queueRoutes } from './api/queues.js';
 import { oneRunRoutes } from './api/run.js';
-import type { ApiParts, Route } from './api/route.js';
+import { auditOf, type ApiParts, type Route, type RouteRequest } from './api/route.js';
 import { runRoutes } from './api/runs.js';
+import { scheduleRoutes } from './api/schedules.js';
+import { worldRoutes } from './api/world.js';
 import type { DashboardRequest, DashboardResponse } from './request.js';
 import { etagOf, isCached } from './server/etag.js';
 import { PageFiles } from './server/page-files.js';
 import { refusalOf, SECURITY_HEADERS } from './server/security.js';
 
-const ROUTES: readonly Route[] = [...overviewRoutes, ...runRoutes, ...oneRunRoutes, ...actionRoutes, ...bulkRoutes, ...queueRoutes];
+const ROUTES: readonly Route[] = [
+  overviewRoutes,
+  runRoutes,
+  oneRunRoutes,
+  actionRoutes,
+  bulkRoutes,
+  queueRoutes,
+  scheduleRoutes,
+  eventRoutes,
+  worldRoutes,
+].flat();
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -64,7 +77,22 @@ export class Dashboard {
     const body =
       route.body === undefined ? {} : checkNamedOptions((request.body ?? {}) as Record<string, unknown>, 'body', Object.keys(route.body));
     const param = (name: string): string => params.get(name)!;
-    return secured(json(await route.answer({ ...this.parts, param, query, body, actor }), method === 'GET' ? headers : {}));
+    const asked: RouteRequest = { ...this.parts, param, query, body, actor };
+    if (method === 'GET') return secured(json(await route.answer(asked), headers));
+    // A reason that is not valid is refused before the change, also where only the log keeps it.
+    const audit = auditOf(asked);
+    const answer = await route.answer(asked);
+    if (!route.isPreparation) this.#log(segments, audit);
+    return secured(json(answer, {}));
+  }
+
+  /** Logs a change. The store has no place for the user who signals a run or changes a queue. */
+  #log(segments: readonly string[], { actor, reason }: { readonly actor?: string; readonly reason?: string }): void {
+    const change = segments.map(encodeURIComponent).join('/');
+    const user = actor === undefined ? '' : ` by ${JSON.stringify(actor)}`;
+    const why = reason === undefined ? '' : `: ${JSON.stringify(reason)}`;
+    const fields = { change, ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) };
+    this.parts.log(`dashboard: change ${change}${user}${why}`, fields);
   }
 }
 

@@ -3,12 +3,13 @@ import { toDate, toMilliseconds, toTimestamp, type Duration } from '../../core/d
 import { InvalidInputError } from '../../core/errors/index.js';
 import type { ShownStatus } from '../../core/run.js';
 import type { RunSchedule } from '../../core/schedules/schedule-types.js';
+import type { RunConditions } from '../../core/run-filter.js';
 import type { QueueLimitName } from '../../core/queue-limits.js';
 import type { Database } from '../../store/database.js';
 import type { FailureDimension } from '../../core/failure.js';
 import { FAILURE_DIMENSIONS, groupFailures } from '../../store/sql/group-failures.js';
 import { findWaitedLimits, type WaitedPlace } from '../../store/sql/list-queues.js';
-import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
+import { listRuns, searchRuns, type ListPosition, type RunSummaryRow } from '../../store/sql/list-runs.js';
 import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
 import { toRunSchedule } from './describe.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
@@ -148,20 +149,61 @@ const MAX_LIMIT = 1_000;
  * @internal
  */
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
-  const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
-  const conditions = checkRunFilter(filter, 'filter', 'left out');
-  const size = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
-  const position = cursor === undefined ? undefined : decodeListCursor(cursor, conditions, 'filter.cursor');
+  const { conditions, size, position } = checkListOptions(options);
   // One run more than requested is read, to see whether another page follows.
   const found = await listRuns(database, conditions, position, size + 1);
   const shown = found.slice(0, size);
+  const rows = shown.map(({ row }) => row);
+  const cursor = found.length > size ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined;
+  return { runs: await toSummaries(database, rows), cursor };
+}
+
+/**
+ * A page of a search: a page of a listing, or the runs that were found in a limited number of runs.
+ *
+ * @internal
+ */
+export interface SearchPage extends RunPage {
+  /**
+   * Creation time of the oldest run that was searched, when older runs were not searched. The
+   * cursor continues there. Undefined when the page is complete.
+   */
+  searchedTo: Date | undefined;
+}
+
+/**
+ * Reads a page of runs as `listPage` does, but never more than a limited number of runs when no
+ * index selects them.
+ *
+ * @throws InvalidInputError, QueryTimeoutError
+ * @internal
+ */
+export async function searchPage(database: Database, options: ListOptions): Promise<SearchPage> {
+  const { conditions, size, position } = checkListOptions(options);
+  const { rows: found, searchedTo } = await searchRuns(database, conditions, position, size + 1);
+  const shown = found.slice(0, size);
+  const next: ListPosition | undefined = found.length > size ? shown.at(-1)!.position : searchedTo;
   return {
     runs: await toSummaries(
       database,
       shown.map(({ row }) => row),
     ),
-    cursor: found.length > size ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined,
+    cursor: next && encodeListCursor(next, conditions),
+    searchedTo: searchedTo && new Date(searchedTo.createdAtMicros / 1_000),
   };
+}
+
+interface CheckedList {
+  readonly conditions: RunConditions;
+  readonly size: number;
+  readonly position: ListPosition | undefined;
+}
+
+function checkListOptions(options: ListOptions): CheckedList {
+  const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
+  const conditions = checkRunFilter(filter, 'filter', 'left out');
+  const size = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
+  return { conditions, size, position: cursor === undefined ? undefined : decodeListCursor(cursor, conditions, 'filter.cursor') };
 }
 
 /**

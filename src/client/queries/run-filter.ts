@@ -42,11 +42,15 @@ export interface RunFilter {
   /**
    * Error code of a failed run: the `code` of the error that the application threw, or the error's
    * name when it has no code. For an error inside StepFailedError, WorkflowFailedError,
-   * NonRetryableError or RetryableError, the inner error counts.
+   * NonRetryableError or RetryableError, the inner error counts. `null` selects failed runs whose
+   * error has no code.
    */
-  errorCode?: string | readonly string[] | undefined;
-  /** Name of the step that made the run fail, such as `charge`. Matches any call of this step. */
-  failedStep?: string | readonly string[] | undefined;
+  errorCode?: string | readonly string[] | null | undefined;
+  /**
+   * Name of the step that made the run fail, such as `charge`. Matches any call of this step.
+   * `null` selects runs that failed outside a step.
+   */
+  failedStep?: string | readonly string[] | null | undefined;
   /** Selects runs created at this moment or later. */
   createdAfter?: Date | undefined;
   /** Selects runs created before this moment. */
@@ -71,10 +75,10 @@ const CHECKS: { readonly [K in Exclude<keyof RunConditions, 'tags'>]-?: Check<Ex
   status: oneOrMore(checkStatus),
   queue: oneOrMore(checkText),
   blocked: checkBoolean,
-  parentRunId: (value, argument) => (value === null ? null : checkText(value, argument)),
+  parentRunId: orNull(checkText),
   schedule: checkText,
-  errorCode: oneOrMore(checkText),
-  failedStep: oneOrMore(checkText),
+  errorCode: orNull(oneOrMore(checkText)),
+  failedStep: orNull(oneOrMore(checkText)),
   createdAfter: checkDate,
   createdBefore: checkDate,
   finishedAfter: checkDate,
@@ -111,6 +115,11 @@ function checked(key: keyof RunConditions, value: unknown, argument: string, whe
   if (value === undefined && whenUndefined === 'left out') return undefined;
   if (value === undefined) throw new InvalidInputError(argument, 'is undefined, which must not mean every run: leave it out');
   return key === 'tags' ? checkTags(value, argument, whenUndefined) : CHECKS[key](value, argument);
+}
+
+/** Lets null pass a check. */
+function orNull<T>(check: Check<T>): Check<T | null> {
+  return (value, argument) => (value === null ? null : check(value, argument));
 }
 
 /**

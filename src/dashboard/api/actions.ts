@@ -57,6 +57,7 @@ export const actionRoutes: readonly Route[] = [
       name: { type: 'string', about: 'Name of the signal. Required.' },
       payload: PAYLOAD,
       idempotencyKey: { type: 'string', about: 'Key that makes it safe to send the signal again.' },
+      ...REASON,
     },
     ({ client, body }, runId) => {
       const signal = defineSignal<unknown>(textOf(body['name'], 'name'));

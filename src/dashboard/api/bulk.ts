@@ -32,6 +32,7 @@ export const bulkRoutes: readonly Route[] = [
     path: 'bulk/:kind/count',
     summary: 'Counts the runs of a filter, and returns a token that starts the operation.',
     body: { filter: FILTER, ...SIGNAL, ...REASON },
+    isPreparation: true,
     answer: ({ param, now, client, ...request }): Promise<BulkPreview> => {
       const kind = kindOf(param('kind'));
       const { filter, signal, payload } = request.body;
@@ -48,6 +49,7 @@ export const bulkRoutes: readonly Route[] = [
     body: {
       token: { type: 'string', about: 'Token that the count returned. Required.' },
       rate: { type: 'number', about: 'Most runs per second. (default: no limit)' },
+      ...REASON,
     },
     answer: ({ param, client, body }): Promise<BulkStatus> => {
       const { token, rate } = body;

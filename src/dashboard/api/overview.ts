@@ -3,6 +3,7 @@ import type { WorkflowHealth } from '../../client/queries/health.js';
 import { countOwnedRuns } from '../../store/sql/count-owned-runs.js';
 import { listSessions } from '../../store/sql/health.js';
 import { readWorkflowRates, RATED_RUNS, type WorkflowRate } from '../../store/sql/recent-runs.js';
+import { hasWorldRuns } from '../../store/sql/world-runs.js';
 import { checkNames, numberOf, timeOf } from './parameters.js';
 import type { Route } from './route.js';
 import { shownError, type ShownError } from './shown.js';
@@ -15,6 +16,8 @@ export interface Overview {
   readonly actor: string | undefined;
   readonly isReadOnly: boolean;
   readonly showsPayloads: boolean;
+  /** True when the database has runs of the Workflow DevKit that this application may read. */
+  readonly hasWorld: boolean;
   /** Time of the database's clock. */
   readonly now: Date;
 }
@@ -60,6 +63,9 @@ type Shown<T> = T extends Error
 /** Health of the module, with errors as objects. */
 export type ShownHealth = Shown<WorkflowHealth>;
 
+/** Schema of a World by default. */
+const WORLD_SCHEMA = 'durable_world';
+
 const DAY_MS = 86_400_000;
 
 export const overviewRoutes: readonly Route[] = [
@@ -67,11 +73,12 @@ export const overviewRoutes: readonly Route[] = [
     method: 'GET',
     path: 'overview',
     summary: 'Returns facts about the module, and the name with which changes are recorded.',
-    answer: async ({ module, actor, isReadOnly, showsPayloads, now }): Promise<Overview> => ({
+    answer: async ({ module, actor, isReadOnly, showsPayloads, database, now }): Promise<Overview> => ({
       module,
       actor,
       isReadOnly,
       showsPayloads,
+      hasWorld: await hasWorldRuns(database, WORLD_SCHEMA),
       now: new Date(now()),
     }),
   },

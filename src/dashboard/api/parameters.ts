@@ -10,8 +10,8 @@ export const FILTER_PARAMETERS: Readonly<Record<string, string>> = {
   status: 'Status of the run. May be repeated.',
   queue: 'Queue of the run. May be repeated.',
   tag: 'Tag as key=value. May be repeated; a run must have all of them.',
-  errorCode: 'Error code of failed runs. May be repeated.',
-  failedStep: 'Name of the step that made a run fail. May be repeated.',
+  errorCode: 'Error code of failed runs. May be repeated. An empty text selects failed runs whose error has no code.',
+  failedStep: 'Name of the step that made a run fail. May be repeated. An empty text selects runs that failed outside a step.',
   parentRunId: 'Id of the parent run.',
   schedule: 'Name of the schedule that started the run.',
   blocked: '`true` for runs that wait for another deployment, `false` for all others.',
@@ -22,7 +22,8 @@ export const FILTER_PARAMETERS: Readonly<Record<string, string>> = {
 };
 
 const TIMES = ['createdAfter', 'createdBefore', 'finishedAfter', 'finishedBefore'] as const;
-const LISTS = ['name', 'queue', 'errorCode', 'failedStep'] as const;
+const LISTS = ['name', 'queue'] as const;
+const FAILURES = ['errorCode', 'failedStep'] as const;
 
 /**
  * Builds the filter that the parameters of a query describe. The client checks the values.
@@ -36,6 +37,10 @@ export function filterOf(query: URLSearchParams, now: number, others: readonly s
   for (const key of LISTS) {
     const values = query.getAll(key);
     if (values.length > 0) filter[key] = values;
+  }
+  for (const key of FAILURES) {
+    const values = query.getAll(key);
+    if (values.length > 0) filter[key] = values.length === 1 && values[0] === '' ? null : values;
   }
   const versions = query.getAll('version');
   if (versions.length > 0) filter.version = versions.map((text) => wholeNumber(text, 'version'));

@@ -1,15 +1,29 @@
 import type { QueueDescription } from '../../client/queues.js';
-import type { ScheduleDescription } from '../../client/schedules/schedule-description.js';
-import type { Done } from './actions.js';
-import { checkNames, numberOf } from './parameters.js';
-import { auditOf, REASON, type Route } from './route.js';
+import { isPlainObject } from '../../core/check-options.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { auditOf, REASON, type Field, type Route, type RouteRequest } from './route.js';
 
-/** A page of schedules. */
-export interface ScheduleList {
-  readonly schedules: readonly ScheduleDescription[];
+/** Creates the route of a change to one queue. The answer is the queue after the change. */
+function change(
+  name: string,
+  summary: string,
+  more: Readonly<Record<string, Field>>,
+  act: (request: RouteRequest, queue: string) => Promise<void>,
+): Route {
+  return {
+    method: 'POST',
+    path: `queues/:name/${name}`,
+    summary,
+    body: { ...more, ...REASON },
+    answer: async (request): Promise<QueueDescription> => {
+      const queue = request.param('name');
+      await act(request, queue);
+      return request.client.queues.get(queue);
+    },
+  };
 }
 
-/** Routes for queues and schedules. */
+/** Routes for queues. */
 export const queueRoutes: readonly Route[] = [
   {
     method: 'GET',
@@ -17,26 +31,18 @@ export const queueRoutes: readonly Route[] = [
     summary: 'Lists the queues that have or had limits.',
     answer: async ({ client }): Promise<{ queues: QueueDescription[] }> => ({ queues: await client.queues.list() }),
   },
-  {
-    method: 'POST',
-    path: 'queues/:name/pause',
-    summary: 'Pauses a queue: it admits no run.',
-    body: {},
-    answer: async ({ client, param }): Promise<QueueDescription> => {
-      await client.queues.pause(param('name'));
-      return client.queues.get(param('name'));
+  change('pause', 'Pauses a queue: it admits no run.', {}, ({ client }, queue) => client.queues.pause(queue)),
+  change('resume', 'Resumes a paused queue.', {}, ({ client }, queue) => client.queues.resume(queue)),
+  change(
+    'configure',
+    'Replaces the limits of a queue in all processes, until the next call.',
+    { limits: { about: "All limits of the queue, or `declared` for the limits of the module's options. Required." } },
+    ({ client, body: { limits } }, queue) => {
+      if (limits !== 'declared' && !isPlainObject(limits))
+        throw new InvalidInputError('limits', "must be an object of limits, or 'declared'");
+      return client.queues.configure(queue, limits);
     },
-  },
-  {
-    method: 'POST',
-    path: 'queues/:name/resume',
-    summary: 'Resumes a paused queue.',
-    body: {},
-    answer: async ({ client, param }): Promise<QueueDescription> => {
-      await client.queues.resume(param('name'));
-      return client.queues.get(param('name'));
-    },
-  },
+  ),
   {
     method: 'POST',
     path: 'queues/:name/clear',
@@ -45,40 +51,5 @@ export const queueRoutes: readonly Route[] = [
     answer: async ({ client, param, ...request }): Promise<{ count: number }> => ({
       count: await client.queues.clear(param('name'), auditOf(request)),
     }),
-  },
-  {
-    method: 'GET',
-    path: 'schedules',
-    summary: 'Lists schedules by name.',
-    query: { after: 'Name of the last schedule of the page before.', limit: 'Schedules per page, from 1 to 1,000. (default: 100)' },
-    answer: async ({ client, query }): Promise<ScheduleList> => {
-      checkNames(query, ['after', 'limit']);
-      const after = query.get('after');
-      const limit = numberOf(query, 'limit');
-      const options = { ...(after === null ? {} : { after }), ...(limit === undefined ? {} : { limit }) };
-      return { schedules: await client.schedules.list(options) };
-    },
-  },
-  {
-    method: 'POST',
-    path: 'schedules/:name/pause',
-    summary: 'Pauses a schedule.',
-    body: REASON,
-    answer: ({ client, param, body: { reason } }): Promise<ScheduleDescription> =>
-      client.schedules.pause(param('name'), typeof reason === 'string' && reason !== '' ? { reason } : {}),
-  },
-  {
-    method: 'POST',
-    path: 'schedules/:name/resume',
-    summary: 'Resumes a paused schedule.',
-    body: {},
-    answer: ({ client, param }): Promise<ScheduleDescription> => client.schedules.resume(param('name')),
-  },
-  {
-    method: 'POST',
-    path: 'schedules/:name/trigger',
-    summary: 'Starts a run of a schedule now.',
-    body: {},
-    answer: async ({ client, param }): Promise<Done> => ({ runId: (await client.schedules.trigger(param('name'))).runId }),
   },
 ];

@@ -1,5 +1,8 @@
 import type { WorkflowClient } from '../../client/client.js';
+import type { Events } from '../../client/events.js';
 import type { RunQueries } from '../../client/queries/run-queries.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import type { LogFields } from '../../core/log-fields.js';
 import type { Payloads } from '../../core/payloads.js';
 import type { Database } from '../../store/database.js';
 
@@ -9,6 +12,8 @@ export interface ApiParts {
   readonly client: WorkflowClient;
   /** Queries that show payloads as far as the option `payloads` allows. */
   readonly queries: RunQueries;
+  /** Events whose payloads are shown as far as the option `payloads` allows. */
+  readonly events: Events;
   /** Payloads as far as the option `payloads` allows. */
   readonly payloads: Payloads;
   readonly database: Database;
@@ -19,6 +24,8 @@ export interface ApiParts {
   readonly module: string | undefined;
   readonly isReadOnly: boolean;
   readonly showsPayloads: boolean;
+  /** Writes a line to the application's log. */
+  readonly log: (message: string, fields: LogFields) => void;
 }
 
 /** A request for a route. */
@@ -45,21 +52,28 @@ export interface Route {
   readonly summary: string;
   /** Parameters of the query, with their descriptions. */
   readonly query?: Readonly<Record<string, string>>;
+  /** True for a `POST` that only prepares a change. */
+  readonly isPreparation?: true;
   /** Fields of the body of a `POST`. */
   readonly body?: Readonly<Record<string, Field>>;
   answer(request: RouteRequest): Promise<unknown>;
 }
 
-/** Fields of every request that changes a run. */
+/** Fields of every request that changes something. */
 export const REASON: Readonly<Record<string, Field>> = {
-  reason: { type: 'string', about: 'Reason for the change, which the history of the run shows. At most 255 characters.' },
+  reason: { type: 'string', about: 'Reason for the change, for the history of the run and the log. At most 255 characters.' },
 };
 
-/** Returns who makes a change and why, for the client. */
-export function auditOf({ actor, body }: Pick<RouteRequest, 'actor' | 'body'>): { actor?: string; reason?: string } {
-  const { reason } = body;
-  return {
-    ...(actor === undefined ? {} : { actor }),
-    ...(reason === undefined || reason === null || reason === '' ? {} : { reason: reason as string }),
-  };
+const MAX_REASON_LENGTH = 255;
+
+/**
+ * Returns who makes a change and why, for the client.
+ *
+ * @throws InvalidInputError when the reason is not a text, or too long
+ */
+export function auditOf({ actor, body: { reason } }: Pick<RouteRequest, 'actor' | 'body'>): { actor?: string; reason?: string } {
+  const isAbsent = reason === undefined || reason === null || reason === '';
+  if (!isAbsent && (typeof reason !== 'string' || reason.length > MAX_REASON_LENGTH))
+    throw new InvalidInputError('reason', `must be a text of at most ${MAX_REASON_LENGTH} characters`);
+  return { ...(actor === undefined ? {} : { actor }), ...(isAbsent ? {} : { reason }) };
 }

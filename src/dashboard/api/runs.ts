@@ -1,4 +1,4 @@
-import type { RunPage } from '../../client/queries/listing.js';
+import { searchPage, type SearchPage } from '../../client/queries/listing.js';
 import { checkRunFilter } from '../../client/queries/run-filter.js';
 import { countActiveRuns, countRecentRuns, RECENT_RUNS, type ActiveCounts } from '../../store/sql/recent-runs.js';
 import { FILTER_PARAMETERS, filterOf, numberOf } from './parameters.js';
@@ -19,14 +19,16 @@ export const runRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: 'runs',
-    summary: 'Lists runs, newest first.',
+    summary:
+      'Lists runs, newest first. Reads a limited number of runs when no index selects them: `searchedTo` then says how far, ' +
+      'and `cursor` continues there.',
     query: {
       ...FILTER_PARAMETERS,
       cursor: 'The `cursor` of the previous page.',
       limit: 'Runs per page, from 1 to 1,000 (default: 50).',
     },
-    answer: ({ query, queries, now }): Promise<RunPage> =>
-      queries.list({
+    answer: ({ query, reader, now }): Promise<SearchPage> =>
+      searchPage(reader, {
         ...filterOf(query, now(), ['cursor', 'limit']),
         cursor: query.get('cursor') ?? undefined,
         limit: numberOf(query, 'limit'),

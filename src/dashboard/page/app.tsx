@@ -11,6 +11,7 @@ import { useResource } from './resource.js';
 import { go, href, usePlace, type Place } from './router.js';
 import { applyTheme, nextTheme, readTheme } from './theme.js';
 import { noteClock } from './times.js';
+import { EventsView } from './views/events.js';
 import { FailuresView } from './views/failures.js';
 import { HealthView } from './views/health.js';
 import { QueuesView } from './views/queues.js';
@@ -19,6 +20,7 @@ import { RunsView } from './views/runs.js';
 import { SchedulesView } from './views/schedules.js';
 import { WorkersView } from './views/workers.js';
 import { WorkflowsView } from './views/workflows.js';
+import { WorldView } from './views/world.js';
 
 interface Link {
   readonly path: string;
@@ -33,9 +35,17 @@ const LINKS: readonly Link[] = [
   { path: 'failures', label: 'Failures', icon: 'failures', key: 'g f' },
   { path: 'queues', label: 'Queues', icon: 'queues', key: 'g q' },
   { path: 'schedules', label: 'Schedules', icon: 'schedules', key: 'g s' },
+  { path: 'events', label: 'Events', icon: 'events', key: 'g e' },
   { path: 'workers', label: 'Workers', icon: 'workers', key: 'g p' },
   { path: 'health', label: 'Health', icon: 'health', key: 'g h' },
 ];
+
+/** View of an application that also runs the Workflow DevKit. */
+const WORLD: Link = { path: 'world', label: 'Workflow DevKit', icon: 'world', key: 'g d' };
+
+function linksOf({ hasWorld }: KnownOverview): readonly Link[] {
+  return hasWorld ? [...LINKS, WORLD] : LINKS;
+}
 
 /** The page: the frame, and the view that the address names. */
 export function App(): JSX.Element {
@@ -48,7 +58,7 @@ export function App(): JSX.Element {
   }, [data]);
   useKeys({
     '?': () => setHelpOpen(true),
-    ...Object.fromEntries(LINKS.map(({ key, path }) => [key, () => go(href([path]))])),
+    ...Object.fromEntries(linksOf(data ?? UNKNOWN).map(({ key, path }) => [key, () => go(href([path]))])),
   });
   return (
     <OverviewContext.Provider value={data ?? UNKNOWN}>
@@ -65,7 +75,7 @@ export function App(): JSX.Element {
 }
 
 /** Until the facts are known, nothing can be changed. */
-const UNKNOWN: KnownOverview = { isReadOnly: true, showsPayloads: false, actor: undefined, module: undefined };
+const UNKNOWN: KnownOverview = { isReadOnly: true, showsPayloads: false, actor: undefined, module: undefined, hasWorld: false };
 
 function View({ place }: { readonly place: Place }): JSX.Element {
   const [view = 'runs', id] = place.parts;
@@ -80,6 +90,10 @@ function View({ place }: { readonly place: Place }): JSX.Element {
       return <QueuesView />;
     case 'schedules':
       return <SchedulesView query={place.query} />;
+    case 'events':
+      return <EventsView query={place.query} />;
+    case 'world':
+      return <WorldView query={place.query} />;
     case 'workers':
       return <WorkersView />;
     case 'health':
@@ -122,7 +136,7 @@ function Side(props: { readonly place: Place; readonly overview: KnownOverview |
         )}
       </div>
       <nav aria-label="Views">
-        {LINKS.map(({ path, label, icon }) => (
+        {linksOf(overview ?? UNKNOWN).map(({ path, label, icon }) => (
           <a key={path} href={href([path])} aria-current={path === current ? 'page' : undefined}>
             <Icon name={icon} />
             <span>{label}</span>
@@ -152,13 +166,7 @@ const KEYS: readonly (readonly [keys: string, meaning: string])[] = [
   ['j  k', 'Next and previous row'],
   ['Enter', 'Open the row'],
   ['n  p', 'Next and previous page'],
-  ['g r', 'Runs'],
-  ['g w', 'Workflows'],
-  ['g f', 'Failures'],
-  ['g q', 'Queues'],
-  ['g s', 'Schedules'],
-  ['g p', 'Workers'],
-  ['g h', 'Health'],
+  ...LINKS.map(({ key, label }) => [key, label] as const),
   ['?', 'This list'],
 ];
 

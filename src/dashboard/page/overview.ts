@@ -11,6 +11,7 @@ export const OverviewContext = createContext<KnownOverview>({
   showsPayloads: false,
   actor: undefined,
   module: undefined,
+  hasWorld: false,
 });
 
 export function useOverview(): KnownOverview {

@@ -66,6 +66,7 @@ export class DashboardHandler implements OnModuleInit {
     this.dashboard = new Dashboard({
       client: runtime.client,
       queries: runtime.client.withPayloads(payloads),
+      events: runtime.client.events.withPayloads(payloads),
       payloads,
       database,
       reader: runtime.replica ? throughReplica(database, runtime.replica) : database,
@@ -73,6 +74,7 @@ export class DashboardHandler implements OnModuleInit {
       module: runtime.name,
       isReadOnly: settings.isReadOnly,
       showsPayloads: settings.showsPayloads || runtime.settings.codec === undefined,
+      log: (message, fields) => runtime.logger.line('log', message, fields),
     });
   }
 

@@ -36,7 +36,7 @@ const COLUMNS = `e.seq::text, CASE WHEN e.happened_at = 'infinity' THEN 'infinit
 const BEFORE_PLACE = `($7::text IS NULL OR (e.happened_at, e.seq) < (
     CASE WHEN $6::text = 'infinity' THEN 'infinity'::timestamptz ELSE 'epoch'::timestamptz + $6::text::float8 * interval '1 microsecond' END, $7::text::bigint))`;
 
-const FILTER = `($3::text IS NULL OR e.id = $3) AND ($4::float8 IS NULL OR e.emitted_at >= to_timestamp($4::float8 / 1000))
+const FILTER = `($4::float8 IS NULL OR e.emitted_at >= to_timestamp($4::float8 / 1000))
   AND ($5::float8 IS NULL OR e.emitted_at < to_timestamp($5::float8 / 1000))`;
 
 /**
@@ -50,11 +50,13 @@ const LIST: Statement = {
   SELECT e.* FROM ${schema}.workflow_events e WHERE ${condition} AND ${FILTER} AND ${place} ORDER BY ${order} LIMIT $8
 )`;
     return `SELECT ${COLUMNS} FROM (
-  ${branch('$1::text IS NOT NULL AND $2::text IS NOT NULL AND e.name = $1 AND e.key = $2', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
+  ${branch('$1::text IS NOT NULL AND $3::text IS NOT NULL AND e.name = $1 AND e.id = $3 AND ($2::text IS NULL OR e.key = $2)', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
   UNION ALL
-  ${branch('$1::text IS NOT NULL AND $2::text IS NULL AND e.name = $1', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
+  ${branch('$1::text IS NOT NULL AND $2::text IS NOT NULL AND $3::text IS NULL AND e.name = $1 AND e.key = $2', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
   UNION ALL
-  ${branch('$1::text IS NULL', 'e.seq DESC', '($7::text IS NULL OR e.seq < $7::text::bigint)')}
+  ${branch('$1::text IS NOT NULL AND $2::text IS NULL AND $3::text IS NULL AND e.name = $1', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
+  UNION ALL
+  ${branch('$1::text IS NULL AND ($3::text IS NULL OR e.id = $3)', 'e.seq DESC', '($7::text IS NULL OR e.seq < $7::text::bigint)')}
 ) AS e ORDER BY CASE WHEN $1::text IS NULL THEN NULL ELSE e.happened_at END DESC, e.seq DESC LIMIT $8`;
   },
 };

@@ -73,13 +73,11 @@ function listSql(listing: Listing, reading: Reading, schema: string): [string, P
   const { conditions, after, limit } = listing;
   const parameters = new Parameters();
   const matching = conditionsSql(conditions, parameters, schema);
-  const older =
-    after === undefined
-      ? 'true'
-      : `(r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
+  const older = olderSql(after, parameters);
   const newest = (): string => {
     const created = conditionsSql(createdConditions(conditions), parameters, schema);
-    return `(SELECT * FROM ${schema}.workflow_runs r WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT ${NEWEST})`;
+    const count = parameters.add(listing.newest ?? NEWEST, 'int');
+    return `(SELECT * FROM ${schema}.workflow_runs r WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT ${count})`;
   };
   const runs = reading === 'newest' ? newest() : `${schema}.workflow_runs`;
   // No index has the order of an expression.
@@ -100,11 +98,20 @@ FROM (
   return [text, parameters];
 }
 
+/** Builds the condition for runs after a position in the order of a listing. */
+function olderSql(after: ListPosition | undefined, parameters: Parameters): string {
+  if (after === undefined) return 'true';
+  const micros = parameters.add(after.createdAtMicros, 'float8');
+  return `(r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${micros} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
+}
+
 /** Page of a listing: the runs after `after`, at most `limit`. */
 interface Listing {
   readonly conditions: RunConditions;
   readonly after: ListPosition | undefined;
   readonly limit: number;
+  /** Number of runs that the reading `newest` reads. (default: NEWEST) */
+  readonly newest?: number;
 }
 
 /** Returns the conditions on the creation time. */
@@ -123,13 +130,78 @@ export async function listRuns(
   conditions: RunConditions,
   after: ListPosition | undefined,
   limit: number,
-): Promise<{ row: RunSummaryRow; position: ListPosition }[]> {
+): Promise<ListedRun[]> {
   const listing = { conditions, after, limit };
   const rows = mayBeOld(conditions) ? await readOld(database, listing) : await read(database, listing, 'any');
-  return rows.map(([micros, fields]) => {
-    const row = JSON.parse(fields) as RunSummaryRow;
-    return { row, position: { createdAtMicros: Number(micros), id: row.id } };
-  });
+  return rows.map(toListed);
+}
+
+/** A run of a listing with its position. */
+export interface ListedRun {
+  readonly row: RunSummaryRow;
+  readonly position: ListPosition;
+}
+
+function toListed([micros, fields]: Row): ListedRun {
+  const row = JSON.parse(fields) as RunSummaryRow;
+  return { row, position: { createdAtMicros: Number(micros), id: row.id } };
+}
+
+/** Number of runs that a search reads after its first page: about a tenth of a second. */
+const NEXT = 100_000;
+
+/** Runs that a search has found. */
+export interface FoundRuns {
+  readonly rows: readonly ListedRun[];
+  /** Position up to which runs were searched; undefined when older runs were searched too. */
+  readonly searchedTo: ListPosition | undefined;
+}
+
+/**
+ * Lists runs as `listRuns` does, and reads a limited number of runs when no index selects few of
+ * them: a filter that no run meets would otherwise read the whole table.
+ *
+ * @throws QueryTimeoutError when the query takes too long
+ */
+export async function searchRuns(
+  database: Database,
+  conditions: RunConditions,
+  after: ListPosition | undefined,
+  limit: number,
+): Promise<FoundRuns> {
+  const listing = { conditions, after, limit, newest: after === undefined ? NEWEST : NEXT };
+  const newest = (await read(database, listing, 'newest')).map(toListed);
+  if (newest.length === limit) return { rows: newest, searchedTo: undefined };
+  const searchedTo = await positionOf(database, listing);
+  if (searchedTo === undefined) return { rows: newest, searchedTo };
+  const reading = await readingOfAll(database, conditions);
+  return reading === undefined
+    ? { rows: newest, searchedTo }
+    : { rows: (await read(database, listing, reading)).map(toListed), searchedTo: undefined };
+}
+
+/** Returns the position of the last run that the reading `newest` reads, if older runs follow. */
+async function positionOf(database: Database, { conditions, after, newest = NEWEST }: Listing): Promise<ListPosition | undefined> {
+  const parameters = new Parameters();
+  const older = olderSql(after, parameters);
+  const created = conditionsSql(createdConditions(conditions), parameters, database.schema);
+  const text = `SELECT (extract(epoch FROM r.created_at) * 1000000)::bigint::text, r.id FROM ${database.schema}.workflow_runs r
+WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT 2 OFFSET ${parameters.add(newest - 1, 'int')}`;
+  const [last, next] = await database.read<[micros: string, id: string]>(text, parameters.values);
+  return last === undefined || next === undefined ? undefined : { createdAtMicros: Number(last[0]), id: last[1] };
+}
+
+/** Statuses whose runs are in a partial index. */
+const INDEXED: ReadonlySet<ShownStatus> = new Set(['pending', 'running', 'paused', 'failed']);
+
+/** Returns the way to read all runs that meet the conditions; undefined when no index helps. */
+async function readingOfAll(database: Database, conditions: RunConditions): Promise<'any' | 'sorted' | undefined> {
+  const { name, version, queue, tags, parentRunId, errorCode, failedStep, status, blocked } = conditions;
+  if (tags !== undefined || typeof parentRunId === 'string' || errorCode !== undefined || failedStep !== undefined) return 'any';
+  if (blocked === true || status?.every((each) => INDEXED.has(each))) return 'any';
+  const kind = { ...(name && { name }), ...(version && { version }), ...(queue && { queue }) };
+  if (Object.keys(kind).length === 0) return undefined;
+  return (await estimate(database, kind)) > MAX_SORTED ? undefined : 'sorted';
 }
 
 type Row = [micros: string, fields: string];

@@ -54,8 +54,8 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
         return `EXISTS (SELECT 1 FROM ${schema}.workflow_tags t WHERE t.run_id = r.id AND ${pair})`;
       })
       .join(' AND '),
-  errorCode: (codes, parameters) => `r.status = 'failed' AND r.error_code = ANY (${parameters.add(codes, 'text[]')})`,
-  failedStep: (steps, parameters) => `r.status = 'failed' AND r.failed_step = ANY (${parameters.add(steps, 'text[]')})`,
+  errorCode: (codes, parameters) => failedSql('r.error_code', codes, parameters),
+  failedStep: (steps, parameters) => failedSql('r.failed_step', steps, parameters),
   createdAfter: (ms, parameters) => `r.created_at >= ${parameters.addTime(ms)}`,
   createdBefore: (ms, parameters) => `r.created_at < ${parameters.addTime(ms)}`,
   finishedAfter: (ms, parameters) => `r.finished_at >= ${parameters.addTime(ms)}`,
@@ -64,6 +64,11 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
     return `r.finished_at < ${time} AND r.created_at < ${time} + ${CLOCK_TOLERANCE}`;
   },
 };
+
+/** Builds a condition on a column of failed runs, which other runs do not have. */
+function failedSql(column: string, values: readonly string[] | null, parameters: Parameters): string {
+  return `r.status = 'failed' AND ${values === null ? `${column} IS NULL` : `${column} = ANY (${parameters.add(values, 'text[]')})`}`;
+}
 
 /**
  * Conditions on statuses that few runs have at a time. Each alternative matches the predicate of an

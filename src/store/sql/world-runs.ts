@@ -1,5 +1,5 @@
 import { quoteIdentifier } from '../../../migrations/index.js';
-import type { Database } from '../database.js';
+import type { Database, Statement } from '../database.js';
 
 /** Run of a World, as a listing reads it. Times are in milliseconds since the epoch. */
 export type WorldRunRow = [
@@ -47,4 +47,19 @@ FROM ${quoteIdentifier(schema)}.world_runs ${where === '' ? '' : `WHERE ${where}
     if ([error, (error as Error).cause].some((each) => UNREADABLE.has((each as { code?: string } | undefined)?.code ?? ''))) return [];
     throw error;
   }
+}
+
+const EXISTS: Statement = {
+  name: 'durable_has_world',
+  text: () => `SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'world_runs' WHERE n.nspname = $1`,
+};
+
+/**
+ * Returns true when a schema is that of a World whose runs this role may read. Reads only the
+ * catalog, because the server logs each failed statement.
+ */
+export async function hasWorldRuns(database: Database, schema: string): Promise<boolean> {
+  const [row] = await database.query<[boolean]>(EXISTS, [schema]);
+  return row?.[0] ?? false;
 }

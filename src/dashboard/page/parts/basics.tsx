@@ -151,3 +151,13 @@ export function ViewHead({ title, children }: { readonly title: string; readonly
     </div>
   );
 }
+
+/** A fact in a list of facts. */
+export function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }): JSX.Element {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

@@ -104,10 +104,12 @@ export function Field(props: {
   readonly value: string;
   readonly change: (value: string) => void;
   readonly rows?: number;
+  /** Kind of the input. (default: text) */
+  readonly type?: 'text' | 'number' | 'datetime-local';
   readonly maxLength?: number;
   readonly isRequired?: boolean;
 }): JSX.Element {
-  const { label, hint, value, change, rows, maxLength, isRequired = false } = props;
+  const { label, hint, value, change, rows, type = 'text', maxLength, isRequired = false } = props;
   const shared = {
     value,
     maxLength,
@@ -117,7 +119,10 @@ export function Field(props: {
   return (
     <label class="field">
       <span>{label}</span>
-      {rows === undefined ? <input type="text" autocomplete="off" {...shared} /> : <textarea rows={rows} spellcheck={false} {...shared} />}
+      {rows !== undefined && <textarea rows={rows} spellcheck={false} {...shared} />}
+      {rows === undefined && type === 'text' && <input type="text" autocomplete="off" {...shared} />}
+      {type === 'number' && <input type="number" min={1} {...shared} />}
+      {type === 'datetime-local' && <input type="datetime-local" {...shared} />}
       {hint !== undefined && <small class="muted">{hint}</small>}
     </label>
   );

@@ -7,6 +7,8 @@ const PATHS = {
   failures: 'M12 4 2.8 19.5h18.4zM12 10v4M12 16.8v.2',
   queues: 'M4 5h16v4H4zM4 11.5h16v4H4zM7 18.5h10',
   schedules: 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4l3 2',
+  events: 'M13 3 5 14h6l-1 7 8-11h-6z',
+  world: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18',
   workers: 'M5 5h14v5H5zM5 14h14v5H5zM8 7.5h.1M8 16.5h.1',
   health: 'M3 12h4l3-7 4 14 3-7h4',
   search: 'M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5 21 21',

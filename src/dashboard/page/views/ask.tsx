@@ -3,8 +3,8 @@ import { useState } from 'preact/hooks';
 
 import type { Done } from '../../api/actions.js';
 import { ApiError, post, runPath } from '../api.js';
-import { AskDialog, Field } from '../parts/dialog.js';
-import { Text } from '../parts/basics.js';
+import { ChangeDialog } from '../parts/change-dialog.js';
+import { Field } from '../parts/dialog.js';
 
 /** A change of one run. */
 export type ActionName = 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'fork' | 'signal' | 'resolve-step' | 'delete';
@@ -51,6 +51,9 @@ export const ACTIONS: Readonly<Record<ActionName, Words>> = {
   },
 };
 
+/** A deleted run has no history, and a signal has no reason there. */
+const IN_HISTORY: ReadonlySet<ActionName> = new Set(['cancel', 'terminate', 'pause', 'resume', 'retry', 'fork', 'resolve-step']);
+
 /** Reads the payload that somebody has typed. An empty text is no payload. */
 export function parsePayload(text: string, name = 'payload'): Record<string, unknown> {
   if (text.trim() === '') return {};
@@ -76,15 +79,13 @@ export function ActionDialog(props: {
   readonly done: (runId: string) => void;
 }): JSX.Element {
   const { action, runId, close, done } = props;
-  const { label, confirm, about, isDangerous = false } = ACTIONS[action];
-  const [reason, setReason] = useState('');
+  const { label, ...words } = ACTIONS[action];
   const [stepKey, setStepKey] = useState(props.stepKey ?? '');
   const [name, setName] = useState(props.signalName ?? '');
   const [payload, setPayload] = useState('');
   const [failure, setFailure] = useState('');
-  const act = async (): Promise<void> => {
-    const body = { ...(action === 'signal' ? {} : { reason }), ...fieldsOf() };
-    const changed = await post<Done>(runPath(runId, `/${action}`), body);
+  const act = async (reason: string): Promise<void> => {
+    const changed = await post<Done>(runPath(runId, `/${action}`), { reason, ...fieldsOf() });
     done(changed.runId);
   };
   const fieldsOf = (): Record<string, unknown> => {
@@ -95,11 +96,13 @@ export function ActionDialog(props: {
     return { stepKey, ...result };
   };
   return (
-    <AskDialog title={`${label}?`} confirm={confirm} isDangerous={isDangerous} act={act} close={close}>
-      <p>{about}</p>
-      <p class="mono small">
-        <Text value={runId} length={80} />
-      </p>
+    <ChangeDialog
+      words={{ title: `${label}?`, ...words }}
+      name={runId}
+      {...(IN_HISTORY.has(action) ? { reasonHint: 'Shown in the history of the run' } : {})}
+      act={act}
+      close={close}
+    >
       {action === 'signal' && <Field label="Signal" value={name} change={setName} isRequired />}
       {(action === 'retry' || action === 'fork') && (
         <Field
@@ -122,9 +125,6 @@ export function ActionDialog(props: {
       {action === 'resolve-step' && (
         <Field label="Or error" hint="Message of the error with which the step fails" value={failure} change={setFailure} />
       )}
-      {action !== 'signal' && (
-        <Field label="Reason" hint="Shown in the history of the run" value={reason} change={setReason} maxLength={255} />
-      )}
-    </AskDialog>
+    </ChangeDialog>
   );
 }

@@ -64,6 +64,7 @@ export function BulkDialog({ filter, close }: { readonly filter: URLSearchParams
   const start = async (): Promise<'stay'> => {
     const { token } = await post<BulkStatus>(`bulk/${kind}/start`, {
       token: preview.token,
+      reason,
       ...(rate === '' ? {} : { rate: Number(rate) }),
     });
     setStarted(token);
@@ -93,7 +94,7 @@ function FilterSummary({ filter }: { readonly filter: URLSearchParams }): JSX.El
     <ul class="chips">
       {[...filter].map(([key, value]) => (
         <li key={`${key}=${value}`} class="chip">
-          <span class="muted">{FILTERS[key] ?? 'Status'}</span> <Text value={value} length={60} />
+          <span class="muted">{FILTERS[key] ?? 'Status'}</span> {value === '' ? 'none' : <Text value={value} length={60} />}
         </li>
       ))}
     </ul>

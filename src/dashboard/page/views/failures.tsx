@@ -79,7 +79,7 @@ function Groups(props: {
       {groups.map((group) => {
         const filter = filterOf(group, by, since);
         return (
-          <li key={filter?.toString() ?? group.exampleRunId} class="group" data-group={group.errorCode ?? group.workflow}>
+          <li key={keyOf(group)} class="group" data-group={group.errorCode ?? group.workflow}>
             <meter class="group-bar" min={0} max={most} value={group.count} aria-label={counted(group.count, 'run')} />
             <b class="group-count">{group.count.toLocaleString('en-US')}</b>
             <div class="group-what">
@@ -92,12 +92,10 @@ function Groups(props: {
               </div>
             </div>
             <div class="actions">
-              {filter && (
-                <a {...ROW} class="button" href={href(['runs'], filter)}>
-                  Show
-                </a>
-              )}
-              {filter && !isReadOnly && (
+              <a {...ROW} class="button" href={href(['runs'], filter)}>
+                Show
+              </a>
+              {!isReadOnly && (
                 <button type="button" onClick={() => retry(filter)}>
                   Retry…
                 </button>
@@ -108,6 +106,10 @@ function Groups(props: {
       })}
     </ul>
   );
+}
+
+function keyOf({ workflow, version, errorCode, failedStep, hour }: Group): string {
+  return JSON.stringify([workflow, version, errorCode, failedStep, hour]);
 }
 
 function GroupName({ group, by }: { readonly group: Group; readonly by: readonly string[] }): JSX.Element {
@@ -144,23 +146,21 @@ function GroupName({ group, by }: { readonly group: Group; readonly by: readonly
   );
 }
 
-const HOUR_MS = 3_600_000;
-
 /**
- * Returns the filter that selects exactly the runs of a group; undefined when there is none. No
- * filter selects runs without an error code, or runs that failed outside a step.
+ * Returns the filter that selects exactly the runs of a group. Its `Before` is that of the last
+ * failure, so that a later failure of the same kind is not changed unseen.
  */
-function filterOf(group: Group, by: readonly string[], since: string): URLSearchParams | undefined {
+function filterOf(group: Group, by: readonly string[], since: string): URLSearchParams {
   const filter = new URLSearchParams({ status: 'failed' });
-  const required = { workflow: group.workflow, version: group.version, errorCode: group.errorCode, failedStep: group.failedStep };
+  const values = { workflow: group.workflow, version: group.version, errorCode: group.errorCode, failedStep: group.failedStep };
   const names = { workflow: 'name', version: 'version', errorCode: 'errorCode', failedStep: 'failedStep' };
-  for (const [key, value] of Object.entries(required) as [keyof typeof names, string | number | undefined][]) {
-    if (!by.includes(key)) continue;
-    if (value === undefined) return undefined;
-    filter.append(names[key], String(value));
+  for (const [key, value] of Object.entries(values) as [keyof typeof names, string | number | undefined][]) {
+    // An empty text selects runs without an error code, or that failed outside a step.
+    if (by.includes(key)) filter.append(names[key], String(value ?? ''));
   }
   const from = group.hour ?? since;
   filter.set('finishedAfter', from < since ? since : from);
-  if (group.hour !== undefined) filter.set('finishedBefore', new Date(Date.parse(group.hour) + HOUR_MS).toISOString());
+  // Times of the API have milliseconds, and those of the database microseconds.
+  filter.set('finishedBefore', new Date(Date.parse(group.lastAt) + 1).toISOString());
   return filter;
 }

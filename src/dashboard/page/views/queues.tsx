@@ -5,32 +5,36 @@ import type { QueueDescription } from '../../../client/queues.js';
 import { post, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Status, Text, Time, ViewHead } from '../parts/basics.js';
-import { AskDialog, Field } from '../parts/dialog.js';
+import { ChangeDialog, type ChangeWords } from '../parts/change-dialog.js';
 import { useResource } from '../resource.js';
 import { href } from '../router.js';
 import { ROW, useRowKeys } from '../rows.js';
 import { bounded } from '../text.js';
 import { duration } from '../times.js';
+import { LimitsDialog } from './limits.js';
 
-type Queue = Wire<QueueDescription>;
-type QueueAction = 'pause' | 'resume' | 'clear';
+export type Queue = Wire<QueueDescription>;
+type QueueAction = 'pause' | 'resume' | 'clear' | 'configure';
 
 /** Queues with limits, with their depth. */
 export function QueuesView(): JSX.Element {
   const { data, error, reload } = useResource<{ queues: QueueDescription[] }>('queues', 2_000);
-  const [asked, setAsked] = useState<{ readonly action: QueueAction; readonly name: string }>();
+  const [asked, setAsked] = useState<{ readonly action: QueueAction; readonly queue: Queue }>();
   useRowKeys();
   return (
     <>
       <ViewHead title="Queues" />
       {error && <Failure error={error} retry={reload} />}
-      {data ? <QueueTable queues={data.queues} ask={(action, name) => setAsked({ action, name })} /> : !error && <Skeleton />}
-      {asked && <QueueDialog {...asked} close={() => setAsked(undefined)} done={reload} />}
+      {data ? <QueueTable queues={data.queues} ask={(action, queue) => setAsked({ action, queue })} /> : !error && <Skeleton />}
+      {asked?.action === 'configure' && <LimitsDialog queue={asked.queue} close={() => setAsked(undefined)} done={reload} />}
+      {asked && asked.action !== 'configure' && (
+        <QueueDialog action={asked.action} name={asked.queue.name} close={() => setAsked(undefined)} done={reload} />
+      )}
     </>
   );
 }
 
-function QueueTable(props: { readonly queues: readonly Queue[]; readonly ask: (action: QueueAction, name: string) => void }): JSX.Element {
+function QueueTable(props: { readonly queues: readonly Queue[]; readonly ask: (action: QueueAction, queue: Queue) => void }): JSX.Element {
   const { queues, ask } = props;
   const { isReadOnly } = useOverview();
   if (queues.length === 0)
@@ -89,10 +93,13 @@ function QueueTable(props: { readonly queues: readonly Queue[]; readonly ask: (a
               {!isReadOnly && (
                 <td>
                   <div class="actions">
-                    <button type="button" onClick={() => ask(queue.paused ? 'resume' : 'pause', queue.name)}>
+                    <button type="button" onClick={() => ask(queue.paused ? 'resume' : 'pause', queue)}>
                       {queue.paused ? 'Resume…' : 'Pause…'}
                     </button>
-                    <button type="button" class="danger-quiet" disabled={queue.waiting === 0} onClick={() => ask('clear', queue.name)}>
+                    <button type="button" onClick={() => ask('configure', queue)}>
+                      Limits…
+                    </button>
+                    <button type="button" class="danger-quiet" disabled={queue.waiting === 0} onClick={() => ask('clear', queue)}>
                       Clear…
                     </button>
                   </div>
@@ -118,32 +125,34 @@ function limitsOf({ limits }: Queue): string[] {
   ];
 }
 
-const WORDS: Readonly<Record<QueueAction, readonly [title: string, confirm: string, about: string]>> = {
-  pause: ['Pause the queue?', 'Pause the queue', 'The queue admits no run. Runs that are executing continue.'],
-  resume: ['Resume the queue?', 'Resume the queue', 'The queue admits runs again.'],
-  clear: ['Clear the queue?', 'Cancel the waiting runs', 'All runs that wait for a place are cancelled.'],
+type SimpleAction = Exclude<QueueAction, 'configure'>;
+
+const WORDS: Readonly<Record<SimpleAction, ChangeWords>> = {
+  pause: {
+    title: 'Pause the queue?',
+    confirm: 'Pause the queue',
+    about: 'The queue admits no run. Runs that are executing continue.',
+  },
+  resume: { title: 'Resume the queue?', confirm: 'Resume the queue', about: 'The queue admits runs again.' },
+  clear: {
+    title: 'Clear the queue?',
+    confirm: 'Cancel the waiting runs',
+    about: 'All runs that wait for a place are cancelled.',
+    isDangerous: true,
+  },
 };
 
 function QueueDialog(props: {
-  readonly action: QueueAction;
+  readonly action: SimpleAction;
   readonly name: string;
   readonly close: () => void;
   readonly done: () => void;
 }): JSX.Element {
   const { action, name, close, done } = props;
-  const [title, confirm, about] = WORDS[action];
-  const [reason, setReason] = useState('');
-  const act = async (): Promise<void> => {
-    await post(`queues/${encodeURIComponent(name)}/${action}`, action === 'clear' ? { reason } : {});
+  const act = async (reason: string): Promise<void> => {
+    await post(`queues/${encodeURIComponent(name)}/${action}`, { reason });
     done();
   };
-  return (
-    <AskDialog title={title} confirm={confirm} isDangerous={action === 'clear'} act={act} close={close}>
-      <p>{about}</p>
-      <p class="mono">
-        <Text value={name} />
-      </p>
-      {action === 'clear' && <Field label="Reason" value={reason} change={setReason} maxLength={255} />}
-    </AskDialog>
-  );
+  const hint = action === 'clear' ? { reasonHint: 'Shown in the history of each run' } : {};
+  return <ChangeDialog words={WORDS[action]} name={name} {...hint} act={act} close={close} />;
 }

@@ -1,8 +1,8 @@
-import type { ComponentChildren, JSX } from 'preact';
+import type { JSX } from 'preact';
 
 import type { ShownRun } from '../../api/run.js';
 import type { Wire } from '../api.js';
-import { Copy, LongTime, Status, Text, Time, useElapsed, ViewHead } from '../parts/basics.js';
+import { Copy, Fact, LongTime, Status, Text, Time, useElapsed, ViewHead } from '../parts/basics.js';
 import { ErrorDetails } from '../parts/payload.js';
 import { href } from '../router.js';
 import { counted, visible } from '../text.js';
@@ -166,15 +166,6 @@ function WaitingFor({ run }: { readonly run: Wire<ShownRun> }): JSX.Element | nu
         ))}
       </ul>
       {run.blocked?.reason && <ErrorDetails error={run.blocked.reason} />}
-    </div>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
     </div>
   );
 }

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
-import type { RunPage } from '../../../client/queries/listing.js';
+import type { SearchPage } from '../../../client/queries/listing.js';
 import type { RunCounts } from '../../api/runs.js';
 import type { Wire } from '../api.js';
 import { filterOf, hasFilter, STATUSES, withCondition, withoutCondition } from '../filters.js';
@@ -20,7 +20,7 @@ import { FilterChips, SearchField } from './search.js';
 const PAGE = 50;
 const EVERY_MS = 2_000;
 
-type Run = Wire<RunPage>['runs'][number];
+type Run = Wire<SearchPage>['runs'][number];
 
 /** The runs of a filter, newest first, with live updates. */
 export function RunsView({ query }: { readonly query: URLSearchParams }): JSX.Element {
@@ -29,7 +29,7 @@ export function RunsView({ query }: { readonly query: URLSearchParams }): JSX.El
   const filter = filterOf(query);
   const cursor = query.get('cursor');
   const listed = new URLSearchParams([...filter, ['limit', String(PAGE)], ...(cursor === null ? [] : [['cursor', cursor]])]);
-  const page = useResource<RunPage>(`runs?${listed.toString()}`, EVERY_MS);
+  const page = useResource<SearchPage>(`runs?${listed.toString()}`, EVERY_MS);
   const counts = useResource<RunCounts>(`counts?${filter.toString()}`, EVERY_MS * 2);
   const next = page.data?.cursor;
   const nextAddress = next === undefined ? undefined : href(['runs'], new URLSearchParams([...filter, ['cursor', next]]));
@@ -58,7 +58,7 @@ export function RunsView({ query }: { readonly query: URLSearchParams }): JSX.El
           {cursor === null ? <span /> : <a href={href(['runs'], filter)}>Newest runs</a>}
           {nextAddress !== undefined && (
             <a class="button" href={nextAddress}>
-              Older runs <Icon name="next" />
+              {page.data?.searchedTo === undefined ? 'Older runs' : 'Search older runs'} <Icon name="next" />
             </a>
           )}
         </nav>
@@ -131,8 +131,14 @@ function StatusFilter({ query, counts }: { readonly query: URLSearchParams; read
   );
 }
 
-function RunTable({ page, query }: { readonly page: Wire<RunPage>; readonly query: URLSearchParams }): JSX.Element {
+function RunTable({ page, query }: { readonly page: Wire<SearchPage>; readonly query: URLSearchParams }): JSX.Element {
   if (page.runs.length === 0) {
+    if (page.searchedTo !== undefined)
+      return (
+        <Empty title="No run matches so far">
+          Runs since <Time at={page.searchedTo} /> were searched. Older runs were not.
+        </Empty>
+      );
     if (hasFilter(query))
       return (
         <Empty title="No run matches the filter">

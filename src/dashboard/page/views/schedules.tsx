@@ -3,19 +3,20 @@ import { useState } from 'preact/hooks';
 
 import type { ScheduleDescription } from '../../../client/schedules/schedule-description.js';
 import type { Done } from '../../api/actions.js';
-import type { ScheduleList } from '../../api/queues.js';
+import type { Backfilled, ScheduleList } from '../../api/schedules.js';
 import { post, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
-import { AskDialog, Field } from '../parts/dialog.js';
+import { ChangeDialog, type ChangeWords } from '../parts/change-dialog.js';
+import { Modal, Field } from '../parts/dialog.js';
 import { useResource } from '../resource.js';
 import { go, href } from '../router.js';
 import { ROW, useRowKeys } from '../rows.js';
-import { visible } from '../text.js';
+import { counted, visible } from '../text.js';
 import { duration } from '../times.js';
 
 type Schedule = Wire<ScheduleDescription>;
-type ScheduleAction = 'pause' | 'resume' | 'trigger';
+type ScheduleAction = 'pause' | 'resume' | 'trigger' | 'backfill' | 'delete';
 
 const PAGE = 100;
 
@@ -117,11 +118,17 @@ function ScheduleTable(props: {
                     <button type="button" onClick={() => ask('trigger', schedule.name)}>
                       Start now…
                     </button>
+                    <button type="button" onClick={() => ask('backfill', schedule.name)}>
+                      Backfill…
+                    </button>
                     {schedule.state !== 'ended' && (
                       <button type="button" onClick={() => ask(schedule.state === 'paused' ? 'resume' : 'pause', schedule.name)}>
                         {schedule.state === 'paused' ? 'Resume…' : 'Pause…'}
                       </button>
                     )}
+                    <button type="button" class="danger-quiet" onClick={() => ask('delete', schedule.name)}>
+                      Delete…
+                    </button>
                   </div>
                 </td>
               )}
@@ -133,10 +140,21 @@ function ScheduleTable(props: {
   );
 }
 
-const WORDS: Readonly<Record<ScheduleAction, readonly [title: string, confirm: string, about: string]>> = {
-  pause: ['Pause the schedule?', 'Pause the schedule', 'The schedule starts no run until it is resumed.'],
-  resume: ['Resume the schedule?', 'Resume the schedule', 'The schedule starts runs again.'],
-  trigger: ['Start a run now?', 'Start a run', 'A run starts now, beside those of the due times.'],
+const WORDS: Readonly<Record<ScheduleAction, ChangeWords>> = {
+  pause: { title: 'Pause the schedule?', confirm: 'Pause the schedule', about: 'The schedule starts no run until it is resumed.' },
+  resume: { title: 'Resume the schedule?', confirm: 'Resume the schedule', about: 'The schedule starts runs again.' },
+  trigger: { title: 'Start a run now?', confirm: 'Start a run', about: 'A run starts now, beside those of the due times.' },
+  backfill: {
+    title: 'Start missed runs?',
+    confirm: 'Start the runs',
+    about: 'A run starts for each due time of the period that has no run yet, at most 1,000.',
+  },
+  delete: {
+    title: 'Delete the schedule?',
+    confirm: 'Delete the schedule',
+    about: 'The schedule is gone. Its runs continue. A schedule that a process declares cannot be deleted.',
+    isDangerous: true,
+  },
 };
 
 function ScheduleDialog(props: {
@@ -146,21 +164,63 @@ function ScheduleDialog(props: {
   readonly done: () => void;
 }): JSX.Element {
   const { action, name, close, done } = props;
-  const [title, confirm, about] = WORDS[action];
-  const [reason, setReason] = useState('');
-  const act = async (): Promise<void> => {
+  const [from, setFrom] = useState('');
+  const [to, setTo] = useState('');
+  const [started, setStarted] = useState<readonly string[]>();
+  if (started !== undefined) return <StartedDialog runIds={started} close={close} />;
+  const act = async (reason: string): Promise<void | 'stay'> => {
     const path = `schedules/${encodeURIComponent(name)}/${action}`;
-    if (action === 'trigger') return go(href(['runs', (await post<Done>(path, {})).runId]));
-    await post(path, action === 'pause' ? { reason } : {});
-    done();
+    if (action === 'trigger') return go(href(['runs', (await post<Done>(path, { reason })).runId]));
+    if (action === 'backfill') {
+      const period = { from: toIso(from), ...(to === '' ? {} : { to: toIso(to) }) };
+      setStarted((await post<Backfilled>(path, { ...period, reason })).runIds);
+      return 'stay';
+    }
+    await post(path, { reason });
+    return done();
   };
+  const hint = action === 'pause' ? { reasonHint: 'Shown beside the schedule' } : {};
   return (
-    <AskDialog title={title} confirm={confirm} act={act} close={close}>
-      <p>{about}</p>
-      <p class="mono">
-        <Text value={name} />
-      </p>
-      {action === 'pause' && <Field label="Reason" value={reason} change={setReason} maxLength={255} />}
-    </AskDialog>
+    <ChangeDialog words={WORDS[action]} name={name} {...hint} act={act} close={close}>
+      {action === 'backfill' && (
+        <>
+          <Field label="From" hint="Included, in your time zone" type="datetime-local" value={from} change={setFrom} isRequired />
+          <Field label="To" hint="Excluded; empty for now" type="datetime-local" value={to} change={setTo} />
+        </>
+      )}
+    </ChangeDialog>
   );
+}
+
+function StartedDialog({ runIds, close }: { readonly runIds: readonly string[]; readonly close: () => void }): JSX.Element {
+  return (
+    <Modal title="Missed runs" close={close}>
+      <div class="dialog-body" role="status">
+        <p data-started={runIds.length}>
+          {runIds.length === 0 ? 'Each due time of the period already has a run.' : `${counted(runIds.length, 'run')} started.`}
+        </p>
+        {runIds.length > 0 && (
+          <ul class="mono small">
+            {runIds.slice(0, 10).map((runId) => (
+              <li key={runId}>
+                <a href={href(['runs', runId])}>
+                  <Text value={runId} length={80} />
+                </a>
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+      <div class="dialog-foot">
+        <button type="button" class="primary" data-focus onClick={close}>
+          Close
+        </button>
+      </div>
+    </Modal>
+  );
+}
+
+/** Converts the value of a field for a local time. */
+function toIso(local: string): string {
+  return new Date(local).toISOString();
 }

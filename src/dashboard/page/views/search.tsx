@@ -64,7 +64,7 @@ export function FilterChips({ query }: { readonly query: URLSearchParams }): JSX
     <ul class="chips" aria-label="Filter">
       {conditions.map(([key, value]) => (
         <li key={`${key}=${value}`} class="chip">
-          <span class="muted">{FILTERS[key]}</span> <Text value={value} length={60} />
+          <span class="muted">{FILTERS[key]}</span> {value === '' ? 'none' : <Text value={value} length={60} />}
           <button
             type="button"
             class="quiet"

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 
 import type { StepPage } from '../../api/run.js';
 import { runPath } from '../api.js';
-import { Copy, LongTime, Status, Text } from '../parts/basics.js';
+import { Copy, Fact, LongTime, Status, Text } from '../parts/basics.js';
 import { Icon } from '../parts/icon.js';
 import { ErrorDetails, Payload } from '../parts/payload.js';
 import { useResource } from '../resource.js';
@@ -70,15 +70,6 @@ export function StepDetails(props: {
           )}
         </div>
       )}
-    </div>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: JSX.Element | string | number }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
     </div>
   );
 }

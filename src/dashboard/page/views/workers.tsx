@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import type { WorkflowHealth } from '../../../client/queries/health.js';
 import type { ShownWorker } from '../../api/overview.js';
 import type { Wire } from '../api.js';
-import { Empty, Failure, Panel, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
+import { Empty, Fact, Failure, Panel, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
 import { useResource } from '../resource.js';
 import { href } from '../router.js';
 import { counted } from '../text.js';
@@ -108,14 +108,5 @@ function Worker({ worker }: { readonly worker: Wire<ShownWorker> }): JSX.Element
         </p>
       ))}
     </Panel>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: JSX.Element | string | number }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
