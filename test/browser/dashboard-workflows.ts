@@ -1,4 +1,4 @@
-import { currentStep, defineSignal, NonRetryableError, Workflow, type WorkflowContext } from '../../src/index.js';
+import { currentStep, defineEvent, defineSignal, NonRetryableError, Workflow, type WorkflowContext } from '../../src/index.js';
 
 /** Signal that ends a run of `Checkout`. */
 export const approved = defineSignal<{ by: string }>('approved');
@@ -33,5 +33,23 @@ export class Checkout {
 export class Parent {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
     await ctx.invoke(Checkout, { amount: 1 }, { id: `${ctx.runId}-child` });
+  }
+}
+
+/** Fails outside a step. */
+@Workflow({ name: 'broken' })
+export class Broken {
+  async run(): Promise<void> {
+    throw Object.assign(new NonRetryableError('broken'), { code: 'BROKEN' });
+  }
+}
+
+/** Event that starts a run of `Receipt`. */
+export const paid = defineEvent<{ order: string }>('order.paid', { key: ({ order }) => order });
+
+@Workflow({ name: 'receipt', on: paid })
+export class Receipt {
+  async run({ order }: { order: string }): Promise<string> {
+    return `receipt of ${order}`;
   }
 }

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 
-import type { INestApplication, Provider } from '@nestjs/common';
+import type { INestApplication, LoggerService, Provider } from '@nestjs/common';
 
 import { WorkflowClient, WorkflowModule, type DashboardOptions, type WorkflowModuleOptions } from '../../src/index.js';
 import { closeLater } from './closing.js';
@@ -27,13 +27,15 @@ export async function serveDashboard(
     readonly platform?: HttpPlatform;
     readonly options?: WorkflowModuleOptions;
     readonly prepare?: (app: INestApplication) => void;
+    /** Logger of the application. (default: none) */
+    readonly logger?: LoggerService;
   } = {},
 ): Promise<DashboardApplication> {
-  const { platform = 'express', options = {}, prepare } = more;
+  const { platform = 'express', options = {}, prepare, logger = false as const } = more;
   class Root {}
   const module = WorkflowModule.forRoot({ connection: { url: databaseUrl }, worker: {}, ...options, http: { dashboard } });
   // Chromium keeps connections that have sent nothing, and Node would wait for them.
-  const settings = { logger: false, abortOnError: false, forceCloseConnections: true } as const;
+  const settings = { logger, abortOnError: false as const, forceCloseConnections: true };
   const app = closeLater(await createHttpApplication(platform, { module: Root, imports: [module], providers }, settings));
   prepare?.(app);
   await app.listen(0, '127.0.0.1');

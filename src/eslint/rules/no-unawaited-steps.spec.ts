@@ -44,7 +44,10 @@ testRule('no-unawaited-steps', {
     'suggests await for a wait': { code: workflow('ctx.sleep(5);'), errors: [withAwait('await ctx.sleep(5);')] },
     'suggests await for events': {
       code: workflow('ctx.emit(paid, order); ctx.waitForEvent(paid);'),
-      errors: [withAwait('await ctx.emit(paid, order); ctx.waitForEvent(paid);'), withAwait('ctx.emit(paid, order); await ctx.waitForEvent(paid);')],
+      errors: [
+        withAwait('await ctx.emit(paid, order); ctx.waitForEvent(paid);'),
+        withAwait('ctx.emit(paid, order); await ctx.waitForEvent(paid);'),
+      ],
     },
     'suggests await in place of void': { code: workflow('void this.charge(order);'), errors: [withAwait('await this.charge(order);')] },
     'knows steps of an injected class of the file': {

@@ -4,6 +4,7 @@ import { throwError, type Observable } from 'rxjs';
 import {
   ClosedError,
   DatabaseUnavailableError,
+  EventNotFoundError,
   HookNotFoundError,
   InboxFullError,
   InvalidInputError,
@@ -50,6 +51,7 @@ const ANSWERS: readonly (readonly [ErrorClass, Answer])[] = [
   [SerializationError, BAD_REQUEST],
   [RunNotFoundError, NOT_FOUND],
   [HookNotFoundError, NOT_FOUND],
+  [EventNotFoundError, NOT_FOUND],
   [ScheduleNotFoundError, NOT_FOUND],
   [RunAlreadyExistsError, CONFLICT],
   [RunEndedError, CONFLICT],
@@ -81,7 +83,7 @@ interface HttpResponse {
  * Answers HTTP requests whose handler throws an error of this package. The status is:
  *
  * - 400 for invalid input
- * - 404 for a run, a hook or a schedule that does not exist
+ * - 404 for a run, a hook, an event or a schedule that does not exist
  * - 409 for a run or schedule that already exists, or a run that has ended
  * - 410 for a stream whose chunks retention has removed
  * - 413 for a payload that is too large

@@ -191,17 +191,25 @@ WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT 2 OFFS
   return last === undefined || next === undefined ? undefined : { createdAtMicros: Number(last[0]), id: last[1] };
 }
 
-/** Statuses whose runs are in a partial index. */
-const INDEXED: ReadonlySet<ShownStatus> = new Set(['pending', 'running', 'paused', 'failed']);
+/** Statuses whose runs are in a partial index that has few entries. */
+const SPARSE: ReadonlySet<ShownStatus> = new Set(['pending', 'running', 'paused']);
+
+/** Number of runs that a search sorts. */
+const MAX_SEARCHED = 50_000;
 
 /** Returns the way to read all runs that meet the conditions; undefined when no index helps. */
 async function readingOfAll(database: Database, conditions: RunConditions): Promise<'any' | 'sorted' | undefined> {
   const { name, version, queue, tags, parentRunId, errorCode, failedStep, status, blocked } = conditions;
-  if (tags !== undefined || typeof parentRunId === 'string' || errorCode !== undefined || failedStep !== undefined) return 'any';
-  if (blocked === true || status?.every((each) => INDEXED.has(each))) return 'any';
+  if (tags !== undefined || typeof parentRunId === 'string') return 'any';
+  if (blocked === true || status?.every((each) => SPARSE.has(each))) return 'any';
+  const isFailed = errorCode !== undefined || failedStep !== undefined || status?.every((each) => each === 'failed');
   const kind = { ...(name && { name }), ...(version && { version }), ...(queue && { queue }) };
-  if (Object.keys(kind).length === 0) return undefined;
-  return (await estimate(database, kind)) > MAX_SORTED ? undefined : 'sorted';
+  const selections: RunConditions[] = [
+    ...(isFailed ? [{ status: ['failed'] as const }] : []),
+    ...(Object.keys(kind).length > 0 ? [kind] : []),
+  ];
+  for (const selection of selections) if ((await estimate(database, selection)) <= MAX_SEARCHED) return 'sorted';
+  return undefined;
 }
 
 type Row = [micros: string, fields: string];
@@ -218,8 +226,10 @@ async function read(database: Database, listing: Listing, reading: Reading): Pro
  */
 function mayBeOld(conditions: RunConditions): boolean {
   const { name, version, queue, tags, parentRunId, schedule, errorCode, failedStep } = conditions;
-  const isIndexed = [tags, parentRunId ?? undefined, schedule, errorCode, failedStep].some((condition) => condition !== undefined);
-  return !isIndexed && (name !== undefined || version !== undefined || queue !== undefined);
+  if (tags !== undefined || schedule !== undefined || typeof parentRunId === 'string') return false;
+  // Most runs have no error code, so the planner expects to find failed runs without one soon.
+  if (errorCode === null || failedStep === null) return true;
+  return errorCode === undefined && failedStep === undefined && (name !== undefined || version !== undefined || queue !== undefined);
 }
 
 /** Reads a page whose runs may all be old. Begins with the newest runs, which usually suffice. */

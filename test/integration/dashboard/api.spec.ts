@@ -1,4 +1,4 @@
-import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Injectable, type CanActivate, type ExecutionContext, type LoggerService } from '@nestjs/common';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 
 import {
@@ -285,6 +285,33 @@ it('changes nothing for requests that are unauthenticated, from other sites, or 
   expect((await postJson(address, {}, { ...ANN, origin: url, 'sec-fetch-site': 'same-origin' })).status).toBe(200);
   const proxied = { ...ANN, origin: 'https://shop.example', 'x-forwarded-host': 'shop.example' };
   expect((await postJson(`${url}/workflow/dashboard/api/runs/a/delete`, {}, proxied)).status).toBe(404);
+});
+
+it('logs each change with the user and the reason, as fields for loggers that write JSON', async () => {
+  const lines: unknown[] = [];
+  const take = (line: unknown): void => void lines.push(line);
+  // The property `logger` marks a logger that writes JSON.
+  const logger = { log: take, warn: take, error: take, logger: {} } as LoggerService;
+  const { client, url } = await serve(GUARDED, { logger });
+  const api = `${url}/workflow/dashboard/api`;
+  await client.start(Order, { amount: 5 }, { id: 'order/1' });
+  await client.schedules.create('hourly', { workflow: Order, cron: '0 * * * *', input: { amount: 500 } });
+  const body = { name: 'approved', payload: { by: 'bob' }, reason: 'she called\n[forged]' };
+  expect((await postJson(`${api}/runs/order%2F1/signal`, body, ANN)).status).toBe(200);
+  for (const path of ['queues/default/pause', 'queues/default/resume', 'schedules/hourly/pause', 'schedules/hourly/trigger'])
+    expect([path, (await postJson(`${api}/${path}`, { reason: 'because' }, ANN)).status]).toEqual([path, 200]);
+  // Refused changes are no changes.
+  expect((await postJson(`${api}/queues/default/configure`, { limits: { concurrency: 0 } }, ANN)).status).toBe(400);
+  expect((await postJson(`${api}/queues/default/pause`, { reason: 'x'.repeat(256) }, ANN)).status).toBe(400);
+  const changes = lines.filter((line) => String((line as { message?: unknown }).message).startsWith('dashboard: change'));
+  expect(changes).toMatchObject([
+    { change: 'runs/order%2F1/signal', actor: 'ann', reason: 'she called\n[forged]' },
+    { change: 'queues/default/pause', actor: 'ann', reason: 'because' },
+    { change: 'queues/default/resume', actor: 'ann', reason: 'because' },
+    { change: 'schedules/hourly/pause', actor: 'ann', reason: 'because' },
+    { change: 'schedules/hourly/trigger', actor: 'ann', reason: 'because' },
+  ]);
+  expect(changes.every((line) => !String((line as { message: unknown }).message).includes('\n'))).toBe(true);
 });
 
 it('refuses every change when it is read-only', async () => {

@@ -1,11 +1,26 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
 import { closeApplications } from '../../support/application.js';
-import { serveDashboard } from '../../support/dashboard-application.js';
+import { serveDashboard, type DashboardApplication } from '../../support/dashboard-application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { explainAll, ExplainedStatements } from '../../support/explained-statements.js';
+import { fillDatabase } from '../../support/large-database.js';
 
-const RUNS = 60_000;
+/** Number of runs; DURABLE_LARGE_RUNS=1000000 for the long form. */
+const RUNS = Number(process.env['DURABLE_LARGE_RUNS'] ?? 60_000);
+
+/**
+ * Largest number of rows that the statements of a request may read. A search sorts at most 50,000
+ * runs, and a BRIN index finds more rows than that.
+ */
+const MOST_ROWS = RUNS > 60_000 ? 150_000 : 55_000;
+/** Largest number for the page after a search that has found nothing. */
+const MOST_ROWS_OF_SEARCH = 210_000;
+
+/** Tables whose size grows with the number of runs or events. */
+const LARGE = ['workflow_runs', 'workflow_steps', 'workflow_tags', 'workflow_events', 'workflow_run_log', 'workflow_waits'];
+
+const STATUSES = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled', 'continued'];
 
 /** Requests of the page, with each filter that it offers. */
 const ADDRESSES: readonly string[] = [
@@ -16,6 +31,15 @@ const ADDRESSES: readonly string[] = [
   'failures?since=30d&by=hour&by=workflow',
   'workers',
   'health',
+  'queues',
+  'schedules',
+  'world',
+  'events',
+  'events?event=paid',
+  'events?event=rare',
+  'events?event=paid&key=7',
+  'events?event=paid&id=7',
+  'events?event=none',
   'runs/100',
   'runs/100/steps',
   'runs/100/history',
@@ -23,73 +47,103 @@ const ADDRESSES: readonly string[] = [
   ...[
     '',
     'name=rare',
-    'name=order&status=failed',
+    'name=none',
     'version=1',
+    'version=7',
     'queue=rare',
-    ...['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled', 'continued'].map((status) => `status=${status}`),
+    ...STATUSES.flatMap((status) => [`status=${status}`, `name=order&status=${status}`, `status=${status}&version=2&queue=default`]),
+    'status=cancelled&status=paused',
     'tag=customer%3D7',
+    'tag=customer%3D7&status=cancelled',
     'errorCode=RARE',
+    'errorCode=',
     'failedStep=charge&status=failed',
+    'failedStep=',
     'parentRunId=7',
     'schedule=report',
     'blocked=true',
-    'createdBefore=40d',
+    'blocked=false&status=cancelled',
+    'createdBefore=30d',
+    'createdBefore=30d&status=cancelled',
     'createdAfter=1h',
     'status=failed&finishedAfter=24h',
+    'status=cancelled&finishedAfter=24h',
   ].flatMap((query) => [`runs?${query}`, `counts?${query}`]),
 ];
 
 let database: TestDatabase;
+let served: DashboardApplication;
+let statements: ExplainedStatements;
 beforeAll(async () => {
   database = await createTestDatabase();
-  const { app } = await serveDashboard(database.url, { guards: [] }, [], { options: { worker: false } });
-  await app.close();
-  await database.query(
-    `INSERT INTO durable.workflow_runs
-      (id, name, queue, version, status, created_at, started_at, finished_at, error_code, failed_step, start_nonce, input, continued_as, schedule, due_at)
-    SELECT n::text, CASE WHEN n % 20000 = 1 THEN 'rare' ELSE 'order' END, 'default', 1 + (n > 300)::int, status, at, at, CASE WHEN status <> 'waiting' THEN at + interval '1 second' END,
-      CASE WHEN status = 'failed' THEN CASE WHEN n = 20 THEN 'RARE' ELSE 'OFTEN' END END, CASE WHEN status = 'failed' THEN 'charge' END, n, '1', CASE WHEN status = 'completed' AND n % 50 = 3 THEN (n + 1)::text END,
-      CASE WHEN n < 1000 THEN 'report' END, CASE WHEN n < 1000 THEN at END
-    FROM (SELECT n, now() - (${RUNS} - n) * interval '1 minute' AS at, CASE WHEN n % 20 = 0 THEN 'failed' WHEN n % 50 = 1 THEN 'cancelled' WHEN n % 50 = 2 THEN 'waiting' ELSE 'completed' END AS status
-      FROM generate_series(1, ${RUNS}) n) AS run`,
-  );
-  await database.query(
-    `INSERT INTO durable.workflow_tags (run_id, key, value) SELECT n::text, 'customer', (n % 900)::text FROM generate_series(1, ${RUNS}) n`,
-  );
-  await database.query(
-    `INSERT INTO durable.workflow_steps (run_id, step_key, kind, seq, status, output, attempts, called_after, called_after_io, epoch, started_at, finished_at)
-    SELECT n::text, 'charge', 'step', 1, 'completed', '1', 1, 0, false, 1, now(), now() FROM generate_series(1, ${RUNS}) n`,
-  );
-  await database.query('VACUUM (ANALYZE) durable.workflow_runs, durable.workflow_tags, durable.workflow_steps');
+  // Creates the tables.
+  await (await serveDashboard(database.url, { guards: [] }, [], { options: { worker: false } })).app.close();
+  await fillDatabase(database, RUNS);
+  const name = decodeURIComponent(new URL(database.url).pathname.slice(1));
+  for (const setting of explainAll(name)) await database.query(setting);
+  statements = new ExplainedStatements();
+  served = await serveDashboard(database.url, { guards: [] }, [], { options: { worker: false } });
 });
 afterAll(async () => {
   await closeApplications();
   await database.drop();
 });
 
-/** Returns the number of rows that scans of whole tables have read. */
-const rowsScanned = async (): Promise<number> => {
-  // The server counts the reads of a connection at the latest when the connection ends.
-  await waitFor(async () => {
-    const rows = await database.query(
-      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
-    );
-    return rows.length === 0;
-  });
-  const [row] = await database.query<{ rows: string }>(
-    `SELECT sum(seq_tup_read) AS rows FROM pg_stat_user_tables WHERE relname IN ('workflow_runs', 'workflow_tags', 'workflow_steps')`,
-  );
-  return Number(row!.rows);
+interface Page {
+  readonly cursor?: string;
+  readonly searchedTo?: string;
+  readonly runs: readonly unknown[];
+}
+
+const read = async (address: string): Promise<{ body: unknown; rows: number; scanned: string[] }> => {
+  statements.take();
+  const response = await fetch(`${served.url}/workflow/dashboard/api/${address}`);
+  expect([address, response.status]).toEqual([address, 200]);
+  const body = await response.json();
+  const executed = statements.take();
+  return {
+    body,
+    rows: executed.reduce((sum, { rows }) => sum + rows, 0),
+    scanned: executed.flatMap(({ scanned }) => scanned).filter((table) => LARGE.includes(table)),
+  };
 };
 
-it(`reads no whole table of ${RUNS} runs for any view`, async () => {
-  const before = await rowsScanned();
-  const { app, url } = await serveDashboard(database.url, { guards: [] }, [], { options: { worker: false } });
+it(`reads few rows, and those by an index, for each request of the page beside ${RUNS} runs`, async () => {
+  const found: string[] = [];
+  let observed = 0;
   for (const address of ADDRESSES) {
-    const response = await fetch(`${url}/workflow/dashboard/api/${address}`);
-    expect([address, response.status]).toEqual([address, 200]);
-    await response.arrayBuffer();
+    const { rows, scanned } = await read(address);
+    observed += rows;
+    if (rows > MOST_ROWS || scanned.length > 0) found.push(`${address}: ${rows} rows; without an index: ${scanned.join(', ') || 'none'}`);
   }
-  await app.close();
-  expect((await rowsScanned()) - before).toBeLessThan(RUNS);
+  expect(found).toEqual([]);
+  expect(observed).toBeGreaterThan(RUNS / 10);
+});
+
+it('searches for a status that no run has in parts, up to the oldest run', async () => {
+  const address = 'runs?status=cancelled';
+  const parts: string[] = [];
+  for (let cursor: string | undefined = ''; cursor !== undefined;) {
+    const { body, rows, scanned } = await read(cursor === '' ? address : `${address}&cursor=${cursor}`);
+    const page = body as Page;
+    expect(page.runs).toEqual([]);
+    expect(scanned).toEqual([]);
+    expect(rows).toBeLessThan(MOST_ROWS_OF_SEARCH);
+    if (page.searchedTo !== undefined) parts.push(page.searchedTo);
+    expect(page.searchedTo === undefined).toBe(page.cursor === undefined);
+    cursor = page.cursor;
+  }
+  expect(parts.length).toBeGreaterThanOrEqual(1);
+  expect([...parts].sort().reverse()).toEqual(parts);
+});
+
+it('finds rare runs that are old', async () => {
+  for (const [query, count] of [
+    ['errorCode=RARE', 1],
+    ['version=1&limit=400', 300],
+    ['name=rare&limit=400', RUNS / 20_000],
+  ] as const) {
+    const { body } = await read(`runs?${query}`);
+    expect([query, (body as Page).runs.length, (body as Page).searchedTo]).toEqual([query, count, undefined]);
+  }
 });

@@ -54,7 +54,7 @@ export function LimitsDialog(props: { readonly queue: Queue; readonly close: () 
         <Field label="At once per worker" type="number" value={perWorker} change={setPerWorker} />
         <Field label="At once per key" type="number" value={perKey} change={setPerKey} />
         <Field label="Starts per period" type="number" value={rate} change={setRate} />
-        <Field label="Period" hint="Such as 1 minute" value={period} change={setPeriod} />
+        <Field label="Length of the period" hint="Such as 1 minute" value={period} change={setPeriod} />
       </fieldset>
     </ChangeDialog>
   );
