@@ -10,6 +10,7 @@ import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-eve
 import { Queues1764400007000 } from './1764400007000-queues.js';
 import { Admission1764400007001 } from './1764400007001-admission.js';
 import { World1764400100000 } from './1764400100000-world.js';
+import { WorldMessages1764400100001 } from './1764400100001-world-messages.js';
 import { Events1764400008000 } from './1764400008000-events.js';
 import { Schedules1764400009000 } from './1764400009000-schedules.js';
 import { SharedStarts1764400007500 } from './1764400007500-shared-starts.js';
@@ -54,7 +55,7 @@ export const durableMigrations: readonly DurableMigration[] = [
  * Migrations of the World for the Workflow DevKit, oldest first. They create their tables in a
  * schema of their own.
  */
-export const worldMigrations: readonly DurableMigration[] = [World1764400100000];
+export const worldMigrations: readonly DurableMigration[] = [World1764400100000, WorldMessages1764400100001];
 
 /**
  * Builds the SQL of migrations, in one transaction.

@@ -35,7 +35,7 @@ interface Internals {
   binary: boolean;
   pipeline: boolean;
   connectionParameters: Record<string, unknown>;
-  connection?: { stream: { destroy(): void } };
+  connection?: { stream: { destroy(): void; unref?(): void } };
 }
 
 const ignore = (): void => undefined;
@@ -102,6 +102,11 @@ export class OwnClient extends pg.Client {
 /** Closes a connection at once, in any state. Queries without an answer reject. */
 export function hangUp(client: pg.Client): void {
   (client as unknown as Internals).connection?.stream.destroy();
+}
+
+/** Lets the process end while this connection is open. Called once the client has connected. */
+export function letProcessEnd(client: pg.Client): void {
+  (client as unknown as Internals).connection?.stream.unref?.();
 }
 
 /**

@@ -9,6 +9,7 @@ import { EventReader } from './store/event-reader.js';
 import { EventWriter } from './store/event-writer.js';
 import { StreamStore } from './store/stream-store.js';
 import { StreamService } from './streams/stream-service.js';
+import { StreamSignals } from './streams/stream-signals.js';
 import { Warnings } from './warnings.js';
 import type { WorldSettings } from './options.js';
 
@@ -25,7 +26,11 @@ export function assembleWorld(settings: WorldSettings, kit: Kit, shared?: Databa
   const ready = (): Promise<void> => connections.ready();
   const reader = new EventReader(database, kit, line);
   const writer = new EventWriter(database, kit, line, reader);
-  const streams = new StreamService(new StreamStore(database), kit);
+  const streams = new StreamService(
+    new StreamStore(database),
+    kit,
+    new StreamSignals(settings.pooler === undefined ? database : undefined),
+  );
   const queue = new QueueService({ database, kit, settings, ready, warn });
   let closing: Promise<void> | undefined;
 
@@ -96,7 +101,7 @@ export function assembleWorld(settings: WorldSettings, kit: Kit, shared?: Databa
     },
     close: () => {
       closing ??= (async () => {
-        streams.stop();
+        await streams.stop();
         await queue.stop();
         await connections.close();
       })();

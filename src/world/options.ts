@@ -55,6 +55,11 @@ export interface WorldOptions {
    * message. (default: `15000`)
    */
   recoverAfterMs?: number;
+  /**
+   * Milliseconds for which a closing World waits for its deliveries. Those that take longer begin
+   * again in another process. (default: `20000`)
+   */
+  shutdownTimeoutMs?: number;
   /** Maximum number of connections. (default: `10`) */
   poolSize?: number;
   /** Kind of the pooler between the application and the database. (default: none) */
@@ -82,6 +87,7 @@ export interface WorldSettings {
   readonly concurrency: number;
   readonly pollIntervalMs: number;
   readonly recoverAfterMs: number;
+  readonly shutdownTimeoutMs: number;
   readonly poolSize: number;
   readonly pooler: Pooler | undefined;
   readonly autoMigrate: 'migrate' | 'check';
@@ -96,6 +102,7 @@ const OPTIONS = [
   'concurrency',
   'pollIntervalMs',
   'recoverAfterMs',
+  'shutdownTimeoutMs',
   'poolSize',
   'pooler',
   'autoMigrate',
@@ -128,6 +135,7 @@ export function resolveOptions(given: WorldOptions = {}, hasPool = false): World
     concurrency: positive(options.concurrency ?? 20, 'concurrency'),
     pollIntervalMs: positive(options.pollIntervalMs ?? 500, 'pollIntervalMs'),
     recoverAfterMs: positive(options.recoverAfterMs ?? 15_000, 'recoverAfterMs'),
+    shutdownTimeoutMs: positive(options.shutdownTimeoutMs ?? 20_000, 'shutdownTimeoutMs'),
     poolSize: positive(options.poolSize ?? 10, 'poolSize'),
     pooler,
     autoMigrate: autoMigrate ? 'migrate' : 'check',

@@ -57,10 +57,10 @@ describe('a World that QStash calls', () => {
     waitFor(async () => ((await database.query('SELECT FROM durable_world.world_messages')).length === 0 ? (true as const) : undefined));
 
   /** Posts a body as QStash does. */
-  const post = async (body: object, signedFor = `${routes.url}${FLOW}`): Promise<number> => {
+  const post = async (body: object, signedFor = `${routes.url}${FLOW}`, path = FLOW): Promise<number> => {
     const text = JSON.stringify(body);
     const headers = { 'upstash-signature': qstash.sign({ url: signedFor, body: text }), 'content-type': 'application/json' };
-    return (await fetch(`${routes.url}${FLOW}`, { method: 'POST', headers, body: text })).status;
+    return (await fetch(`${routes.url}${path}`, { method: 'POST', headers, body: text })).status;
   };
 
   it('delivers messages with their bytes, once each', async () => {
@@ -105,6 +105,14 @@ describe('a World that QStash calls', () => {
     expect(deliveries).toHaveLength(1);
     // The same announcement again, as QStash may deliver it.
     expect(await post({ messageId })).toBe(200);
+    expect(deliveries).toHaveLength(1);
+  });
+
+  it('takes a delivery whose path a proxy has changed', async () => {
+    await start(() => Promise.resolve());
+    const { messageId } = await world.queue(QUEUE, { runId: newId() }, { delaySeconds: 3_600 });
+    await database.query('UPDATE durable_world.world_messages SET due_at = now()');
+    expect(await post({ messageId }, `${routes.url}${FLOW}`, `/behind/a/proxy${FLOW}`)).toBe(200);
     expect(deliveries).toHaveLength(1);
   });
 

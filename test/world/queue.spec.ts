@@ -179,6 +179,33 @@ describe('the queue of a World', () => {
     expect(await messages()).toHaveLength(1);
   });
 
+  it('refuses headers that no request can carry, which would keep the message from being delivered', async () => {
+    await start(() => Promise.resolve());
+    const bad: unknown[] = [{ 'a b': 'x' }, { a: 'x\ny' }, { a: 7 }, 'traceparent'];
+    for (const headers of bad)
+      expect(await refusalOf(world.queue(QUEUE, {}, { headers: headers as Record<string, string> }))).toMatchObject({ status: 400 });
+    expect(await refusalOf(world.queue(QUEUE, {}, { idempotencyKey: 7 as unknown as string }))).toMatchObject({ status: 400 });
+    expect(await messages()).toEqual([]);
+  });
+
+  it('closes while a delivery goes on, and leaves its message to other processes', async () => {
+    let finish = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (finish = resolve));
+    await start(() => gate, { shutdownTimeoutMs: 50 });
+    await world.queue(QUEUE, { runId: newId() });
+    await delivered(1);
+    await world.close();
+    const [left] = await messages();
+    expect(left).toMatchObject({ failures: 0 });
+    await close?.();
+    // As when the lease has expired.
+    await database.query('UPDATE durable_world.world_messages SET due_at = now()');
+    await start(() => Promise.resolve());
+    await delivered(2);
+    expect(deliveries[1]!.meta).toMatchObject({ messageId: deliveries[0]!.meta.messageId, attempt: 2 });
+    finish();
+  });
+
   it('delivers only the messages of its own deployment', async () => {
     await start(() => Promise.resolve(), { deploymentId: 'one' });
     await world.queue(QUEUE, { runId: newId(), other: true }, { deploymentId: 'two' });
@@ -186,6 +213,19 @@ describe('the queue of a World', () => {
     await delivered(1);
     expect(deliveries[0]!.message).not.toHaveProperty('other');
     await waitFor(async () => ((await messages()).length === 1 ? true : undefined));
+  });
+
+  it('gives a message to a run that sleeps beside a hook whose message was lost', async () => {
+    await start(() => Promise.resolve(), { recoverAfterMs: 200 });
+    const runId = await startRun(world);
+    const event = (eventType: string, eventData: Record<string, unknown>): Promise<unknown> =>
+      world.events.create(runId, { eventType, correlationId: 'hook_1', specVersion: 3, eventData });
+    await event('hook_created', { token: runId });
+    const { messageId } = await world.queue(QUEUE, { runId, sleeps: true }, { delaySeconds: 3_600 });
+    await event('hook_received', { payload: bytes(1) });
+    await waitFor(() => deliveries.some(({ message }) => JSON.stringify(message) === JSON.stringify({ runId })));
+    const left = await database.query('SELECT message_id FROM durable_world.world_messages');
+    expect(left).toContainEqual({ message_id: messageId });
   });
 
   it('gives a message to a run that has lost its own, once for each place of its history', async () => {

@@ -1,7 +1,7 @@
 import { sleep } from '../../core/timers.js';
 import type { QueueHandler } from '../contract.js';
 import type { Announcement, MessageStore, TakenMessage } from '../store/message-store.js';
-import { keepLease } from './lease.js';
+import type { Leases } from './lease.js';
 
 /** Seconds until a failed message is delivered again, for the first failures and for later ones. */
 const RETRY_SECONDS = 5;
@@ -31,18 +31,15 @@ function retrySeconds(failures: number): number {
  * @throws the error of the database when the outcome could not be recorded; the message is
  *   delivered again when the lease expires
  */
-export async function deliver(store: MessageStore, message: TakenMessage, handler: QueueHandler): Promise<Outcome> {
-  const stopLease = keepLease(store, message);
-  try {
+export function deliver(store: MessageStore, leases: Leases, message: TakenMessage, handler: QueueHandler): Promise<Outcome> {
+  return leases.keep(store, message, async () => {
     const outcome = await execute(message, handler);
     if (outcome.kind === 'done') {
       await record(() => store.delete(message));
       return outcome;
     }
     return { ...outcome, next: await record(() => store.putOff(message, outcome.seconds, outcome.kind === 'failed' ? 1 : 0)) };
-  } finally {
-    stopLease();
-  }
+  });
 }
 
 async function execute({ id, queue, body, failures }: TakenMessage, handler: QueueHandler): Promise<Outcome> {

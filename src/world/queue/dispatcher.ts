@@ -7,8 +7,10 @@ export interface Dispatcher {
   /**
    * Takes the message of a request that is not one of the poller; undefined where no such requests
    * exist, `nothing` for a genuine one without work.
+   *
+   * @param prefix prefix of the queues of the route that the request has reached
    */
-  take?(request: Request): Promise<TakenMessage | 'forged' | 'nothing' | undefined>;
+  take?(request: Request, prefix: string): Promise<TakenMessage | 'forged' | 'nothing' | undefined>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }

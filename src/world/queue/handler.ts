@@ -2,7 +2,7 @@ import type { QueueHandler } from '../contract.js';
 import type { MessageStore, TakenMessage } from '../store/message-store.js';
 import { deliver, type Outcome } from './delivery.js';
 import type { Dispatcher } from './dispatcher.js';
-import { LEASE_SECONDS } from './lease.js';
+import { LEASE_SECONDS, type Leases } from './lease.js';
 
 /** Header with the id of the delivered message. */
 export const MESSAGE_HEADER = 'x-durable-message';
@@ -13,6 +13,7 @@ export const LEASE_HEADER = 'x-durable-lease';
 export interface HandlerParts {
   readonly store: () => Promise<MessageStore>;
   readonly dispatcher: Dispatcher;
+  readonly leases: Leases;
   readonly warn: (text: string, error: unknown) => void;
 }
 
@@ -27,7 +28,7 @@ export function createHandler(prefix: string, handler: QueueHandler, parts: Hand
   return async (request) => {
     try {
       const store = await parts.store();
-      const message = await take(request, store, parts.dispatcher);
+      const message = await take(request, prefix, store, parts.dispatcher);
       if (message === undefined) return answer(400, { error: `the headers ${MESSAGE_HEADER} and ${LEASE_HEADER} are missing` });
       if (message === 'forged') return answer(401, { error: 'the delivery is not genuine, or its lease has expired' });
       if (message === 'nothing') return answer(200, { ok: true });
@@ -35,7 +36,7 @@ export function createHandler(prefix: string, handler: QueueHandler, parts: Hand
         await store.putOff(message, 1, 0);
         return answer(400, { error: `queue ${message.queue} does not begin with ${prefix}` });
       }
-      return await respond(await deliver(store, message, handler), request, parts);
+      return await respond(await deliver(store, parts.leases, message, handler), request, parts);
     } catch (error) {
       parts.warn('a delivery of a message of the World could not be recorded', error);
       return answer(503, { error: 'the database of the World does not answer' });
@@ -58,10 +59,11 @@ function isPolled(request: Request): boolean {
 
 async function take(
   request: Request,
+  prefix: string,
   store: MessageStore,
   dispatcher: Dispatcher,
 ): Promise<TakenMessage | 'forged' | 'nothing' | undefined> {
-  if (!isPolled(request)) return dispatcher.take?.(request);
+  if (!isPolled(request)) return dispatcher.take?.(request, prefix);
   const { headers } = request;
   return (await store.take(headers.get(MESSAGE_HEADER)!, headers.get(LEASE_HEADER)!, LEASE_SECONDS)) ?? 'forged';
 }

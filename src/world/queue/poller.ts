@@ -1,7 +1,8 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type ClientRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { performance } from 'node:perf_hooks';
 
+import { within } from '../../core/async.js';
 import { BackgroundService } from '../../maintenance/background-service.js';
 import { LEASE_HEADER, MESSAGE_HEADER } from './handler.js';
 import type { ClaimedMessage, MessageStore } from '../store/message-store.js';
@@ -21,12 +22,16 @@ export interface PollerSettings {
   /** Maximum number of deliveries at the same time. */
   readonly concurrency: number;
   readonly pollIntervalMs: number;
+  /** Maximum time for which a stop waits for deliveries. */
+  readonly shutdownTimeoutMs: number;
   readonly warn: (text: string, error: unknown) => void;
 }
 
 /** Claims due messages, and delivers each to the kit's route of the application by HTTP. */
 export class Poller extends BackgroundService {
   private readonly deliveries = new Set<Promise<void>>();
+  private readonly requests = new Set<ClientRequest>();
+  private isCutOff = false;
   /** Time of the next look. A wake-up that arrives during a look is remembered here. */
   private nextAt = 0;
 
@@ -45,9 +50,16 @@ export class Poller extends BackgroundService {
     this.schedule(delayMs);
   }
 
-  /** Claims nothing more. Resolves when the deliveries of this process have ended. */
+  /**
+   * Claims nothing more. Resolves when the deliveries of this process have ended. Those that take
+   * longer than `shutdownTimeoutMs` are cut off, and begin again when their leases expire.
+   */
   override async stop(): Promise<void> {
     await super.stop();
+    if ((await within(this.settings.shutdownTimeoutMs, Promise.all(this.deliveries))) === 'done') return;
+    this.settings.warn('deliveries of the World were cut off', new Error(`${this.deliveries.size} went on after shutdownTimeoutMs`));
+    this.isCutOff = true;
+    for (const request of this.requests) request.destroy();
     await Promise.all(this.deliveries);
   }
 
@@ -89,7 +101,7 @@ export class Poller extends BackgroundService {
       if (status === 200 || status === 500) return;
       throw new Error(`${pathOf(message.queue)} answered with status ${status}`);
     } catch (error) {
-      this.settings.warn('a message of the World did not reach the application', error);
+      if (!this.isCutOff) this.settings.warn('a message of the World did not reach the application', error);
       // Nothing happens when the handler has taken the message over.
       await this.store.putOff(message, UNREACHED_SECONDS, 0).catch(() => undefined);
     }
@@ -119,6 +131,8 @@ export class Poller extends BackgroundService {
         response.on('end', () => resolve(response.statusCode ?? 0));
         response.on('error', reject);
       });
+      this.requests.add(sent);
+      sent.on('close', () => this.requests.delete(sent));
       sent.on('error', reject);
       sent.end(body);
     });

@@ -66,12 +66,13 @@ export class QStashDispatcher implements Dispatcher {
     }
   }
 
-  async take(request: Request): Promise<TakenMessage | 'forged' | 'nothing' | undefined> {
+  async take(request: Request, prefix: string): Promise<TakenMessage | 'forged' | 'nothing' | undefined> {
     const signature = request.headers.get(SIGNATURE_HEADER);
     if (signature === null) return undefined;
     const body = await request.text();
     const { receiver } = await this.load();
-    const url = this.address(new URL(request.url).pathname);
+    // A proxy may change the path of the request, but QStash has signed the published address.
+    const url = this.address(pathOf(`${prefix}any`));
     const isGenuine = await receiver.verify({ signature, body, url, clockTolerance: CLOCK_TOLERANCE_SECONDS }).catch(() => false);
     if (!isGenuine) return 'forged';
     const { messageId, sweep } = JSON.parse(body) as { messageId?: unknown; sweep?: unknown };
@@ -112,10 +113,7 @@ export class QStashDispatcher implements Dispatcher {
     await Promise.all(overdue.map((message) => this.announce(message, 0)));
   }
 
-  /**
-   * Address of a route as QStash calls it. Signatures contain this address, whatever a proxy makes
-   * of it.
-   */
+  /** Address of a route as QStash calls it. Signatures contain this address. */
   private address(path: string): string {
     return `${this.settings.targetUrl.replace(/\/+$/, '')}${path}`;
   }

@@ -4,7 +4,9 @@ import type { Kit } from '../kit.js';
 import { baseUrlOf, type WorldSettings } from '../options.js';
 import { MessageStore } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
+import { headersFault } from './headers.js';
 import { createHandler } from './handler.js';
+import { Leases } from './lease.js';
 import { PollingDispatcher } from './polling-dispatcher.js';
 import { QStashDispatcher } from './qstash.js';
 import { kindOf, runOf } from './queue-name.js';
@@ -24,10 +26,11 @@ export interface QueueParts {
 export class QueueService {
   private readonly store: MessageStore;
   private readonly dispatcher: Dispatcher;
+  private readonly leases = new Leases();
 
   constructor(private readonly parts: QueueParts) {
     const { database, settings, warn } = parts;
-    const { deploymentId, concurrency, pollIntervalMs, recoverAfterMs } = settings;
+    const { deploymentId, concurrency, pollIntervalMs, recoverAfterMs, shutdownTimeoutMs } = settings;
     this.store = new MessageStore(database);
     const enqueue = (workflowName: string, runId: string, idempotencyKey: string): Promise<unknown> =>
       this.add(`${workflowPrefix()}${workflowName}`, { runId }, { idempotencyKey });
@@ -37,7 +40,7 @@ export class QueueService {
       ? new QStashDispatcher(this.store, { ...qstash, deploymentId, schema, recover: () => recovery.sweepAll(), warn })
       : new PollingDispatcher(
           this.store,
-          { deploymentId, concurrency, pollIntervalMs, warn, baseUrl: () => baseUrlOf(settings) },
+          { deploymentId, concurrency, pollIntervalMs, shutdownTimeoutMs, warn, baseUrl: () => baseUrlOf(settings) },
           recovery,
         );
   }
@@ -48,6 +51,10 @@ export class QueueService {
     const { idempotencyKey, delaySeconds = 0, headers, deploymentId = this.parts.settings.deploymentId } = options;
     if (typeof delaySeconds !== 'number' || !(delaySeconds >= 0)) throw this.invalid('delaySeconds must be a number of seconds');
     if (message === undefined) throw this.invalid('the message is missing');
+    const fault = headersFault(headers);
+    if (fault !== undefined) throw this.invalid(fault);
+    for (const [name, value] of Object.entries({ idempotencyKey, deploymentId }))
+      if (value !== undefined && typeof value !== 'string') throw this.invalid(`${name} must be a text`);
     const runId = runOf(message);
     const { messageId, isNew } = await this.store.enqueue({
       queue,
@@ -69,6 +76,7 @@ export class QueueService {
         return this.store;
       },
       dispatcher: this.dispatcher,
+      leases: this.leases,
       warn: this.parts.warn,
     });
   }
@@ -78,9 +86,12 @@ export class QueueService {
     return this.dispatcher.start();
   }
 
-  /** Claims nothing more. Resolves when the deliveries of this process have ended. */
-  stop(): Promise<void> {
-    return this.dispatcher.stop();
+  /**
+   * Claims nothing more. Resolves when the deliveries of this process have ended, or when
+   * `shutdownTimeoutMs` is over.
+   */
+  async stop(): Promise<void> {
+    await Promise.all([this.dispatcher.stop(), this.leases.end(this.parts.settings.shutdownTimeoutMs)]);
   }
 
   private invalid(text: string): Error {

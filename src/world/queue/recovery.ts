@@ -6,16 +6,19 @@ const PAGE = 1_000;
 
 /**
  * Reads one page of active runs, with whether a run has lost its message: its last event is some
- * time ago, no message is about it, and no message was made for this place of its history before. A
- * run that waits for a hook gets one message too many, and then none.
+ * time ago, no message is about that event, and no message was made for this place of its history
+ * before. A delayed message that is older than the event is not about it: a run that sleeps would
+ * otherwise learn of a hook's payload only at the end of the sleep. A run that waits for a hook
+ * gets one message too many, and then none.
  */
 const FIND_LOST: Statement = {
   name: 'world_find_lost_runs',
   text: (schema) => `SELECT page.run_id, page.workflow_name, page.last_slot,
   page.deployment_id = $2::text AND page.updated_at < now() - $3::float8 * interval '1 millisecond' AND page.swept_slot IS DISTINCT FROM page.last_slot
-    AND NOT EXISTS (SELECT FROM ${schema}.world_messages m WHERE m.run_id = page.run_id)
+    AND NOT EXISTS (SELECT FROM ${schema}.world_messages m WHERE m.run_id = page.run_id
+      AND (m.lease IS NOT NULL OR m.due_at <= now() OR m.arranged_at >= page.last_at))
 FROM (
-  SELECT r.run_id, r.workflow_name, r.last_slot, r.swept_slot, r.deployment_id, r.updated_at FROM ${schema}.world_runs r
+  SELECT r.run_id, r.workflow_name, r.last_slot, r.swept_slot, r.deployment_id, r.updated_at, r.last_at FROM ${schema}.world_runs r
   WHERE r.status IN ('pending', 'running') AND r.run_id > $1::text ORDER BY r.run_id LIMIT $4::int) page
 ORDER BY page.run_id`,
 };

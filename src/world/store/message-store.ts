@@ -99,7 +99,7 @@ const PUT_OFF: Statement = {
   name: 'world_put_off_message',
   text: (
     schema,
-  ) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int, announced = announced + 1
+  ) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int, announced = announced + 1, arranged_at = now()
 WHERE message_id = $1::text AND lease = $2::text RETURNING message_id, queue, run_id, failures, announced`,
 };
 

@@ -1,11 +1,12 @@
-import { setTimeout, clearTimeout } from '../../core/timers.js';
 import { isAway } from '../../store/database-errors.js';
 import { isBytes, plainBytes } from '../codec.js';
 import type { StreamChunks, StreamInfo } from '../contract.js';
 import type { Kit } from '../kit.js';
 import type { StreamStore } from '../store/stream-store.js';
+import type { StreamSignals } from './stream-signals.js';
 
 const MIN_POLL_MS = 50;
+/** Longest pause between two looks of a reader, which also finds chunks whose signal was lost. */
 const MAX_POLL_MS = 1_000;
 const READ_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -13,16 +14,17 @@ const MAX_LIMIT = 1_000;
 type Chunk = string | Uint8Array;
 
 /**
- * Streams: writers append chunks, and readers poll. A writer in the same process wakes the readers
- * at once.
+ * Streams: writers append chunks and signal them, and readers read on when they are woken. Readers
+ * also poll, because signals may get lost.
  */
 export class StreamService {
-  private readonly waiting = new Map<string, Set<() => void>>();
   private isClosed = false;
 
   constructor(
     private readonly store: StreamStore,
     private readonly kit: Kit,
+    private readonly signals: StreamSignals,
+    private readonly maxPollMs = MAX_POLL_MS,
   ) {}
 
   async write(name: string, runId: string | Promise<string>, chunks: readonly Chunk[]): Promise<void> {
@@ -31,14 +33,14 @@ export class StreamService {
     const bytes = chunks.map((chunk) => this.encode(chunk));
     if (bytes.length === 0) return;
     await this.store.append(name, owner, bytes);
-    this.wake(name);
+    this.signals.send(name);
   }
 
   async close(name: string, runId: string | Promise<string>): Promise<void> {
     const owner = await runId;
     if (typeof name !== 'string' || typeof owner !== 'string') throw this.invalid('a stream needs a name and a run id');
     await this.store.close(name, owner);
-    this.wake(name);
+    this.signals.send(name);
   }
 
   /**
@@ -51,12 +53,14 @@ export class StreamService {
     let next = startIndex >= 0 ? startIndex : Math.max(0, (state?.tailIndex ?? -1) + 1 + startIndex);
     let wasThere = state !== undefined;
     const abort = new AbortController();
+    this.signals.start();
     return new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          for (let pauseMs = MIN_POLL_MS; !abort.signal.aborted; pauseMs = Math.min(pauseMs * 2, MAX_POLL_MS)) {
+          for (let pauseMs = MIN_POLL_MS; !abort.signal.aborted; pauseMs = Math.min(pauseMs * 2, this.maxPollMs)) {
+            if (this.signals.isListening) pauseMs = this.maxPollMs;
             if (this.isClosed) throw new this.kit.errors.WorkflowWorldError('the World is closed', { status: 503 });
-            const woken = this.wait(name, pauseMs, abort.signal);
+            const woken = this.signals.wait(name, pauseMs, abort.signal);
             try {
               const chunks = await this.store.read(name, next, READ_LIMIT);
               for (const { data } of chunks) controller.enqueue(data);
@@ -107,37 +111,9 @@ export class StreamService {
   }
 
   /** Fails all readers that wait. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.isClosed = true;
-    for (const name of this.waiting.keys()) this.wake(name);
-  }
-
-  private wake(name: string): void {
-    for (const done of this.waiting.get(name) ?? []) done();
-  }
-
-  /**
-   * Waits for a chunk of this process, or for some time. Begins before the read, so that nothing is
-   * missed.
-   */
-  private wait(name: string, pauseMs: number, signal: AbortSignal): { promise: Promise<void>; cancel: () => void } {
-    let cancel = (): void => undefined;
-    const promise = new Promise<void>((resolve) => {
-      const set = this.waiting.get(name) ?? new Set();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        set.delete(done);
-        if (set.size === 0) this.waiting.delete(name);
-        resolve();
-      };
-      const timer = setTimeout(done, pauseMs);
-      signal.addEventListener('abort', done);
-      set.add(done);
-      this.waiting.set(name, set);
-      cancel = done;
-    });
-    return { promise, cancel };
+    await this.signals.stop();
   }
 
   private encode(chunk: unknown): Uint8Array {
