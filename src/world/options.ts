@@ -2,6 +2,7 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { Pooler } from '../core/pooler.js';
+import { checkRetention, type RetentionOptions, type RetentionRule } from '../core/retention.js';
 import { checkSchemaName } from '../store/schema.js';
 
 /** Schema of the World's tables when none is configured. */
@@ -60,6 +61,11 @@ export interface WorldOptions {
    * again in another process. (default: `20000`)
    */
   shutdownTimeoutMs?: number;
+  /**
+   * Times after which ended runs of the schema are removed, by their status, with their events and
+   * streams. (default: they are kept)
+   */
+  retention?: RetentionOptions;
   /** Maximum number of connections. (default: `10`) */
   poolSize?: number;
   /** Kind of the pooler between the application and the database. (default: none) */
@@ -88,6 +94,8 @@ export interface WorldSettings {
   readonly pollIntervalMs: number;
   readonly recoverAfterMs: number;
   readonly shutdownTimeoutMs: number;
+  /** Undefined when all runs are kept. */
+  readonly retention: RetentionRule | undefined;
   readonly poolSize: number;
   readonly pooler: Pooler | undefined;
   readonly autoMigrate: 'migrate' | 'check';
@@ -103,6 +111,7 @@ const OPTIONS = [
   'pollIntervalMs',
   'recoverAfterMs',
   'shutdownTimeoutMs',
+  'retention',
   'poolSize',
   'pooler',
   'autoMigrate',
@@ -136,6 +145,7 @@ export function resolveOptions(given: WorldOptions = {}, hasPool = false): World
     pollIntervalMs: positive(options.pollIntervalMs ?? 500, 'pollIntervalMs'),
     recoverAfterMs: positive(options.recoverAfterMs ?? 15_000, 'recoverAfterMs'),
     shutdownTimeoutMs: positive(options.shutdownTimeoutMs ?? 20_000, 'shutdownTimeoutMs'),
+    retention: resolveRetention(options.retention),
     poolSize: positive(options.poolSize ?? 10, 'poolSize'),
     pooler,
     autoMigrate: autoMigrate ? 'migrate' : 'check',
@@ -159,6 +169,11 @@ function resolveQStash(given: WorldQStashOptions | undefined): ResolvedQStash | 
     nextSigningKey: needed('nextSigningKey', options.nextSigningKey ?? QSTASH_NEXT_SIGNING_KEY, 'QSTASH_NEXT_SIGNING_KEY'),
     url: options.url ?? (QSTASH_URL || undefined),
   };
+}
+
+function resolveRetention(given: RetentionOptions | undefined): RetentionRule | undefined {
+  const rule = given === undefined ? {} : checkRetention(given, 'options.retention');
+  return Object.keys(rule).length === 0 ? undefined : rule;
 }
 
 /** Address of the application. Read late, because a server may choose its port late. */

@@ -10,7 +10,7 @@ const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as c
 
 /** Filter and page of `client.world.list`. */
 export interface WorldListOptions {
-  /** Schema of the World. (default: `'durable_world'`) */
+  /** Schema of the World. (default: the variable `DURABLE_WORLD_SCHEMA`, or `'durable_world'`) */
   schema?: string;
   /** Name of a workflow of the kit. (default: all) */
   workflowName?: string;
@@ -56,7 +56,7 @@ export class WorldRuns {
    */
   async list(options: WorldListOptions = {}): Promise<WorldRunPage> {
     const {
-      schema = 'durable_world',
+      schema = process.env.DURABLE_WORLD_SCHEMA || 'durable_world',
       workflowName,
       status,
       limit = 50,

@@ -17,7 +17,8 @@ export type WorldRunRow = [
 export interface WorldRunConditions {
   readonly schema: string;
   readonly workflowName: string | undefined;
-  readonly status: string | undefined;
+  /** Checked before: the status becomes part of the text, so that its index can be used. */
+  readonly status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | undefined;
   /** Id of the run after which the page begins. */
   readonly after: string | undefined;
   readonly limit: number;
@@ -35,9 +36,10 @@ export async function listWorldRuns(database: Database, conditions: WorldRunCond
   const { schema, workflowName, status, after, limit } = conditions;
   const filters: [string, string][] = [];
   if (workflowName !== undefined) filters.push(['workflow_name =', workflowName]);
-  if (status !== undefined) filters.push(['status =', status]);
   if (after !== undefined) filters.push(['run_id <', after]);
-  const where = filters.map(([condition], index) => `${condition} $${index + 1}::text`).join(' AND ');
+  const terms = filters.map(([condition], index) => `${condition} $${index + 1}::text`);
+  if (status !== undefined) terms.push(`status = '${status}'`);
+  const where = terms.join(' AND ');
   const text = `SELECT run_id, workflow_name, deployment_id, status, ${milliseconds('created_at')}, ${milliseconds('started_at')},
   ${milliseconds('completed_at')}, error_code
 FROM ${quoteIdentifier(schema)}.world_runs ${where === '' ? '' : `WHERE ${where}`} ORDER BY run_id DESC LIMIT $${filters.length + 1}::int`;

@@ -1,16 +1,16 @@
 import type { Announcement, MessageStore } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
 import { Poller, type PollerSettings } from './poller.js';
-import type { Recovery } from './recovery.js';
+import type { BackgroundService } from '../../maintenance/background-service.js';
 
-/** Delivers messages by polling: the poller and the recovery of this process. */
+/** Delivers messages by polling: the poller, and the sweeps of this process. */
 export class PollingDispatcher implements Dispatcher {
   private readonly poller: Poller;
 
   constructor(
     store: MessageStore,
     settings: PollerSettings,
-    private readonly recovery: Recovery,
+    private readonly sweeps: readonly BackgroundService[],
   ) {
     this.poller = new Poller(store, settings);
   }
@@ -22,11 +22,11 @@ export class PollingDispatcher implements Dispatcher {
 
   start(): Promise<void> {
     this.poller.start();
-    this.recovery.start();
+    for (const sweep of this.sweeps) sweep.start();
     return Promise.resolve();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.poller.stop(), this.recovery.stop()]);
+    await Promise.all([this.poller, ...this.sweeps].map((service) => service.stop()));
   }
 }

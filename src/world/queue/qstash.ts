@@ -24,8 +24,8 @@ export interface QStashDispatcherSettings {
   readonly url: string | undefined;
   readonly deploymentId: string;
   readonly schema: string;
-  /** Gives messages to runs that have lost theirs. */
-  readonly recover: () => Promise<void>;
+  /** Gives messages to runs that have lost theirs, and removes runs whose retention has passed. */
+  readonly sweep: () => Promise<void>;
   readonly warn: (text: string, error: unknown) => void;
 }
 
@@ -108,7 +108,7 @@ export class QStashDispatcher implements Dispatcher {
   }
 
   private async sweep(): Promise<void> {
-    await this.settings.recover();
+    await this.settings.sweep();
     const overdue = await this.store.announceOverdue(this.settings.deploymentId, SWEEP_LIMIT);
     await Promise.all(overdue.map((message) => this.announce(message, 0)));
   }

@@ -11,6 +11,11 @@ import { PollingDispatcher } from './polling-dispatcher.js';
 import { QStashDispatcher } from './qstash.js';
 import { kindOf, runOf } from './queue-name.js';
 import { Recovery } from './recovery.js';
+import { RetentionStore } from '../store/retention-store.js';
+import { WorldRetention } from '../retention.js';
+
+/** Milliseconds of QStash's call each minute that retention may take. */
+const SWEEP_RETENTION_MS = 5_000;
 
 /** Parts that the queue needs. */
 export interface QueueParts {
@@ -35,13 +40,18 @@ export class QueueService {
     const enqueue = (workflowName: string, runId: string, idempotencyKey: string): Promise<unknown> =>
       this.add(`${workflowPrefix()}${workflowName}`, { runId }, { idempotencyKey });
     const recovery = new Recovery(database, { deploymentId, recoverAfterMs, warn, enqueue });
-    const { qstash, schema } = settings;
+    const { qstash, schema, retention: rule } = settings;
+    const retention = rule && new WorldRetention(new RetentionStore(database), rule, warn);
+    const sweep = async (): Promise<void> => {
+      await recovery.sweepAll();
+      await retention?.sweepFor(SWEEP_RETENTION_MS);
+    };
     this.dispatcher = qstash
-      ? new QStashDispatcher(this.store, { ...qstash, deploymentId, schema, recover: () => recovery.sweepAll(), warn })
+      ? new QStashDispatcher(this.store, { ...qstash, deploymentId, schema, sweep, warn })
       : new PollingDispatcher(
           this.store,
           { deploymentId, concurrency, pollIntervalMs, shutdownTimeoutMs, warn, baseUrl: () => baseUrlOf(settings) },
-          recovery,
+          retention ? [recovery, retention] : [recovery],
         );
   }
 

@@ -20,6 +20,7 @@ interface Query {
   readonly types: readonly string[];
 }
 
+const STATUSES = new Set<WorldRunStatus>(['pending', 'running', 'completed', 'failed', 'cancelled']);
 const SLOT = /^\d{1,18}$/;
 
 /** Reads runs, steps, events and hooks. */
@@ -54,15 +55,19 @@ export class EventReader {
     const { columns, joins } = rows.runPayloads(this.database.schema, 'r', resolve);
     const filters: [string, unknown][] = [];
     if (workflowName !== undefined) filters.push(['r.workflow_name', this.text(workflowName, 'workflowName')]);
-    if (status !== undefined) filters.push(['r.status', this.text(status, 'status')]);
+    if (status !== undefined && !STATUSES.has(status)) throw this.invalid(`status must be one of ${[...STATUSES].join(', ')}`);
     const place = this.paging.place(pagination, 1, { limit: 20, sortOrder: 'desc' });
     const found = await this.read<rows.RunRow>(
       {
-        name: `world_list_runs_${resolve}_${filters.map(([column]) => column.slice(2)).join('_')}`,
+        name: `world_list_runs_${resolve}_${status ?? 'any'}_${filters.length}`,
         from: 'world_runs r',
         columns: `${rows.RUN_COLUMNS('r')}, ${columns}`,
         joins,
-        where: filters.map(([column], index) => `${column} = $${index + 1}::text`),
+        // The status is part of the text, because its indexes are partial.
+        where: [
+          ...filters.map(([column], index) => `${column} = $${index + 1}::text`),
+          ...(status === undefined ? [] : [`r.status = '${status}'`]),
+        ],
         values: filters.map(([, value]) => value),
         order: ['r.run_id'],
         types: ['text'],
