@@ -12,18 +12,35 @@ const apps = fileURLToPath(new URL('../test/world/apps/', import.meta.url));
 
 // The integrations with frameworks are most of the kit, and the tests need none of them.
 const unused = ['astro', 'cli', 'nest', 'next', 'nitro', 'nuxt', 'rollup', 'sveltekit', 'typescript-plugin', 'vite', 'web'];
-const overrides = Object.fromEntries(unused.map((name) => [`@workflow/${name}`, 'npm:ms@2.1.3']));
+const overridesFor = (dependencies) =>
+  Object.fromEntries(unused.map((name) => [`@workflow/${name}`, 'npm:ms@2.1.3']).filter(([name]) => dependencies[name] === undefined));
 
-/** Folders to install, each with the versions that fit together. */
+/**
+ * Folders to install, each with the versions that fit together. One with `build` is an application,
+ * and contains the files of `apps/application` too.
+ */
 const kits = {
   stable: { dependencies: { workflow: '4.8.9', '@workflow/builders': '4.1.14' }, build: 'build.mjs' },
   beta5: { dependencies: { '@workflow/world-testing': '5.0.0-beta.35', vitest: '4.1.10' } },
-  beta7: { dependencies: { '@workflow/world': '5.0.0-beta.37', '@workflow/errors': '5.0.0-beta.22' } },
+  beta7: {
+    dependencies: {
+      workflow: '5.0.0-beta.55',
+      '@workflow/builders': '5.0.0-beta.55',
+      '@workflow/nest': '5.0.0-beta.55',
+      '@nestjs/common': '11.1.9',
+      '@nestjs/core': '11.1.9',
+      '@nestjs/platform-express': '11.1.9',
+      '@swc/core': '1.15.3',
+      'reflect-metadata': '0.2.2',
+      rxjs: '7.8.2',
+    },
+    build: 'build.mjs',
+  },
 };
 
 /** Folder of the kits. Other versions or other applications get another folder. */
 function folderOf() {
-  const hash = createHash('sha256').update(JSON.stringify(kits)).update(JSON.stringify(overrides)).update(process.version);
+  const hash = createHash('sha256').update(JSON.stringify(kits)).update(JSON.stringify(unused)).update(process.version);
   for (const file of readdirSync(apps, { recursive: true }).toSorted((a, b) => (a < b ? -1 : 1))) {
     const path = join(apps, file);
     if (statSync(path).isFile()) hash.update(file).update(readFileSync(path));
@@ -51,8 +68,22 @@ async function install(name, folder) {
   // The folder gets its name when it is complete.
   const unfinished = `${target}.${process.pid}`;
   mkdirSync(unfinished, { recursive: true });
-  writeFileSync(join(unfinished, 'package.json'), JSON.stringify({ private: true, type: 'module', dependencies, overrides }));
-  await run(unfinished, 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock', '--prefer-offline');
+  writeFileSync(
+    join(unfinished, 'package.json'),
+    JSON.stringify({ private: true, type: 'module', dependencies, overrides: overridesFor(dependencies) }),
+  );
+  await run(
+    unfinished,
+    'npm',
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--ignore-scripts',
+    '--no-package-lock',
+    '--prefer-offline',
+    '--legacy-peer-deps',
+  );
+  if (build !== undefined) cpSync(join(apps, 'application'), unfinished, { recursive: true });
   if (existsSync(join(apps, name))) cpSync(join(apps, name), unfinished, { recursive: true });
   if (build !== undefined) await run(unfinished, process.execPath, build);
   try {

@@ -19,7 +19,7 @@ import type { WorldSettings } from './options.js';
  * @param shared pool to use instead of an own one
  */
 export function assembleWorld(settings: WorldSettings, kit: Kit, shared?: Database): World {
-  const line = lineOf(kit.specVersion);
+  const line = lineOf(kit.specVersion, kit.maxSpecVersion);
   const connections = new WorldConnections(settings, shared);
   const { database } = connections;
   const { warn } = new Warnings();

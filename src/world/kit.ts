@@ -20,10 +20,21 @@ export interface KitErrors {
 export interface Kit {
   /** Version of the package `@workflow/world`. */
   readonly version: string;
+  /** Version of the contract that new runs get. */
   readonly specVersion: number;
+  /** Newest version of runs that the kit can execute. */
+  readonly maxSpecVersion: number;
   readonly errors: KitErrors;
   /** Creates the error for attributes that the kit refuses; the stable line has none. */
   attributeError(message: string): Error;
+}
+
+/** What the World uses of the package `@workflow/world`. */
+interface WorldPackage {
+  readonly SPEC_VERSION_CURRENT?: unknown;
+  readonly SPEC_VERSION_MAX_SUPPORTED?: number;
+  readonly mintedSpecVersion?: () => unknown;
+  readonly AttributeValidationError?: new (message: string) => Error;
 }
 
 /** Versions of the contract that the World implements. 4 and 2 were never current in a release. */
@@ -47,8 +58,9 @@ const WAYS = [
  */
 export function loadKit(folder = process.cwd()): Kit {
   const { path, version } = findPackage('@workflow/world', folder);
-  const world = requireModule(path) as { SPEC_VERSION_CURRENT?: unknown; AttributeValidationError?: new (message: string) => Error };
-  const specVersion = world.SPEC_VERSION_CURRENT;
+  const world = requireModule(path) as WorldPackage;
+  // A variable of the kit may put new runs back to the version before.
+  const specVersion = world.mintedSpecVersion?.() ?? world.SPEC_VERSION_CURRENT;
   if (typeof specVersion !== 'number' || !SUPPORTED_SPECS.has(specVersion)) {
     throw new WorkflowConfigurationError(
       `nestjs-durable/world does not support @workflow/world ${version} (spec ${String(specVersion)}); ` +
@@ -57,7 +69,8 @@ export function loadKit(folder = process.cwd()): Kit {
   }
   const errors = requireModule(findPackage('@workflow/errors', folder).path) as KitErrors;
   const { AttributeValidationError = errors.WorkflowWorldError } = world;
-  return { version, specVersion, errors, attributeError: (message) => new AttributeValidationError(message) };
+  const { SPEC_VERSION_MAX_SUPPORTED: maxSpecVersion = specVersion } = world;
+  return { version, specVersion, maxSpecVersion, errors, attributeError: (message) => new AttributeValidationError(message) };
 }
 
 function findPackage(name: string, folder: string): { path: string; version: string } {

@@ -8,6 +8,8 @@ import type { CreatedEvent } from './contract.js';
 /** Differences between the lines of the kit. */
 export interface Line {
   readonly specVersion: number;
+  /** Newest version of runs that this line can execute. */
+  readonly maxSpecVersion: number;
   /** Makes the id of an event from its place in the run and its time. */
   eventId(runId: string, slot: number, atMs: number): string;
   /** Reads the place from an id; undefined for an id that the World has not made. */
@@ -75,13 +77,14 @@ function structuredError(data: Record<string, unknown> | undefined): unknown {
   };
 }
 
-/** Returns the line that speaks a version of the contract. */
-export function lineOf(specVersion: number): Line {
-  if (specVersion < 4) return { specVersion, ...ulidEvents, errorOf: structuredError, hasAttributes: false, hasDenseEvents: false };
+/** Returns the line that speaks a version of the contract, and executes runs up to another one. */
+export function lineOf(specVersion: number, maxSpecVersion: number): Line {
+  const versions = { specVersion, maxSpecVersion };
+  if (specVersion < 4) return { ...versions, ...ulidEvents, errorOf: structuredError, hasAttributes: false, hasDenseEvents: false };
   const errorOf = (data: Record<string, unknown> | undefined): unknown => data?.['error'];
   return specVersion < 6
-    ? { specVersion, ...ulidEvents, errorOf, hasAttributes: true, hasDenseEvents: false }
-    : { specVersion, ...denseEvents, errorOf, hasAttributes: true, hasDenseEvents: true };
+    ? { ...versions, ...ulidEvents, errorOf, hasAttributes: true, hasDenseEvents: false }
+    : { ...versions, ...denseEvents, errorOf, hasAttributes: true, hasDenseEvents: true };
 }
 
 /** Removes payloads from an answer. */

@@ -32,6 +32,16 @@ describe('the kit of a World', () => {
     expect(() => loadKit(mkdtempSync(join(tmpdir(), 'world-kit-')))).toThrow('did not find @workflow/world');
   });
 
+  it('puts new runs back to spec 6 where WORKFLOW_SEALED_LOG is 0, and goes on with runs of spec 7', () => {
+    process.env.WORKFLOW_SEALED_LOG = '0';
+    try {
+      expect(loadKit(kitFolder('beta7'))).toMatchObject({ specVersion: 6, maxSpecVersion: 7 });
+    } finally {
+      delete process.env.WORKFLOW_SEALED_LOG;
+    }
+    expect(loadKit(kitFolder('beta7'))).toMatchObject({ specVersion: 7, maxSpecVersion: 7 });
+  });
+
   it('needs options that are complete and known', () => {
     const databaseUrl = 'postgresql://localhost/app';
     expect(() => resolveOptions({ databaseUrl, concurrency: 0 })).toThrow('options.concurrency');

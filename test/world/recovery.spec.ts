@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
-import { StableApplication } from './support/stable-application.js';
+import { KitApplication } from './support/kit-application.js';
 
 describe('three processes with one World', () => {
   let database: TestDatabase;
@@ -15,8 +15,8 @@ describe('three processes with one World', () => {
 
   it('end every run with one result of each step, though one process is killed and every message doubled', async () => {
     database = await createTestDatabase();
-    const first = await StableApplication.start(database.url);
-    const others = await Promise.all([StableApplication.start(database.url), StableApplication.start(database.url)]);
+    const first = await KitApplication.start('stable', database.url);
+    const others = await Promise.all([KitApplication.start('stable', database.url), KitApplication.start('stable', database.url)]);
     const runs = await Promise.all(Array.from({ length: 12 }, (_, index) => first.run(index % 2 === 0 ? 'addThree' : 'parallel', 3)));
     const count = async (where: string): Promise<number> =>
       (await database.query<{ count: number }>(`SELECT count(*)::int AS count FROM ${where}`))[0]!.count;
@@ -41,7 +41,7 @@ describe('three processes with one World', () => {
 
   it('gives a run its message back that was lost with the process', async () => {
     database = await createTestDatabase();
-    const application = await StableApplication.start(database.url);
+    const application = await KitApplication.start('stable', database.url);
     const runId = await application.run('sleeps', '1h');
     await waitFor(async () => (await database.query(`SELECT FROM durable_world.world_waits WHERE run_id = $1`, [runId])).length === 1);
     await database.query(`UPDATE durable_world.world_waits SET resume_at = now() WHERE run_id = $1`, [runId]);

@@ -8,6 +8,7 @@ import { LEASE_HEADER, MESSAGE_HEADER } from './handler.js';
 import type { ClaimedMessage, MessageStore } from '../store/message-store.js';
 import { LEASE_SECONDS } from './lease.js';
 import { pathOf } from './queue-name.js';
+import { routeUrl } from './route-url.js';
 
 /** Seconds until a message is delivered again that did not reach the application. */
 const UNREACHED_SECONDS = 1;
@@ -112,7 +113,7 @@ export class Poller extends BackgroundService {
    * ended.
    */
   private send({ id, lease, queue, runId, headers }: ClaimedMessage): Promise<number> {
-    const url = new URL(pathOf(queue), this.settings.baseUrl());
+    const url = new URL(routeUrl(this.settings.baseUrl(), queue));
     const body = JSON.stringify({ ...(runId === undefined ? {} : { runId }), messageId: id, queueName: queue });
     const passedOn = Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase()));
     const options = {

@@ -5,7 +5,7 @@ import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import type { Announcement, MessageStore, TakenMessage } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
 import { LEASE_SECONDS } from './lease.js';
-import { pathOf } from './queue-name.js';
+import { routeUrl } from './route-url.js';
 
 /** Longest delay of a message in seconds. A longer one is made of several messages. */
 const MAX_DELAY_SECONDS = 6 * 86_400;
@@ -49,11 +49,12 @@ export class QStashDispatcher implements Dispatcher {
 
   async announce(message: Announcement, delaySeconds: number): Promise<void> {
     const { id, queue, runId, failures, announced } = message;
+    const { targetUrl } = this.settings;
     try {
       const { client } = await this.load();
       await this.call(
         client.publishJSON({
-          url: this.address(pathOf(queue)),
+          url: routeUrl(targetUrl, queue),
           body: { ...(runId === undefined ? {} : { runId }), messageId: id },
           // The key of the message must not be used: QStash would swallow its next use for minutes.
           deduplicationId: `${id}.${failures}.${announced}`,
@@ -72,7 +73,7 @@ export class QStashDispatcher implements Dispatcher {
     const body = await request.text();
     const { receiver } = await this.load();
     // A proxy may change the path of the request, but QStash has signed the published address.
-    const url = this.address(pathOf(`${prefix}any`));
+    const url = routeUrl(this.settings.targetUrl, `${prefix}any`);
     const isGenuine = await receiver.verify({ signature, body, url, clockTolerance: CLOCK_TOLERANCE_SECONDS }).catch(() => false);
     if (!isGenuine) return 'forged';
     const { messageId, sweep } = JSON.parse(body) as { messageId?: unknown; sweep?: unknown };
@@ -94,7 +95,7 @@ export class QStashDispatcher implements Dispatcher {
     await this.call(
       client.schedules.create({
         scheduleId: `world-${this.settings.schema}-${this.settings.deploymentId}`.replaceAll(/[^\w-]/g, '_'),
-        destination: this.address(pathOf('__wkf_workflow_sweep')),
+        destination: routeUrl(this.settings.targetUrl, '__wkf_workflow_sweep'),
         cron: '* * * * *',
         body: JSON.stringify({ sweep: true }),
         headers: { 'content-type': 'application/json' },
@@ -111,11 +112,6 @@ export class QStashDispatcher implements Dispatcher {
     await this.settings.sweep();
     const overdue = await this.store.announceOverdue(this.settings.deploymentId, SWEEP_LIMIT);
     await Promise.all(overdue.map((message) => this.announce(message, 0)));
-  }
-
-  /** Address of a route as QStash calls it. Signatures contain this address. */
-  private address(path: string): string {
-    return `${this.settings.targetUrl.replace(/\/+$/, '')}${path}`;
   }
 
   private load(): Promise<Parts> {

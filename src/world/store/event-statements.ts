@@ -15,7 +15,7 @@ const ACTIVE = `run.status IN ('pending', 'running')`;
  * lock, so that no event appears before one that a reader has already seen.
  *
  * Parameters of all statements: $1 run, $2 type, $3 correlation id, $4 data, $5 payload, $6 version
- * of the event, $7 version of the World.
+ * of the event, $7 newest version that the World can execute.
  */
 const lockedRun = (schema: string): string => `run AS MATERIALIZED (
   SELECT r.run_id, r.status, r.last_slot, GREATEST(date_trunc('milliseconds', clock_timestamp()), r.last_at + interval '1 millisecond') AS at

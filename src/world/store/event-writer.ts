@@ -262,7 +262,7 @@ export class EventWriter {
     if (correlationId === undefined && /^(step|hook|wait)_/.test(eventType))
       throw this.checks.invalid(`${eventType} needs a correlationId`);
     const { data, payload } = encodeData(eventType, eventData);
-    return [runId, eventType, correlationId ?? null, data, payload, specVersion ?? null, this.line.specVersion, ...more];
+    return [runId, eventType, correlationId ?? null, data, payload, specVersion ?? null, this.line.maxSpecVersion, ...more];
   }
 
   private answer(runId: string, event: NewWorldEvent, [slot, atMs]: Written, rows: Partial<CreatedEvent>): CreatedEvent {

@@ -36,8 +36,8 @@ export class Refusals {
   of(runId: string, event: NewWorldEvent, state: State): Error | undefined {
     const { errors } = this.kit;
     if (state.run === null) return new errors.WorkflowRunNotFoundError(runId);
-    if (state.specVersion !== null && state.specVersion > this.line.specVersion)
-      return new errors.RunNotSupportedError(state.specVersion, this.line.specVersion);
+    if (state.specVersion !== null && state.specVersion > this.line.maxSpecVersion)
+      return new errors.RunNotSupportedError(state.specVersion, this.line.maxSpecVersion);
     const kind = event.eventType.split('_')[0];
     if (kind === 'run') return this.ofRun(runId, event, state);
     if (kind === 'step') return this.ofStep(runId, event, state);

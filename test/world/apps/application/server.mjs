@@ -1,15 +1,15 @@
 // Serves the kit's routes, and a small API for the tests: starts runs, reads their results and
 // streams, and resumes their hooks. Prints its port.
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 
 import { getRun, resumeHook, start } from 'workflow/api';
 import { getWorld } from 'workflow/runtime';
 
-const require = createRequire(import.meta.url);
+import * as handlers from './routes.mjs';
+
 const routes = {
-  '/.well-known/workflow/v1/flow': require('./.well-known/workflow/v1/flow.cjs').POST,
-  '/.well-known/workflow/v1/step': require('./.well-known/workflow/v1/step.cjs').POST,
+  '/.well-known/workflow/v1/flow': handlers.flow,
+  '/.well-known/workflow/v1/step': handlers.step,
 };
 
 async function readBody(request) {
@@ -64,6 +64,7 @@ const server = createServer(async (request, response) => {
 });
 
 server.listen(Number(process.env.PORT), async () => {
-  await getWorld().start();
+  const world = await getWorld();
+  await world.start();
   console.log(`listening on ${process.env.PORT}`);
 });

@@ -4,6 +4,7 @@ import { freePort } from '../../support/free-port.js';
 import { spawnFile, type SpawnedProcess } from '../../support/processes.js';
 import { waitFor } from '../../support/wait.js';
 import { kitFolder } from './kits.js';
+import type { Line } from './test-world.js';
 
 /** State of a run, as the application shows it. */
 export interface ShownRun {
@@ -11,17 +12,17 @@ export interface ShownRun {
   readonly output?: unknown;
 }
 
-/** An application of the kit's stable line, in a process of its own. */
-export class StableApplication {
+/** An application of a line of the kit, in a process of its own. */
+export class KitApplication {
   private constructor(
     readonly process: SpawnedProcess,
     readonly url: string,
   ) {}
 
-  static async start(databaseUrl: string, env: Record<string, string> = {}): Promise<StableApplication> {
+  static async start(line: Line, databaseUrl: string, env: Record<string, string> = {}, file = 'server.mjs'): Promise<KitApplication> {
     const port = await freePort();
-    const spawned = spawnFile(join(kitFolder('stable'), 'server.mjs'), {
-      cwd: kitFolder('stable'),
+    const spawned = spawnFile(join(kitFolder(line), file), {
+      cwd: kitFolder(line),
       env: {
         DATABASE_URL: databaseUrl,
         PORT: String(port),
@@ -30,7 +31,12 @@ export class StableApplication {
       },
     });
     await spawned.waitForLine(/listening/);
-    return new StableApplication(spawned, `http://localhost:${port}`);
+    return new KitApplication(spawned, `http://localhost:${env['PORT'] ?? port}`);
+  }
+
+  /** The same application, whose routes are below a path. */
+  below(path: string): KitApplication {
+    return new KitApplication(this.process, `${this.url}${path}`);
   }
 
   async run(workflow: string, ...args: unknown[]): Promise<string> {
@@ -54,7 +60,11 @@ export class StableApplication {
   }
 
   async call(path: string, body: unknown = {}): Promise<unknown> {
-    const response = await fetch(`${this.url}${path}`, { method: 'POST', body: JSON.stringify(body) });
+    const response = await fetch(`${this.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
     if (!response.ok) throw new Error(await response.text());
     return response.json();
   }

@@ -3,15 +3,20 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
-import { StableApplication } from './support/stable-application.js';
+import { KitApplication } from './support/kit-application.js';
+import type { Line } from './support/test-world.js';
 
-describe('an application of workflow 4.8.9', () => {
+describe.each<[line: Line, version: string, env: Record<string, string>]>([
+  ['stable', '4.8.9', {}],
+  ['beta7', '5.0.0-beta.55', {}],
+  ['beta7', '5.0.0-beta.55 with spec 6', { WORKFLOW_SEALED_LOG: '0' }],
+])('an application of %s, workflow %s', (line, _version, env) => {
   let database: TestDatabase;
-  let application: StableApplication;
+  let application: KitApplication;
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    application = await StableApplication.start(database.url);
+    application = await KitApplication.start(line, database.url, env);
   });
 
   afterAll(async () => {
@@ -61,6 +66,13 @@ describe('an application of workflow 4.8.9', () => {
     await waitFor(async () => (await application.show(runId)).status === 'running');
     await application.call(`/cancel/${runId}`);
     expect(await application.ended(runId)).toEqual({ status: 'cancelled' });
+  });
+
+  it('aborts a step that a workflow tells to stop', async () => {
+    // The stable line has no AbortController in workflows.
+    if (line === 'stable') return;
+    const runId = await application.run('aborts');
+    expect(await application.ended(runId)).toEqual({ status: 'completed', output: 'aborted' });
   });
 
   it('keeps the bytes of inputs and results', async () => {

@@ -67,6 +67,24 @@ export async function streams(texts) {
   return texts.length;
 }
 
+async function waitForAbort(signal) {
+  'use step';
+  await new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+  return 'aborted';
+}
+
+export async function aborts() {
+  'use workflow';
+  const controller = new AbortController();
+  const waiting = waitForAbort(controller.signal);
+  await sleep('1s');
+  controller.abort();
+  return waiting;
+}
+
 export async function bytes(input) {
   'use workflow';
   return echo(input);
