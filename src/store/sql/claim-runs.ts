@@ -144,10 +144,7 @@ FROM due WHERE r.id = ANY (ARRAY[due.id])${lockTimeout}
 RETURNING ${claimedColumns('r')}`;
 }
 
-/**
- * Lists the columns that `toClaimedRun` reads, in the same order. `due` must have the run's
- * priority and due time from before the claim.
- */
+/** Lists the columns that `toClaimedRun` reads. `due` has the run's priority and due time. */
 export function claimedColumns(alias: string): string {
   const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
   const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
