@@ -47,7 +47,8 @@ const admitSql = (schema: string, label: string): string => `
         ready_at = at_now, opens_at = slot
       WHERE r.id = candidate.id RETURNING r.* INTO run;
     END IF;
-    due_at := candidate.ready_at;
+    -- The wait for a place is no delay of the claim.
+    due_at := at_now;
     free := free - 1;
     given := given + 1;
     RETURN NEXT;`;
@@ -147,7 +148,7 @@ BEGIN
       END IF;
       IF is_shared THEN q.last_key := k; END IF;
       FOR candidate IN
-        SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.ready_at, r.worker_losses, r.blocked_deployments
+        SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.worker_losses, r.blocked_deployments
         FROM ${schema}.workflow_runs r
         WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key = k
         ORDER BY (r.started_at IS NULL), r.priority DESC, r.ready_at LIMIT capacity FOR NO KEY UPDATE SKIP LOCKED
@@ -162,7 +163,7 @@ BEGIN
   IF free > 0 AND (q.is_fifo OR is_closed) THEN
     <<ordered>>
     FOR candidate IN
-      SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.ready_at, r.worker_losses, r.blocked_deployments
+      SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.worker_losses, r.blocked_deployments
       FROM ${schema}.workflow_runs r
       WHERE r.place = 'queued' AND r.queue = p_queue AND (r.started_at IS NULL) <= (NOT is_closed)
       ORDER BY (r.started_at IS NULL), r.priority DESC, r.ready_at LIMIT greatest(p_most, 200) FOR NO KEY UPDATE SKIP LOCKED

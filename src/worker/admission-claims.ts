@@ -11,7 +11,8 @@ import type { Slots } from './slots.js';
 export interface AdmissionClaimsPort {
   /** Returns the session for a claim; undefined while the worker makes no such claim. */
   readonly fence: () => SessionFence | undefined;
-  readonly begin: (claimed: readonly ClaimedRun[], fence: SessionFence, sentAt: number) => Promise<unknown>;
+  readonly begin: (claimed: readonly ClaimedRun[], fence: SessionFence, sentAt: number) => Promise<void>;
+  readonly failed: (error: unknown) => void;
 }
 
 /**
@@ -61,7 +62,7 @@ export class AdmissionClaims implements AdmissionClaimant {
       claim,
       end: (claimed) => {
         this.inFlight.delete(entry);
-        if (claimed.length > 0) void this.port.begin(claimed, claim.fence, since);
+        if (claimed.length > 0) this.port.begin(claimed, claim.fence, since).catch(this.port.failed);
         this.slots.dismiss(claim.limit);
         settle();
       },

@@ -61,10 +61,11 @@ export class RunClaimer {
     this.perWorker = new PerWorkerClaims(database, this.keys, (queue) => runs.countIn(queue) + this.claimed.countIn(queue));
     this.admissionClaims = new AdmissionClaims(database, this.slots, this.keys, options.deploymentId, {
       fence: () => this.fenceOfAdmission(),
-      begin: (claimed, fence, sentAt) => {
+      begin: async (claimed, fence, sentAt) => {
         this.noteClaim(claimed, sentAt);
-        return this.claimed.beginAll(claimed, fence);
+        await this.claimed.beginAll(claimed, fence);
       },
+      failed: (error) => this.claimFailed(error),
     });
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.claimed.beginAll(claimed, fence)),
@@ -214,7 +215,7 @@ export class RunClaimer {
       if (this.claimAgain) this.backlog = true;
     } catch (error) {
       this.backlog = false;
-      if (this.isOpen) this.events.log('warn', 'claim-failed', 'worker: could not claim due runs; trying again at the next poll', error);
+      this.claimFailed(error);
     } finally {
       this.claiming = undefined;
       this.dueClaimSince = Number.POSITIVE_INFINITY;
@@ -225,6 +226,10 @@ export class RunClaimer {
   private fenceOfAdmission(): SessionFence | undefined {
     const isBusy = this.claiming !== undefined || this.backlog || this.quarantine.isActive;
     return !this.isOpen || isBusy || this.options.takes === 'named' ? undefined : this.session.fence;
+  }
+
+  private claimFailed(error: unknown): void {
+    if (this.isOpen) this.events.log('warn', 'claim-failed', 'worker: could not claim due runs; trying again at the next poll', error);
   }
 
   private noteClaim(claimed: readonly ClaimedRun[], sentAt: number): void {
