@@ -67,6 +67,13 @@ export class Classes {
     return subclasses.flatMap((each) => this.facts.get(each)?.members.get(name) ?? []);
   }
 
+  /** Returns the constructors of the class that an expression names, and of its base classes. */
+  constructorsOf(expression: Node): FunctionNode[] {
+    const owner = this.named(unwrap(expression));
+    const chain = owner ? [owner, ...this.chain(owner)] : [];
+    return chain.flatMap((each) => (this.facts.get(each)?.members.get('constructor') ?? []).map(({ fn }) => fn));
+  }
+
   /** Returns the base class of a class, if the file declares that class. */
   base(owner: ClassNode): ClassNode | undefined {
     return owner.superClass ? this.named(owner.superClass) : undefined;

@@ -184,8 +184,9 @@ export class WorkflowCode {
     }
   }
 
-  /** Returns the functions of the file, other than steps, that an expression names. */
+  /** Returns the functions of the file, other than steps, that an expression names or constructs. */
   targets(node: Node): FunctionNode[] {
+    if (node.type === 'NewExpression') return this.classes.constructorsOf(node.callee);
     if (node.type === 'MemberExpression') {
       return this.classes.membersOf(node).flatMap(({ fn, isStep }) => (isStep ? [] : [fn]));
     }

@@ -4,6 +4,10 @@ const error = { messageId: 'clock' };
 
 testRule('no-clock', {
   valid: {
+    'allows constructors that the code does not call': workflow('return 1;', {
+      fields: 'constructor(private readonly payments: Payments) { this.startedAt = Date.now(); }',
+      after: 'class Payments { constructor() { this.at = Date.now(); } }',
+    }),
     'allows dates with arguments': workflow('return [new Date(order.at), new Date(0), Date.parse(order.at), new Date(...order.parts)];'),
     'allows the clock of the run': workflow('return ctx.now().getTime();'),
     'allows the clock in a step method': workflow('return this.charge(order);', {
@@ -98,6 +102,12 @@ testRule('no-clock', {
     'allows a type': workflow('const at: Date = ctx.now(); return at instanceof Date;'),
   },
   invalid: {
+    'reports constructors that the code calls': {
+      code: workflow('return new Invoice(order);', {
+        after: 'class Dated { constructor() { this.at = Date.now(); } } class Invoice extends Dated { constructor(order) { super(); } }',
+      }),
+      errors: [{ messageId: 'clock' }],
+    },
     'replaces Date.now()': {
       code: workflow('return Date.now() - order.at;'),
       output: workflow('return ctx.now().getTime() - order.at;'),
