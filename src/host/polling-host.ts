@@ -46,6 +46,7 @@ export interface WorkerActivity {
 export class PollingHost {
   private readonly worker: Worker;
   private readonly gates: StepGates;
+  private readonly bulkOperations: PeriodicSweep;
   private readonly registry: WorkflowRegistry;
   private readonly warned = new Set<string>();
   private readonly session: Session;
@@ -87,7 +88,7 @@ export class PollingHost {
     this.schedules = new ScheduleService(schedules, clock, (error) =>
       warn('schedules-unavailable', 'schedules: could not start due runs; trying again', error),
     );
-    const { deadSessions, others, deletions } = createSweeps({
+    const { deadSessions, bulkOperations, others, deletions } = createSweeps({
       database,
       payloads: runtime.payloads,
       notifier: runtime.notifier,
@@ -110,7 +111,9 @@ export class PollingHost {
       warn,
     });
     const sweeps = [deadSessions, ...others, ...(schedules.declaring ? [schedules.declaring] : []), ...deletions];
-    this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, warn))];
+    const periodic = new Map(sweeps.map((sweep) => [sweep, new PeriodicSweep(sweep, warn)]));
+    this.bulkOperations = periodic.get(bulkOperations)!;
+    this.services = [this.timers, ...periodic.values()];
   }
 
   /** State of the worker, for health checks. */
@@ -202,6 +205,13 @@ export class PollingHost {
 
   pollNow(): void {
     this.poller.pollNow();
+  }
+
+  /** Does work that is due without waiting for the next poll. Only a clock that jumps needs this. */
+  workNow(): void {
+    this.timers.refresh();
+    this.schedules.refresh();
+    this.bulkOperations.sweepNow();
   }
 
   noteWake(wakeAt: number): void {

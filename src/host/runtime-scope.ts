@@ -21,7 +21,7 @@ export interface ScopedRuntime {
   readonly client: WorkflowClient;
   readonly workers: WorkerHosts;
   readonly notifier: RunNotifier;
-  readonly admissions: Pick<Admissions, 'isBusy'>;
+  readonly admissions: Pick<Admissions, 'isBusy' | 'request'>;
   readonly journal: Pick<Journal, 'load'>;
 }
 

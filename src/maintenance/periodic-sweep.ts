@@ -16,6 +16,11 @@ export class PeriodicSweep extends BackgroundService {
     super();
   }
 
+  /** Sweeps at once, unless a sweep is in progress. */
+  sweepNow(): void {
+    this.schedule(0);
+  }
+
   override stop(): Promise<void> {
     this.stopping.abort();
     return super.stop();

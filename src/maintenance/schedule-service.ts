@@ -85,6 +85,12 @@ export class ScheduleService extends BackgroundService {
     this.schedule(this.pauseMs());
   }
 
+  /** Looks for due schedules at once, although an announcement would be ignored now. */
+  refresh(): void {
+    this.ignoredUntil = Number.NEGATIVE_INFINITY;
+    this.note(Number.NEGATIVE_INFINITY);
+  }
+
   /** True while the service starts runs. */
   get isAtWork(): boolean {
     return this.isWorking;

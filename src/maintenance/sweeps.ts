@@ -21,6 +21,8 @@ const OWNERLESS_EVERY_MS = 10_000;
 export interface Sweeps {
   /** Takes over dead sessions. The other sweeps may apply to the runs that it makes due. */
   readonly deadSessions: Sweep;
+  /** Continues bulk operations. One of `others`. */
+  readonly bulkOperations: Sweep;
   readonly others: readonly Sweep[];
   /** Deletes runs. No other work should wait for deletions, which may take long. */
   readonly deletions: readonly Sweep[];
@@ -92,6 +94,7 @@ export function createSweeps(dependencies: SweepDependencies): Sweeps {
   ];
   return {
     deadSessions,
+    bulkOperations,
     others: [admissions, inbox, overdue, blocked, ownerless, bulkOperations, expiredListeners],
     deletions,
   };

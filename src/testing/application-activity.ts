@@ -16,12 +16,17 @@ export interface Activity {
   readonly bodies: readonly Body[];
   /** Time at which the first run, event or timeout is due; infinity when none is. */
   readonly nextWake: number;
+  /** Functions that admit runs to the queues in which runs wait for a place. */
+  readonly admissions: readonly (() => Promise<void>)[];
 }
+
+const UNFINISHED = 'o.started_at IS NOT NULL AND o.finished_at IS NULL';
 
 /**
  * Returns the statement that reads whether the schema has work that is due ($1: names of the
  * workflows that the application executes, with queues and versions; $2: the names alone), how many
- * runs the worker owns, and the next time at which work is due.
+ * runs the worker owns, the queues in which runs wait for a place, and the next time at which work
+ * is due.
  */
 const activityOf = (schema: string): string => `SELECT
   EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE CASE r.status
@@ -30,17 +35,22 @@ const activityOf = (schema: string): string => `SELECT
     ELSE false END)
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_run_events e WHERE e.available_at <= now())
   OR EXISTS (SELECT 1 FROM ${schema}.workflow_events WHERE dispatched_at IS NULL)
-  OR EXISTS (SELECT 1 FROM ${schema}.workflow_schedules s WHERE s.workflow = ANY ($2::text[]) AND (s.fire_at <= now() OR ${queueIsFree(schema, 's')})),
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_schedules s WHERE s.workflow = ANY ($2::text[]) AND (s.fire_at <= now() OR ${queueIsFree(schema, 's')}))
+  OR EXISTS (SELECT 1 FROM ${schema}.workflow_operations o WHERE ${UNFINISHED} AND o.next_at <= now()),
   (SELECT count(*)::int FROM ${schema}.workflow_runs r WHERE r.status = 'running'),
+  ARRAY(SELECT q.name FROM ${schema}.workflow_queues q WHERE q.kind = 'queue' AND q.is_limited AND NOT q.is_paused
+    AND EXISTS (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = q.name)),
   least(
     (SELECT extract(epoch FROM min(r.wake_at))::float8 * 1000 FROM ${schema}.workflow_runs r
       WHERE r.status = 'waiting' AND NOT r.is_blocked AND r.wake_at > now()),
     (SELECT extract(epoch FROM min(e.available_at))::float8 * 1000 FROM ${schema}.workflow_run_events e
       WHERE e.available_at > now()),
     (SELECT extract(epoch FROM min(s.fire_at))::float8 * 1000 FROM ${schema}.workflow_schedules s
-      WHERE s.workflow = ANY ($2::text[]) AND s.fire_at > now()))`;
+      WHERE s.workflow = ANY ($2::text[]) AND s.fire_at > now()),
+    (SELECT extract(epoch FROM min(o.next_at))::float8 * 1000 FROM ${schema}.workflow_operations o
+      WHERE ${UNFINISHED} AND o.next_at > now()))`;
 
-type Row = [isDue: boolean, running: number, nextWake: number | null];
+type Row = [isDue: boolean, running: number, queues: string[], nextWake: number | null];
 
 /** Reads what the modules of an application are doing. */
 export async function readActivity(runtimes: readonly ScopedRuntime[], database: TestDatabase, clock: ManualClock): Promise<Activity> {
@@ -49,21 +59,25 @@ export async function readActivity(runtimes: readonly ScopedRuntime[], database:
   const before = runtimes.map(processActivity);
   if (clock.isRinging || before.some(({ state }) => state === 'busy')) return BUSY;
   let nextWake = clock.nextAlarm;
-  for (const [index, { workers, database: own }] of runtimes.entries()) {
+  const admissions: (() => Promise<void>)[] = [];
+  for (const [index, { workers, database: own, admissions: ofRuntime }] of runtimes.entries()) {
     const [row] = await database.query<Row>(activityOf(own.schema), [servedBy(workers), namesServedBy(workers)]);
-    const [isDue, running, next] = row!;
+    const [isDue, running, queues, next] = row!;
     const { state, owned } = before[index]!;
+    // The services pause in real time, and would notice some of this work only after a second.
+    if (isDue && state === 'idle') workers.polling?.workNow();
     // While bodies are executed, a due run may have to wait for its turn (`worker.concurrency`).
     if (running !== owned || (isDue && state !== 'bodies')) return BUSY;
+    admissions.push(...queues.map((queue) => () => ofRuntime.request(queue)));
     nextWake = Math.min(nextWake, next === null ? Number.POSITIVE_INFINITY : Math.ceil(next));
   }
   const after = runtimes.map(processActivity);
   if (clock.isRinging || after.some(({ state }, index) => state !== before[index]!.state)) return BUSY;
   const bodies = after.flatMap((each) => each.bodies);
-  return { state: bodies.length > 0 ? 'bodies' : 'idle', bodies, nextWake };
+  return { state: bodies.length > 0 ? 'bodies' : 'idle', bodies, nextWake, admissions };
 }
 
-const BUSY: Activity = { state: 'busy', bodies: [], nextWake: Number.NEGATIVE_INFINITY };
+const BUSY: Activity = { state: 'busy', bodies: [], nextWake: Number.NEGATIVE_INFINITY, admissions: [] };
 
 /** Returns the workflows that a worker executes, in the form that the statement compares. */
 function servedBy({ known }: ScopedRuntime['workers']): string[] {

@@ -126,6 +126,17 @@ describe('limits, shared starts and batches under the clock of a test', () => {
     expect(await statusesOf(runs)).toEqual(['completed', 'completed', 'completed']);
   });
 
+  it('let a bulk operation do its parts, and the runs end, before the test is idle', async () => {
+    const runs = await Promise.all(['a', 'b', 'c'].map((tenant) => test.client.start(Report, tenant)));
+    await test.runUntilIdle();
+    const { token } = await test.client.bulk.cancel({ filter: { name: 'report', status: 'waiting' }, dryRun: true });
+    await test.client.bulk.cancel({ token, rate: 1 });
+    await test.runUntilIdle();
+    expect((await statusesOf(runs)).filter((status) => status === 'cancelled')).toHaveLength(1);
+    await test.advance('2s');
+    expect(await statusesOf(runs)).toEqual(['cancelled', 'cancelled', 'cancelled']);
+  });
+
   it('begin runs and steps at their slots of a rate limit', async () => {
     for (const workflow of [Letter, Payment]) {
       begin();
