@@ -18,6 +18,7 @@ import { Batches1764400007501 } from './1764400007501-batches.js';
 import { ExactSlots1764400010000 } from './1764400010000-exact-slots.js';
 import { ClaimingAdmission1764400010001 } from './1764400010001-claiming-admission.js';
 import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
+import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -49,6 +50,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   ExactSlots1764400010000,
   ClaimingAdmission1764400010001,
   RunsOfSchedules1764400011000,
+  StepPlaces1764400010100,
 ];
 
 /**

@@ -1,78 +1,16 @@
 import type { DatabaseClock } from '../core/clock.js';
-import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
+import { sleep } from '../core/timers.js';
 import type { LimitedStep, StepLimits, StepPermit } from '../engine/step-limits-port.js';
 import { faultOf } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
 import { refreshKnownQueues } from '../store/sql/queues.js';
-import { releaseStepPlace, reserveSlot, takeStepPlace, type PlacedStep } from '../store/sql/step-places.js';
+import { releaseStepPlaces, takeStepPlaces, type GivenPlace, type GivenPlaces, type PlacedStep } from '../store/sql/step-places.js';
+import { AHEAD_MS, StepGate } from './step-gate.js';
 
-/** Milliseconds between two tries to take a place while other processes have all of them. */
-const FIRST_PAUSE_MS = 15;
-const LONGEST_PAUSE_MS = 200;
-/** Number of tries to give a place back. The place also ends with the session. */
-const RELEASE_TRIES = 5;
-
-/** Steps of this process that wait for one limit and key. Only the first one asks the database. */
-class Gate {
-  private readonly waiting: LimitedStep[] = [];
-  private isWorking = false;
-  /** True while other steps have all places of the limit. */
-  private isFull = false;
-  private wake: (() => void) | undefined;
-
-  constructor(
-    private readonly name: string,
-    private readonly key: string,
-    private readonly gates: StepGates,
-  ) {}
-
-  add(step: LimitedStep): void {
-    this.waiting.push(step);
-    if (!this.isWorking) void this.work();
-  }
-
-  /** Called when this process has given a place back. */
-  placeFreed(): void {
-    this.wake?.();
-  }
-
-  /** Steps that wait until another step gives a place back. */
-  get stopped(): readonly LimitedStep[] {
-    return this.isFull ? this.waiting : [];
-  }
-
-  private async work(): Promise<void> {
-    this.isWorking = true;
-    let pauseMs = FIRST_PAUSE_MS;
-    for (let step = this.first(); step; step = this.first()) {
-      const isPermitted = await this.gates.admit(this.name, this.key, step);
-      if (isPermitted) this.waiting.shift();
-      else {
-        this.isFull = true;
-        await this.pause(pauseMs * (0.75 + Math.random() / 2));
-        this.isFull = false;
-      }
-      pauseMs = isPermitted ? FIRST_PAUSE_MS : Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
-    }
-    this.isWorking = false;
-  }
-
-  /** Returns the first step that still waits, and forgets those that do not. */
-  private first(): LimitedStep | undefined {
-    while (this.waiting[0] && !this.waiting[0].isWaiting()) this.waiting.shift();
-    return this.waiting[0];
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms).unref();
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-}
+/** Milliseconds between two tries to read the limits, and the longest ones to give places back. */
+const RETRY_MS = 200;
+const FIRST_RELEASE_PAUSE_MS = 50;
+const LONGEST_RELEASE_PAUSE_MS = 2_000;
 
 function runsOf(steps: readonly LimitedStep[]): string[] {
   return steps.filter((step) => step.isWaiting()).map(({ runId }) => runId);
@@ -91,9 +29,11 @@ export interface StepGatesOptions {
  * session, so the places of a dead process are free once its session was taken over.
  */
 export class StepGates implements StepLimits {
-  private readonly gates = new Map<string, Gate>();
+  private readonly gates = new Map<string, StepGate>();
   /** Steps whose slot of a rate limit has not opened yet. */
   private readonly opening = new Set<LimitedStep>();
+  /** Places to give back, by session and limit. */
+  private readonly returned = new Map<string, PlacedStep[]>();
 
   constructor(
     private readonly database: Database,
@@ -102,12 +42,17 @@ export class StepGates implements StepLimits {
 
   /** Ids of the runs with a step that waits until its slot opens. */
   get runsBeforeSlots(): readonly string[] {
-    return runsOf([...this.opening]);
+    return runsOf([...this.opening, ...this.waitingFor('slot')]);
   }
 
   /** Ids of the runs with a step that waits until another step gives a place back. */
   get runsWithoutPlace(): readonly string[] {
-    return runsOf([...this.gates.values()].flatMap((gate) => gate.stopped));
+    return runsOf(this.waitingFor('place'));
+  }
+
+  /** Number of limits for which steps of this process wait. */
+  get size(): number {
+    return this.gates.size;
   }
 
   async request(name: string, step: LimitedStep): Promise<'requested' | 'unknown'> {
@@ -115,36 +60,15 @@ export class StepGates implements StepLimits {
     while (!this.database.queues.step(name) && !(await this.refresh())) {
       // An error of the database does not mean that the limit is missing.
       if (!step.isWaiting()) return 'requested';
-      await sleep(LONGEST_PAUSE_MS);
+      await sleep(RETRY_MS);
     }
     if (!this.database.queues.step(name)) return 'unknown';
-    this.gateOf(name, step.queueKey).add(step);
+    this.gateOf(name).add(step);
     return 'requested';
   }
 
-  /** Tries to permit a step. Returns false when the limit has no place now. */
-  async admit(name: string, key: string, step: LimitedStep): Promise<boolean> {
-    const sessionId = this.options.sessionId();
-    if (sessionId === undefined) return false;
-    const limit = this.database.queues.step(name);
-    const placed: PlacedStep = { limit: name, key, runId: step.runId, stepKey: step.stepKey };
-    const release = (): void => void this.release(sessionId, placed, limit?.hasPlaces ?? true);
-    try {
-      if (!(await takeStepPlace(this.database, sessionId, placed))) return false;
-      if (!step.isWaiting()) {
-        release();
-        return true;
-      }
-      const opensAt = limit?.hasRate ? await reserveSlot(this.database, 'step', name, key) : undefined;
-      this.permit(step, opensAt, limit?.latenessMs ?? 0, release);
-      return true;
-    } catch (error) {
-      if (faultOf(error) !== 'locked') this.options.failed(error);
-      // The place may have been taken. A step that still waits takes the place again, any other
-      // step would keep the place until the session ends.
-      if (!step.isWaiting()) release();
-      return false;
-    }
+  private waitingFor(what: 'slot' | 'place'): LimitedStep[] {
+    return [...this.gates.values()].flatMap((gate) => gate.waitingFor(what));
   }
 
   private async refresh(): Promise<boolean> {
@@ -157,9 +81,42 @@ export class StepGates implements StepLimits {
     }
   }
 
-  private permit(step: LimitedStep, opensAt: number | undefined, latenessMs: number, release: () => void): void {
+  private gateOf(name: string): StepGate {
+    const known = this.gates.get(name);
+    if (known) return known;
+    /** Session of the last request, which owns the places that the request may have taken. */
+    let sessionId: string | undefined;
+    const gate = new StepGate({
+      take: (steps) => {
+        sessionId = this.options.sessionId();
+        return sessionId === undefined ? Promise.resolve(undefined) : this.take(name, sessionId, steps);
+      },
+      permit: (step, place) => this.permit(name, sessionId!, step, place),
+      release: (steps) => sessionId !== undefined && this.giveBack(name, sessionId, steps),
+      clock: this.options.clock,
+      idle: () => this.gates.delete(name),
+    });
+    this.gates.set(name, gate);
+    return gate;
+  }
+
+  private async take(limit: string, sessionId: string, steps: readonly PlacedStep[]): Promise<GivenPlaces | undefined> {
+    try {
+      return await takeStepPlaces(this.database, { limit, sessionId, aheadMs: AHEAD_MS }, steps);
+    } catch (error) {
+      if (faultOf(error) !== 'locked') this.options.failed(error);
+      return undefined;
+    }
+  }
+
+  /** Permits a step at the time at which its slot opens. */
+  private permit(name: string, sessionId: string, step: LimitedStep, { opensAt, isHeld }: GivenPlace): void {
     const { clock } = this.options;
-    const permit: StepPermit = { isValid: () => opensAt === undefined || clock.now() <= opensAt + latenessMs, release };
+    const latenessMs = this.database.queues.step(name)?.latenessMs ?? 0;
+    const permit: StepPermit = {
+      isValid: () => opensAt === undefined || clock.now() <= opensAt + latenessMs,
+      release: () => isHeld && this.giveBack(name, sessionId, [step]),
+    };
     if (opensAt === undefined || opensAt <= clock.now()) return step.permitted(permit);
     this.opening.add(step);
     clock.at(opensAt, () => {
@@ -168,23 +125,33 @@ export class StepGates implements StepLimits {
     });
   }
 
-  private async release(sessionId: string, placed: PlacedStep, hasPlaces: boolean): Promise<void> {
-    for (let tries = hasPlaces ? 1 : RELEASE_TRIES + 1; tries <= RELEASE_TRIES; tries++) {
-      try {
-        await releaseStepPlace(this.database, sessionId, placed);
-        break;
-      } catch (error) {
-        if (tries === RELEASE_TRIES) return this.options.failed(error);
-        await sleep(50 * tries);
-      }
-    }
-    this.gates.get(`${placed.limit}\n${placed.key}`)?.placeFreed();
+  /** Gives places back. Steps that end at the same time share a statement. */
+  private giveBack(name: string, sessionId: string, steps: readonly PlacedStep[]): void {
+    const key = `${sessionId}\n${name}`;
+    const waiting = this.returned.get(key);
+    if (waiting) return void waiting.push(...steps);
+    this.returned.set(key, [...steps]);
+    void this.release(name, sessionId, key);
   }
 
-  private gateOf(name: string, key: string): Gate {
-    const id = `${name}\n${key}`;
-    const gate = this.gates.get(id) ?? new Gate(name, key, this);
-    this.gates.set(id, gate);
-    return gate;
+  /** Tries again until the places are free: they are, once the session has ended. */
+  private async release(name: string, sessionId: string, key: string): Promise<void> {
+    await Promise.resolve();
+    let pauseMs = FIRST_RELEASE_PAUSE_MS;
+    const returned = this.returned.get(key)!;
+    while (returned.length > 0 && this.options.sessionId() === sessionId) {
+      const steps = [...returned];
+      try {
+        await releaseStepPlaces(this.database, sessionId, steps);
+        returned.splice(0, steps.length);
+        this.gates.get(name)?.changed();
+        pauseMs = FIRST_RELEASE_PAUSE_MS;
+      } catch (error) {
+        if (faultOf(error) !== 'locked') this.options.failed(error);
+        await sleep(pauseMs);
+        pauseMs = Math.min(pauseMs * 2, LONGEST_RELEASE_PAUSE_MS);
+      }
+    }
+    this.returned.delete(key);
   }
 }

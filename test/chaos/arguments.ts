@@ -4,8 +4,11 @@ import { parseArgs } from 'node:util';
 const TRANSPORTS = ['poll', 'qstash', 'both'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
-const WORKLOADS = ['all', 'money'] as const;
-/** `money`: only sagas and transactional steps. */
+const WORKLOADS = ['all', 'money', 'limits'] as const;
+/**
+ * `money`: only sagas and transactional steps. `limits`: only queues and steps with limits, and starts
+ * that share runs.
+ */
 export type Workload = (typeof WORKLOADS)[number];
 
 /** Faults among workers in each second, unless their number is given. */

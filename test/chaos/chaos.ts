@@ -7,9 +7,11 @@ import type { ChaosDatabase } from './database.js';
 import { Driver } from './driver.js';
 import { Faults } from './faults.js';
 import { Fleet } from './fleet.js';
-import { checkLeftovers, checkMemory } from './leftovers.js';
+import { checkLeftovers, checkMemory, checkRows } from './leftovers.js';
 import { checkLedger, LEDGER } from './ledger.js';
+import { LimitsChaos } from './limits-chaos.js';
 import { checkStreams } from './stream-checks.js';
+import { limitsOf } from './workload.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
 /** Milliseconds that the runs may take to end after the last fault. Each run adds to the limit. */
@@ -37,18 +39,20 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
   await database.query(TABLES);
   let fleet: Fleet | undefined;
   // It brings the schema, before the workers come.
-  const driver = await Driver.start(database.url, () => fleet!);
+  const driver = await Driver.start(database.url, () => fleet!, limitsOf(settings.workload));
+  let limits: LimitsChaos | undefined;
   try {
-    fleet = await Fleet.start(settings.workers, database.url, workerFile);
-    const faults = new Faults(fleet, database);
+    limits = await LimitsChaos.begin(settings, database, driver);
+    fleet = await Fleet.start(settings.workers, database.url, workerFile, settings.workload);
+    const faults = new Faults(fleet, database, settings.workload);
     const beganAt = performance.now();
-    await happen(plan, { driver, faults, fleet });
+    await happen(plan, { driver, faults, fleet, limits });
     const faultsOverAt = performance.now();
     const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
-    const isDrained = await drained(database, plan.runs, drainMs);
+    const isDrained = await drained(database, plan.runs, drainMs, limits.names);
     const drainedAt = performance.now();
     await fleet.allUp();
-    const leftovers = await settled(database, fleet);
+    const leftovers = await settled(database, fleet, limits);
     await fleet.weigh();
     const memory = checkMemory(fleet.workers);
     const results = await Promise.race([
@@ -62,8 +66,8 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const checks: Check[] = [
       { name: `all ended within ${seconds(drainMs)} after the last fault`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
-      ...(await checkLedger(database, outcome)),
-      ...(await checkBank(database, outcome)),
+      ...(await checkMoney(settings, database, outcome)),
+      ...(await limits.check()),
       ...leftovers,
       { name: 'every result was told of', problems: isDrained ? results : [] },
       { name: 'clients met nothing but trouble with connections', problems: driver.problems },
@@ -77,12 +81,14 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
       `${sum([...faults.done.values()])} faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
       await claimsOf(database, outcome),
       await describeBank(database),
+      ...(await limits.facts()),
       `${driver.readers.length} readers of streams`,
       `heap after gc: ${memory.growth.join('; ') || 'not looked at'}`,
       ...[...fleet.log.notes].sort(([, a], [, b]) => b - a).map(([note, count]) => `${count} x ${note}`),
     ];
     return { seed: settings.seed, checks, facts };
   } finally {
+    await limits?.stop();
     await fleet?.close();
     await driver.close();
   }
@@ -92,12 +98,20 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
  * Executes the plan, each event at its time. Resolves when the last fault has ended and all runs
  * are started.
  */
-async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; faults: Faults; fleet: Fleet }): Promise<void> {
+async function happen(
+  plan: Plan,
+  { driver, faults, fleet, limits }: { driver: Driver; faults: Faults; fleet: Fleet; limits: LimitsChaos },
+): Promise<void> {
   const at = fromNowOn();
   const lastMs = Math.max(...plan.runs.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   const weighing: Promise<void>[] = [];
   for (let ms = WEIGH_EVERY_MS; ms < lastMs; ms += WEIGH_EVERY_MS) weighing.push(at(ms, () => fleet.weigh()));
-  await Promise.all([drive(plan.runs, driver, at), ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))), ...weighing]);
+  await Promise.all([
+    drive(plan.runs, driver, at),
+    limits.happen(at),
+    ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))),
+    ...weighing,
+  ]);
 }
 
 /** Does things at their time, counted from now. */
@@ -124,26 +138,42 @@ export async function drive(planned: readonly PlannedRun[], driver: Driver, at: 
   ]);
 }
 
-/** Waits until all runs have ended; false when they take too long. */
-export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs: number): Promise<boolean> {
+/**
+ * Waits until all runs have ended; false when they take too long.
+ *
+ * @param names workflows of which all runs must end too, and the members of their batches
+ */
+export async function drained(
+  database: ChaosDatabase,
+  runs: readonly PlannedRun[],
+  patienceMs: number,
+  names: readonly string[],
+): Promise<boolean> {
   // Children end before those who wait for them.
   const ids = runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
   for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(200)) {
-    const [row] = await database.query<{ ended: number }>(
-      'SELECT count(*)::int AS ended FROM durable.workflow_runs WHERE id = ANY ($1) AND finished_at IS NOT NULL',
-      [ids],
+    const [row] = await database.query<{ ended: number; open: number }>(
+      `SELECT count(*) FILTER (WHERE id = ANY ($1) AND finished_at IS NOT NULL)::int AS ended,
+        count(*) FILTER (WHERE name = ANY ($2) AND finished_at IS NULL)::int AS open FROM durable.workflow_runs`,
+      [ids, names],
     );
-    if (row!.ended === ids.length) return true;
+    if (row!.ended === ids.length && row!.open === 0) return true;
   }
   return false;
 }
 
 /** Checks the leftovers once they no longer decrease. */
-async function settled(database: ChaosDatabase, fleet: Fleet): Promise<Check[]> {
+async function settled(database: ChaosDatabase, fleet: Fleet, limits: LimitsChaos): Promise<Check[]> {
   for (const until = Date.now() + SWEPT_MS; ; await sleep(200)) {
-    const checks = await checkLeftovers(database, fleet.workers);
+    const checks = [...(await checkLeftovers(database, fleet.workers)), ...(await checkRows(database, limits.unwanted))];
     if (checks.every(({ problems }) => problems.length === 0) || Date.now() > until) return checks;
   }
+}
+
+/** Checks the ledger and the bank, which the workload `limits` does not use. */
+export async function checkMoney({ workload }: ChaosSettings, database: ChaosDatabase, outcome: Outcome): Promise<Check[]> {
+  if (workload === 'limits') return [];
+  return [...(await checkLedger(database, outcome)), ...(await checkBank(database, outcome))];
 }
 
 export async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<string> {

@@ -1,4 +1,5 @@
 import type { ChaosDatabase } from './database.js';
+import { SHARED_NAMES } from './limits.js';
 import type { PlannedRun } from './plan.js';
 import { EXPECTED, isTransactional, type Expectation } from './shapes.js';
 
@@ -56,10 +57,12 @@ export class Outcome {
   }
 
   static async read(database: ChaosDatabase, planned: readonly PlannedRun[]): Promise<Outcome> {
-    const runs =
-      await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, exclusive_losses, started_at IS NOT NULL AS started,
+    const runs = await database.query<RunRow>(
+      `SELECT id, status, output::text, error::text, epoch, exclusive_losses, started_at IS NOT NULL AS started,
         extract(epoch FROM finished_at - cancel_requested_at)::float8 * 1000 AS cancel_ms
-      FROM durable.workflow_runs`);
+      FROM durable.workflow_runs WHERE name <> ALL ($1)`,
+      [SHARED_NAMES],
+    );
     const steps = await database.query<StepRow>('SELECT run_id, step_key, status, output::text, attempts FROM durable.workflow_steps');
     return new Outcome(
       planned,

@@ -14,6 +14,7 @@ import {
 import { DataSource } from 'typeorm';
 
 import { StreamFollower } from '../support/faults/stream-follower.js';
+import { queueOf, type CallInput } from './limits.js';
 import type { PlannedRun } from './plan.js';
 import { EXPECTED, poke } from './shapes.js';
 import type { StartRequest } from './worker-messages.js';
@@ -22,7 +23,7 @@ import type { StartRequest } from './worker-messages.js';
 export interface Starters {
   readonly size: number;
   /** The one of that place, or another; undefined when none is up. */
-  pick(index: number): { startRun(request: Omit<StartRequest, 'kind'>): Promise<boolean> } | undefined;
+  pick(index: number): { startRun(request: Omit<StartRequest, 'kind'>): Promise<string | undefined> } | undefined;
 }
 
 @Module({})
@@ -42,6 +43,15 @@ export interface StreamReading {
   readonly problems: readonly string[];
 }
 
+/** A start with `debounce` or `throttle`, or of a member of a batch. */
+export interface SharedStart {
+  readonly name: string;
+  readonly input: CallInput;
+  readonly by: 'client' | 'worker' | 'commit' | 'rollback';
+  readonly worker: number;
+  readonly options: Omit<StartOptions, 'manager'>;
+}
+
 /** On purpose. */
 class Rollback extends Error {}
 
@@ -58,6 +68,7 @@ export class Driver {
   readonly readers: Promise<StreamReading>[] = [];
   private readonly client: WorkflowClient;
   private over = false;
+  private asked = 0;
 
   private constructor(
     private readonly app: INestApplicationContext,
@@ -81,6 +92,28 @@ export class Driver {
     await this.persist(`start ${run.id}`, () => this.startOnce(run));
     if (run.isAwaited) this.results.push(this.awaitResult(run));
     if (run.shape === 'told' && run.start !== 'rollback') for (const patience of PATIENCES) this.readers.push(this.read(run, patience));
+  }
+
+  /**
+   * Makes a start that may share its run with others. Returns the id of the run that counts;
+   * undefined when the start was rolled back.
+   */
+  async startShared(start: SharedStart): Promise<string | undefined> {
+    let runId: string | undefined;
+    await this.persist(`start ${start.name} ${start.input.key} ${start.input.n}`, async () => {
+      runId = await this.startSharedOnce(start);
+    });
+    return runId;
+  }
+
+  /** Resolves when the start of a transaction has been decided. */
+  async decided(runId: string | undefined): Promise<void> {
+    for (; !this.over; await sleep(AGAIN_MS)) {
+      const rows = await this.dataSource
+        .query<unknown[]>('SELECT 1 FROM durable.workflow_start_requests WHERE run_id = $1', [runId])
+        .catch(() => [1]);
+      if (rows.length === 0) return;
+    }
   }
 
   /** Sends the n-th signal; sent again after trouble, it counts once. */
@@ -119,14 +152,37 @@ export class Driver {
     return { run, values, problems: follower.problems };
   }
 
+  private async startSharedOnce({ name, input, by, worker, options }: SharedStart): Promise<string | undefined> {
+    if (by === 'worker') {
+      const id = options.id ?? `${input.key} ${input.n} ${this.asked++}`;
+      const runId = await this.starters().pick(worker)?.startRun({ id, name, input, options });
+      if (runId === undefined) throw new Error('no connection to a worker');
+      return runId;
+    }
+    if (by === 'client') return (await this.client.start(name, input, options)).runId;
+    return this.dataSource
+      .transaction(async (manager) => {
+        const { runId } = await this.client.start(name, input, { ...options, manager });
+        if (by === 'rollback') throw new Rollback();
+        return runId;
+      })
+      .catch((error: unknown) => {
+        if (error instanceof Rollback) return undefined;
+        throw error;
+      });
+  }
+
   private async startOnce(run: PlannedRun): Promise<void> {
     const { id, shape, input, delayMs } = run;
-    const options: StartOptions = { id, tags: { shape }, ...(delayMs === 0 ? {} : { delay: delayMs }) };
-    const here = (): Promise<unknown> => this.client.start(shape, input, options);
-    const there = (index: number): Promise<boolean> => {
-      const worker = this.starters().pick(index);
-      return worker ? worker.startRun({ id, name: shape, input, delayMs }) : Promise.resolve(false);
+    const options: Omit<StartOptions, 'manager'> = {
+      id,
+      tags: { shape },
+      ...queueOf(shape, input),
+      ...(delayMs === 0 ? {} : { delay: delayMs }),
     };
+    const here = (): Promise<unknown> => this.client.start(shape, input, options);
+    const there = async (index: number): Promise<boolean> =>
+      (await this.starters().pick(index)?.startRun({ id, name: shape, input, options })) !== undefined;
     switch (run.start) {
       case 'client':
         await here();

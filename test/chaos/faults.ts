@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Workload } from './arguments.js';
 import { withClient, type ChaosDatabase } from './database.js';
 import type { ChaosWorker, Fleet } from './fleet.js';
 import type { FaultKind, PlannedFault } from './plan.js';
@@ -20,6 +21,7 @@ export class Faults {
   constructor(
     private readonly fleet: Fleet,
     private readonly database: ChaosDatabase,
+    private readonly workload: Workload,
   ) {}
 
   /** Resolves when the fault is over. */
@@ -41,6 +43,7 @@ export class Faults {
           victim.signal('SIGSTOP');
           await sleep(durationMs);
           victim.signal('SIGCONT');
+          await this.thawed(victim);
         });
       case 'cut':
         return this.to(worker, hasProxy, async ({ proxy }) => proxy!.cutAll());
@@ -75,6 +78,11 @@ export class Faults {
       case 'snapshot':
         return this.held(durationMs, 'BEGIN ISOLATION LEVEL REPEATABLE READ', ['SELECT count(*) FROM durable.workflow_runs']);
     }
+  }
+
+  /** Records that a process continues, for the checks of limits. */
+  private async thawed({ pid }: ChaosWorker): Promise<void> {
+    if (this.workload === 'limits') await this.database.query('INSERT INTO thaws VALUES ($1, clock_timestamp())', [pid]);
   }
 
   private async to(

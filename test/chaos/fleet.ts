@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 
 import { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
+import type { Workload } from './arguments.js';
 import { FleetLog } from './fleet-log.js';
 import {
   SETTINGS_VARIABLE,
@@ -58,12 +59,13 @@ export class ChaosWorker {
     this.state = 'up';
   }
 
-  /** Starts a run there; false when that is not known to have happened. */
-  async startRun(request: Omit<StartRequest, 'kind'>): Promise<boolean> {
-    if (this.state !== 'up') return false;
+  /** Starts a run there. Returns its id, or undefined when that is not known to have happened. */
+  async startRun(request: Omit<StartRequest, 'kind'>): Promise<string | undefined> {
+    if (this.state !== 'up') return undefined;
     const answer = this.message((message) => 'id' in message && message.id === request.id, ANSWER_MS);
     this.ask({ kind: 'start', ...request });
-    return (await answer)?.kind === 'started';
+    const message = await answer;
+    return message?.kind === 'started' ? message.runId : undefined;
   }
 
   /** Notes how much it holds, if it answers. */
@@ -167,11 +169,11 @@ export class Fleet {
    * Starts the workers. The first fifth of them lives as long as the chaos; every third is behind a
    * proxy.
    */
-  static async start(count: number, url: string, file: string): Promise<Fleet> {
+  static async start(count: number, url: string, file: string, workload: Workload): Promise<Fleet> {
     const fleet = new Fleet();
     for (let index = 0; index < count; index++) {
       const proxy = index % 3 === 1 ? await FaultProxy.start(url) : undefined;
-      const settings = { url: proxy?.url ?? url, countUrl: url };
+      const settings = { url: proxy?.url ?? url, countUrl: url, workload };
       fleet.workers.push(new ChaosWorker(index, index < Math.ceil(count / 5), proxy, file, settings, fleet.log));
     }
     await Promise.all(fleet.workers.map((worker) => worker.start()));

@@ -1,5 +1,5 @@
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
-import type { ChaosSettings } from './arguments.js';
+import type { ChaosSettings, Workload } from './arguments.js';
 import { childOf, EXPECTED, type Shape, type ShapeInput } from './shapes.js';
 
 /** Ways to start a run. */
@@ -75,7 +75,9 @@ const SHAPE_WEIGHTS = {
   recalled: 6,
 } satisfies Partial<Record<Shape, number>>;
 /** The shapes with sagas and transactional steps. */
-export const MONEY_WEIGHTS = { booking: 14, undone: 6, transfer: 20, recalled: 6 } satisfies Partial<Record<Shape, number>>;
+const MONEY_WEIGHTS = { booking: 14, undone: 6, transfer: 20, recalled: 6 } satisfies Partial<Record<Shape, number>>;
+/** The shapes with limits. */
+const LIMIT_WEIGHTS = { placed: 14, keyed: 16, rated: 6, calling: 8, stopped: 4 } satisfies Partial<Record<Shape, number>>;
 /** Milliseconds until workers have booted and runs are under way. */
 const FIRST_FAULT_MS = 1_000;
 
@@ -98,7 +100,7 @@ const DURATION: Record<FaultKind, readonly [number, number]> = {
 export function makePlan({ seed, runs, workers, seconds, faults: count, workload }: ChaosSettings): Plan {
   const random = new SeededNumbers(seed);
   const totalMs = seconds * 1_000;
-  const planned = planRuns(random, { runs, workers, totalMs }, workload === 'money' ? MONEY_WEIGHTS : SHAPE_WEIGHTS);
+  const planned = planRuns(random, { runs, workers, totalMs }, weightsOf(workload, SHAPE_WEIGHTS));
   const faults = Array.from({ length: count }, (): PlannedFault => {
     const kind = random.oneOf(FAULT_KINDS);
     return {
@@ -112,15 +114,20 @@ export function makePlan({ seed, runs, workers, seconds, faults: count, workload
   return { runs: planned, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
+/** The shapes of a workload. */
+export function weightsOf(workload: Workload, all: Partial<Record<Shape, number>>): Partial<Record<Shape, number>> {
+  return { all, money: MONEY_WEIGHTS, limits: LIMIT_WEIGHTS }[workload];
+}
+
 /** Runs of these shapes, and their children, who starts them and when, and what they are sent. */
-export function planRuns<S extends Shape>(
+export function planRuns(
   random: SeededNumbers,
   { runs, workers, totalMs }: { readonly runs: number; readonly workers: number; readonly totalMs: number },
-  weights: Readonly<Record<S, number>>,
+  weights: Readonly<Partial<Record<Shape, number>>>,
 ): PlannedRun[] {
   const between = (from: number, to: number): number => random.between(from, to);
   const planned = Array.from({ length: runs }, (_, n): PlannedRun => {
-    const shape: Shape = random.oneOf(weights);
+    const shape: Shape = random.oneOf(weights as Readonly<Record<Shape, number>>);
     const start = random.oneOf(START_KINDS);
     const atMs = random.below(Math.round(totalMs * 0.9));
     const delayMs = random.below(100) < 8 ? between(200, 4_000) : 0;

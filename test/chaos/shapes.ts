@@ -113,6 +113,11 @@ export const EXPECTED = {
     waits: ['sleep', '$cancel', '$compensating', '$compensated'],
     isPartial: true,
   }),
+  placed: () => completed(numbered('work', 2), ['sleep']),
+  keyed: () => completed(numbered('work', 2)),
+  rated: () => completed(['work']),
+  calling: () => completed(['call', 'request']),
+  stopped: () => ({ status: 'cancelled', steps: ['begin', 'cleanup'], waits: ['sleep', '$cancel'], isPartial: true }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
 
 /** Returns the chunks in the stream of a run of `told`, when no reset has replaced any. */

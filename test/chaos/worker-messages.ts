@@ -1,3 +1,7 @@
+import type { StartOptions } from 'nestjs-durable';
+
+import type { Workload } from './arguments.js';
+import type { CallInput } from './limits.js';
 import type { ShapeInput } from './shapes.js';
 
 /** Settings that the chaos passes to a worker process in its environment. */
@@ -6,6 +10,7 @@ export interface ChaosWorkerSettings {
   readonly url: string;
   /** The URL of the database that counts bodies. */
   readonly countUrl: string;
+  readonly workload: Workload;
 }
 
 /** The environment's variable with the settings, as JSON. */
@@ -13,10 +18,11 @@ export const SETTINGS_VARIABLE = 'CHAOS_WORKER';
 
 export interface StartRequest {
   readonly kind: 'start';
+  /** Names the answer. */
   readonly id: string;
   readonly name: string;
-  readonly input: ShapeInput;
-  readonly delayMs: number;
+  readonly input: ShapeInput | CallInput;
+  readonly options: Omit<StartOptions, 'manager'>;
 }
 
 /** Requests of the chaos to a worker process. */
@@ -25,7 +31,7 @@ export type WorkerRequest = StartRequest | { readonly kind: 'memory' };
 /** Messages of a worker process. */
 export type WorkerMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'started'; readonly id: string }
+  | { readonly kind: 'started'; readonly id: string; readonly runId: string }
   | { readonly kind: 'refused'; readonly id: string; readonly error: string }
   /** After a garbage collection, in bytes. */
   | { readonly kind: 'memory'; readonly heapUsed: number };

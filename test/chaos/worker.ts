@@ -6,7 +6,7 @@ import pg from 'pg';
 
 import { logger, reportTroubles, say, send } from './process-log.js';
 import { SETTINGS_VARIABLE, type ChaosWorkerSettings, type WorkerMessage, type WorkerRequest } from './worker-messages.js';
-import { bankOf, WORKLOAD } from './workload.js';
+import { bankOf, limitsOf, startAsked, workflowsOf } from './workload.js';
 import { countIn } from './workflows.js';
 
 const settings = JSON.parse(process.env[SETTINGS_VARIABLE]!) as ChaosWorkerSettings;
@@ -17,12 +17,13 @@ reportTroubles();
   imports: [
     bankOf(settings.url),
     WorkflowModule.forRoot({
+      ...limitsOf(settings.workload),
       connection: { url: settings.url },
       deploymentId: 'chaos',
       worker: { concurrency: 20, sessionTtl: '2s', suspendAfter: '300ms', shutdownTimeout: '700ms' },
     }),
   ],
-  providers: WORKLOAD,
+  providers: workflowsOf(settings.workload),
 })
 class ChaosModule {}
 
@@ -39,9 +40,9 @@ async function main(): Promise<void> {
       globalThis.gc?.();
       return send<WorkerMessage>({ kind: 'memory', heapUsed: process.memoryUsage().heapUsed });
     }
-    const { id, name, input, delayMs } = request;
-    client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
-      () => send<WorkerMessage>({ kind: 'started', id }),
+    const { id } = request;
+    startAsked(client, request).then(
+      (runId) => send<WorkerMessage>({ kind: 'started', id, runId }),
       (error: unknown) => send<WorkerMessage>({ kind: 'refused', id, error: String(error) }),
     );
   });

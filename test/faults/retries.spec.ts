@@ -15,7 +15,7 @@ it(
     const log = new FleetLog();
     const file = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
     const proxy = await FaultProxy.start(scene.database.url);
-    const worker = new ChaosWorker(0, false, proxy, file, { url: proxy.url, countUrl: scene.database.url }, log);
+    const worker = new ChaosWorker(0, false, proxy, file, { url: proxy.url, workload: 'all', countUrl: scene.database.url }, log);
     try {
       await worker.start();
       // Four attempts, the last of which succeeds, with pauses of 200, 400 and 800 ms.

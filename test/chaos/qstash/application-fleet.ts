@@ -64,16 +64,16 @@ class Application {
     });
   }
 
-  /** Starts a run there; false when that is not known to have happened. */
-  startRun(request: Omit<StartRequest, 'kind'>): Promise<boolean> {
+  /** Starts a run there. Returns its id, or undefined when that is not known to have happened. */
+  startRun(request: Omit<StartRequest, 'kind'>): Promise<string | undefined> {
     return new Promise((resolve) => {
-      const settle = (isStarted: boolean): void => {
+      const settle = (runId: string | undefined): void => {
         clearTimeout(timer);
         this.answers.delete(request.id);
-        resolve(isStarted);
+        resolve(runId);
       };
-      const timer = setTimeout(() => settle(false), ANSWER_MS);
-      this.answers.set(request.id, ({ kind }) => settle(kind === 'started'));
+      const timer = setTimeout(() => settle(undefined), ANSWER_MS);
+      this.answers.set(request.id, (message) => settle(message.kind === 'started' ? message.runId : undefined));
       this.child?.send({ kind: 'start', ...request }, () => undefined);
     });
   }

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { logger, reportTroubles, say, send } from '../process-log.js';
 import type { WorkerMessage, WorkerRequest } from '../worker-messages.js';
 import { countIn, sufferFrom } from '../workflows.js';
-import { bankOf, WORKLOAD } from '../workload.js';
+import { bankOf, limitsOf, startAsked, workflowsOf } from '../workload.js';
 import { crashBySeed } from './crashes.js';
 import { APPLICATION_VARIABLE, SESSION_TTL_MS, type ApplicationSettings, type Listening } from './settings.js';
 
@@ -20,6 +20,7 @@ reportTroubles();
   imports: [
     bankOf(settings.url),
     WorkflowModule.forRoot({
+      ...limitsOf(settings.workload),
       transport: settings.transport,
       connection: { url: settings.url },
       deploymentId: 'chaos',
@@ -34,7 +35,7 @@ reportTroubles();
       worker: { sessionTtl: SESSION_TTL_MS, shutdownTimeout: '2s' },
     }),
   ],
-  providers: WORKLOAD,
+  providers: workflowsOf(settings.workload),
 })
 class ChaosModule {}
 
@@ -48,9 +49,9 @@ async function main(): Promise<void> {
   const client = app.get(WorkflowClient);
   process.on('message', (request: WorkerRequest) => {
     if (request.kind !== 'start') return;
-    const { id, name, input, delayMs } = request;
-    client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
-      () => send<WorkerMessage | Listening>({ kind: 'started', id }),
+    const { id } = request;
+    startAsked(client, request).then(
+      (runId) => send<WorkerMessage | Listening>({ kind: 'started', id, runId }),
       (error: unknown) => send<WorkerMessage | Listening>({ kind: 'refused', id, error: String(error) }),
     );
   });

@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QStashEmulator, type QStashFaults } from 'nestjs-durable/testing';
 
 import type { ChaosSettings } from '../arguments.js';
-import { claimsOf, drained, drive, fromNowOn, seconds, TABLES, type ChaosReport } from '../chaos.js';
-import { checkBank, describeBank } from '../bank.js';
+import { checkMoney, claimsOf, drained, drive, fromNowOn, seconds, TABLES, type ChaosReport } from '../chaos.js';
+import { describeBank } from '../bank.js';
 import { checkOutcome, grouped, Outcome, type Check } from '../checks.js';
 import type { ChaosDatabase } from '../database.js';
 import { Driver } from '../driver.js';
-import { checkLedger } from '../ledger.js';
+import { LimitsChaos } from '../limits-chaos.js';
 import { checkRows } from '../leftovers.js';
 import { ApplicationFleet } from './application-fleet.js';
 import { BOTH_LEFTOVERS, checkDeliveries, OUTBOX, QSTASH_LEFTOVERS } from './checks.js';
@@ -16,6 +16,7 @@ import { CRASHES_TABLE } from './crashes.js';
 import { FrontDoor } from './front-door.js';
 import { planPushed } from './plan.js';
 import { checkStreams } from '../stream-checks.js';
+import { limitsOf } from '../workload.js';
 import { Ticker } from './ticker.js';
 
 const FAULTS: QStashFaults = { failPublish: 0.05, lose: 0.05, duplicate: 0.2, reorder: 0.3, dropAcknowledgement: 0.1 };
@@ -39,28 +40,41 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
   const fleet = (): ApplicationFleet => applications;
   const door = await FrontDoor.open(() => fleet().ports);
   const transport: 'qstash' | 'both' = settings.transport === 'both' ? 'both' : 'qstash';
-  const environment = { seed: settings.seed, transport, url: database.url, qstash: qstash.env(), targetUrl: door.url };
+  const environment = {
+    seed: settings.seed,
+    workload: settings.workload,
+    transport,
+    url: database.url,
+    qstash: qstash.env(),
+    targetUrl: door.url,
+  };
   const applications = new ApplicationFleet(settings.workers, environment, file);
   const { url, token } = qstash;
-  const options = { transport: 'qstash' as const, qstash: { url, token, targetUrl: door.url } };
+  const options = { ...limitsOf(settings.workload), transport: 'qstash' as const, qstash: { url, token, targetUrl: door.url } };
   const sweepUrl = `${door.url}/workflow/qstash/sweep`;
   const callSweep = () =>
     fetch(`${url}/v2/publish/${sweepUrl}`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'upstash-retries': '0' } });
   let driver: Driver | undefined;
   let ticker: Ticker | undefined;
+  let limits: LimitsChaos | undefined;
   try {
     // It brings the schema, before the applications come.
     driver = await Driver.start(database.url, fleet, options);
+    limits = await LimitsChaos.begin(settings, database, driver);
     await applications.start();
     const beganAt = performance.now();
     ticker = new Ticker(database, callSweep);
-    await drive(runs, driver, fromNowOn());
+    const at = fromNowOn();
+    await Promise.all([drive(runs, driver, at), limits.happen(at)]);
     const startedAt = performance.now();
     const drainMs = DRAIN_MS + DRAIN_MS_PER_RUN * settings.runs;
-    const isDrained = await drained(database, runs, drainMs);
+    const isDrained = await drained(database, runs, drainMs, limits.names);
     const drainedAt = performance.now();
     const messages = messagesOf(qstash, sweepUrl);
-    const leftovers = await settled(database, transport === 'both' ? BOTH_LEFTOVERS : QSTASH_LEFTOVERS);
+    const leftovers = await settled(database, {
+      ...(transport === 'both' ? BOTH_LEFTOVERS : QSTASH_LEFTOVERS),
+      ...limits.unwanted,
+    });
     const results = await Promise.race([
       Promise.all(driver.results).then(() => []),
       sleep(SWEPT_MS, ['result() of a run that has ended'], { ref: false }),
@@ -78,8 +92,8 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
     const checks: Check[] = [
       { name: `all ended within ${seconds(drainMs)} after the last start`, problems: isDrained ? [] : ['not all'] },
       ...checkOutcome(outcome),
-      ...(await checkLedger(database, outcome)),
-      ...(await checkBank(database, outcome)),
+      ...(await checkMoney(settings, database, outcome)),
+      ...(await limits.check()),
       ...checkDeliveries(outcome, log),
       await checkStreams(driver, outcome),
       ...leftovers,
@@ -99,10 +113,12 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
       `${log.crashed.size} crashes, ${log.fenced.size} sessions lost by living processes; ${log.boots} boots`,
       await claimsOf(database, outcome),
       await describeBank(database),
+      ...(await limits.facts()),
       ...[...log.notes].sort(([, a], [, b]) => b - a).map(([note, times]) => `${times} x ${note}`),
     ];
     return { seed: settings.seed, checks, facts };
   } finally {
+    await limits?.stop();
     await ticker?.stop();
     await applications.close();
     await driver?.close();

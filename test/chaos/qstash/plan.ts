@@ -1,6 +1,6 @@
 import { SeededNumbers } from '../../support/faults/seeded-numbers.js';
 import type { ChaosSettings } from '../arguments.js';
-import { MONEY_WEIGHTS, planRuns, type PlannedRun } from '../plan.js';
+import { planRuns, weightsOf, type PlannedRun } from '../plan.js';
 import type { Shape } from '../shapes.js';
 
 const WEIGHTS = {
@@ -27,5 +27,5 @@ const WEIGHTS = {
  * faults.
  */
 export function planPushed({ seed, runs, workers, seconds, workload }: ChaosSettings): PlannedRun[] {
-  return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, workload === 'money' ? MONEY_WEIGHTS : WEIGHTS);
+  return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, weightsOf(workload, WEIGHTS));
 }

@@ -1,8 +1,11 @@
 import type { QStashEnvironment } from 'nestjs-durable/testing';
 
+import type { Workload } from '../arguments.js';
+
 /** Settings that the chaos passes to an application process in its environment. */
 export interface ApplicationSettings {
   readonly seed: number;
+  readonly workload: Workload;
   readonly transport: 'qstash' | 'both';
   readonly url: string;
   readonly qstash: QStashEnvironment;
