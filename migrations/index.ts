@@ -19,6 +19,7 @@ import { ExactSlots1764400010000 } from './1764400010000-exact-slots.js';
 import { ClaimingAdmission1764400010001 } from './1764400010001-claiming-admission.js';
 import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
 import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
+import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -51,6 +52,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   ClaimingAdmission1764400010001,
   RunsOfSchedules1764400011000,
   StepPlaces1764400010100,
+  OrphanedMembers1764400010200,
 ];
 
 /**

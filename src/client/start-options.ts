@@ -110,6 +110,8 @@ export interface StartingClient {
   readonly runTimeoutMs: number | null;
   /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
+  /** Returns the newest class of a workflow; undefined when this process does not have the class. */
+  workflowClass?(name: string): Function | undefined;
 }
 
 /**
@@ -129,15 +131,16 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
   if (delay !== undefined && startAt !== undefined)
     throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
   const shared = checkSharedStart(options);
-  const workflow = workflowOf(target, client.module);
+  const workflow = workflowOf(target, client);
   const { batch } = workflow;
-  if (batch && timeout !== undefined)
+  const isByName = workflow.version === ANY_VERSION;
+  if (batch && timeout !== undefined && !isByName)
     throw new InvalidInputError(
       'options.timeout',
       'cannot be given for a workflow with batch: set timeout in @Workflow, for the whole batch',
     );
   // A run with a time of its own is executed on its own.
-  const joinsBatch = batch && delay === undefined && startAt === undefined && !shared;
+  const joinsBatch = batch && delay === undefined && startAt === undefined && timeout === undefined && !shared;
   const delayMs = delay === undefined ? null : toMilliseconds(delay, 'options.delay');
   const due = startAt === undefined ? null : toTimestamp(startAt, 'options.startAt');
   const run = {
@@ -210,11 +213,11 @@ export function toNewRun({ run, queueKey }: CheckedStart, input: unknown, payloa
 
 type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'queueKey' | 'batch' | 'timeoutMs' | 'input'>;
 
-function workflowOf(target: unknown, clientModule: string | undefined): StartedWorkflow {
-  if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'));
+function workflowOf(target: unknown, client: StartingClient): StartedWorkflow {
+  if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'), client);
   let workflow: WorkflowIdentity;
   try {
-    if (isWorkflowRef(target)) return byName(checkText(target.name, 'name of the workflow'));
+    if (isWorkflowRef(target)) return byName(checkText(target.name, 'name of the workflow'), client);
     workflow = workflowIdentityOf(target);
   } catch (error) {
     if (error instanceof WorkflowError) throw error;
@@ -222,17 +225,19 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
     throw new InvalidInputError('workflow', 'cannot be read', { cause: error });
   }
   const { name, module } = workflow;
-  if (module !== clientModule) throw new InvalidInputError('workflow', inOtherModule(name, module, clientModule));
+  if (module !== client.module) throw new InvalidInputError('workflow', inOtherModule(name, module, client.module));
   return workflow;
 }
 
-function byName(name: string): StartedWorkflow {
+/** A start by name joins a batch if this process has the class. Other options of the class do not count. */
+function byName(name: string, client: StartingClient): StartedWorkflow {
+  const known = client.workflowClass?.(name);
   return {
     name,
     version: ANY_VERSION,
     queue: DEFAULT_QUEUE,
     queueKey: undefined,
-    batch: undefined,
+    batch: known && workflowIdentityOf(known).batch,
     timeoutMs: undefined,
     input: undefined,
   };

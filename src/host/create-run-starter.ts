@@ -7,6 +7,7 @@ export function createRunStarter(
   runtime: Pick<HostDependencies, 'payloads' | 'settings' | 'clock'> & {
     readonly name: string | undefined;
     readonly deployment: Deployment;
+    readonly workflowClasses: ReadonlyMap<string, Function>;
   },
 ): ClientRunStarter {
   return new ClientRunStarter(runtime.payloads, {
@@ -16,5 +17,6 @@ export function createRunStarter(
     module: runtime.name,
     runTimeoutMs: runtime.settings.runTimeoutMs,
     now: () => runtime.clock.now(),
+    workflowClass: (workflow) => runtime.workflowClasses.get(workflow),
   });
 }

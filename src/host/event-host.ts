@@ -1,8 +1,9 @@
 import { DatabaseUnavailableError } from '../core/errors/index.js';
 import type { AnyRunEvent, RunListener } from '../core/run-events.js';
-import { computeQueueKey, type QueueKeyFunction } from '../core/queue-key.js';
+import { newBatchStart } from '../core/batch.js';
+import { computeQueueKey } from '../core/queue-key.js';
 import { dueRun, type NewRun } from '../core/run.js';
-import { workflowIdentityOf } from '../core/workflow-metadata.js';
+import { workflowIdentityOf, type WorkflowIdentity } from '../core/workflow-metadata.js';
 import { EventDispatcher } from '../maintenance/event-dispatcher.js';
 import { EventMeetings } from '../store/event-meetings.js';
 import { emitEvent } from '../store/sql/emit-event.js';
@@ -27,33 +28,30 @@ export function createEventDispatcher(
   deployment: Deployment,
 ): EventDispatcher {
   const { database, meetings, settings } = runtime;
-  const queueKeys = queueKeysOf(workflows);
+  const classes = identitiesOf(workflows);
   return new EventDispatcher(database, meetings, {
     pollIntervalMs: settings.transport === 'qstash' ? Number.POSITIVE_INFINITY : settings.worker.maxPollIntervalMs,
     subscriptions: workflows.flatMap(({ subscriptions }) => subscriptions),
     workflows: new Set(workflows.map(({ definition }) => definition.name)),
     deploymentId: () => deployment.id,
-    start: (run) => startRun(runtime, queueKeys.get(run.name), run),
+    start: (run) => startRun(runtime, classes.get(run.name), run),
     metrics: runtime.metrics,
     warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
   });
 }
 
-/** Returns the `queueKey` of the newest version of each workflow that has one. */
-function queueKeysOf(workflows: readonly FoundWorkflow[]): Map<string, QueueKeyFunction> {
-  const keys = new Map<string, QueueKeyFunction>();
-  for (const [name, type] of newestClasses(workflows)) {
-    const { queueKey } = workflowIdentityOf(type);
-    if (queueKey) keys.set(name, queueKey);
-  }
-  return keys;
+/** Returns the newest version of each workflow. */
+function identitiesOf(workflows: readonly FoundWorkflow[]): Map<string, WorkflowIdentity> {
+  return new Map([...newestClasses(workflows)].map(([name, type]) => [name, workflowIdentityOf(type)]));
 }
 
 /**
  * Starts the run of a subscription. A run that cannot be stored, or for which `queueKey` throws, is
  * reported and left out, because it must not keep the event from its other receivers.
  */
-async function startRun(runtime: HostDependencies, queueKey: QueueKeyFunction | undefined, run: NewRun): Promise<void> {
+async function startRun(runtime: HostDependencies, workflow: WorkflowIdentity | undefined, given: NewRun): Promise<void> {
+  const { queueKey, batch } = workflow ?? {};
+  const run = batch ? { ...given, batch: newBatchStart(batch) } : given;
   if (!queueKey) return storeRun(runtime, run);
   let key: string;
   try {
@@ -72,6 +70,10 @@ function storeRun(runtime: HostDependencies, run: NewRun): Promise<void> {
         if (committed.outcome === 'done') {
           runtime.metrics.runStarted(run.name);
           void runtime.due([dueRun(run, runtime.clock.now())]);
+        } else if (committed.outcome === 'batched') {
+          runtime.metrics.runStarted(run.name);
+          const { queue, name, version, queueKey } = run;
+          if (committed.announced) void runtime.due([{ queueKey, queue, name, version, ...committed.announced }]);
         } else if (committed.outcome === 'exists' && committed.name !== run.name) refuse(runtime, run, undefined);
         resolve();
       },

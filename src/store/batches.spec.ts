@@ -6,6 +6,7 @@ import { newBatchStart } from '../core/batch.js';
 import type { NewRun } from '../core/run.js';
 import type { Committed, Transition } from '../core/transition.js';
 import { claimNamed, type ClaimedRun } from './sql/claim-runs.js';
+import { freeOrphanedMembers } from './sql/orphaned-members.js';
 import { sealBatches } from './sql/seal-batches.js';
 
 let ids = 0;
@@ -123,6 +124,32 @@ describe('batches in the store', () => {
     const claimed = await claim(batch!, 'empty');
     expect(await sealBatches(one.database, one.fence, [claimed])).toEqual(new Map());
     expect(await batches()).toEqual([{ status: 'cancelled', members: 1 }]);
+  });
+
+  it('whose run was deleted let their members go, one by one read from an index', async () => {
+    const kept = member('kept');
+    const [first, second, paused, cancelled] = [member('orphan'), member('orphan'), member('orphan'), member('orphan')];
+    const [deleted] = await start([first]);
+    await start([second, paused, cancelled]);
+    await start([kept]);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused' WHERE id = $1`, [paused.runId]);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'cancelled', finished_at = now() WHERE id = $1`, [cancelled.runId]);
+    const { signal } = new AbortController();
+    const ids = async (): Promise<string[]> => (await freeOrphanedMembers(one.database, signal)).map(({ id }) => id);
+    expect(await ids()).toEqual([]);
+    const ofBatch = (await fixture.admin.query('SELECT id FROM durable.workflow_runs WHERE batch_id = $1', [deleted])).map(({ id }) => id as string);
+    await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [deleted]);
+    const due = [first, second].map(({ runId }) => runId).filter((id) => ofBatch.includes(id));
+    expect((await ids()).sort()).toEqual(due.sort());
+    expect(await ids()).toEqual([]);
+    const rows = await fixture.admin.query(
+      'SELECT id, status, batch_id, batch_place FROM durable.workflow_runs WHERE id = ANY ($1) ORDER BY id',
+      [ofBatch],
+    );
+    const statusOf = (id: string): string => (id === paused.runId ? 'paused' : id === cancelled.runId ? 'cancelled' : 'pending');
+    expect(rows).toEqual([...ofBatch].sort().map((id) => ({ id, status: statusOf(id), batch_id: null, batch_place: null })));
+    const [still] = await fixture.admin.query('SELECT status, batch_place FROM durable.workflow_runs WHERE id = $1', [kept.runId]);
+    expect(still).toMatchObject({ status: 'waiting', batch_place: 0 });
   });
 
   it('give each member its result, in the statement that ends the batch', async () => {

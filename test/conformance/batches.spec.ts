@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import {
+  defineEvent,
   defineSignal,
   InvalidInputError,
   NonRetryableError,
@@ -17,6 +18,7 @@ import { waitFor } from '../support/wait.js';
 import { configured } from './configured.js';
 
 const release = defineSignal('release');
+const arrived = defineEvent<Doc>('arrived');
 
 interface Doc {
   readonly title: string;
@@ -64,6 +66,13 @@ class EndlessWorkflow {
   }
 }
 
+@Workflow({ name: 'told', batch: { size: 2, wait: '1h' }, on: arrived })
+class ToldWorkflow {
+  async run(docs: Batch<Doc>, _ctx: WorkflowContext): Promise<void> {
+    written.push(docs.map(({ title }) => title));
+  }
+}
+
 @Workflow({ name: 'parent' })
 class ParentWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
@@ -71,7 +80,7 @@ class ParentWorkflow {
   }
 }
 
-const WORKFLOWS = [IndexWorkflow, SoonWorkflow, ShortWorkflow, EndlessWorkflow, ParentWorkflow];
+const WORKFLOWS = [ToldWorkflow, IndexWorkflow, SoonWorkflow, ShortWorkflow, EndlessWorkflow, ParentWorkflow];
 
 describe('batches', () => {
   let database: TestDatabase;
@@ -193,14 +202,23 @@ describe('batches', () => {
     expect(written).toEqual(['abcd'.split('')]);
   });
 
-  it('executes a run alone that is started by name, with a delay, by a parent or with debounce', async () => {
+  it('collects starts by name and by events, in a process that has the class', async () => {
+    const named = await Promise.all('abcd'.split('').map((title) => app.client.start('index', { title })));
+    expect(await results(named as WorkflowHandle<string>[])).toEqual('abcd'.split('').map((title) => `indexed ${title}`));
+    await app.client.emit(arrived, { title: 'e' });
+    await app.client.emit(arrived, { title: 'f' });
+    await waitFor(() => written.length === 2);
+    expect(written.map((titles) => [...titles].sort().join(''))).toEqual(['abcd', 'ef']);
+  });
+
+  it('executes a run alone that is started with a time of its own, by a parent or with debounce', async () => {
     const handles = [
-      await app.client.start('index', { title: 'name' }),
+      (await app.client.start('index', { title: 'timeout' }, { timeout: '1h' })) as WorkflowHandle<string>,
       await app.client.start(IndexWorkflow, { title: 'delay' }, { delay: 10 }),
       await app.client.start(IndexWorkflow, { title: 'debounce' }, { debounce: { key: 'k', period: 10 } }),
       await app.client.start(ParentWorkflow),
     ] as WorkflowHandle<string>[];
-    expect(await results(handles)).toEqual(['indexed name', 'indexed delay', 'indexed debounce', 'indexed child']);
+    expect(await results(handles)).toEqual(['indexed timeout', 'indexed delay', 'indexed debounce', 'indexed child']);
     expect(written.map((titles) => titles.length)).toEqual([1, 1, 1, 1]);
   });
 

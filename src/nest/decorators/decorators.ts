@@ -1,6 +1,7 @@
 import { Injectable, Scope } from '@nestjs/common';
 
 import type { CompensateOn } from '../../core/compensation.js';
+import type { ElementOfBatch } from '../../core/batch.js';
 import { checkOptions } from '../../core/check-options.js';
 import { toMilliseconds } from '../../core/duration.js';
 import type { EventDefinition, EventOf } from '../../core/event.js';
@@ -40,8 +41,8 @@ type SchemaFits<C, Input, Output> = unknown extends Output
   : C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
     ? A extends []
       ? unknown
-      : [Output] extends [A[0]]
-        ? [A[0]] extends [Input]
+      : [Output] extends [ElementOfBatch<A[0]>]
+        ? [ElementOfBatch<A[0]>] extends [Input]
           ? unknown
           : 'the schema accepts another type than run: declare it as static readonly input of the class, so that it types start'
         : 'run does not accept the output of the schema'
@@ -52,13 +53,13 @@ type EventInput<On> =
   On extends EventDefinition<unknown, never> ? EventOf<On> : On extends readonly EventStart[] ? EventOf<On[number]['event']> : never;
 
 /**
- * Resolves to `unknown` when `run` accepts the payloads of all events. Otherwise resolves to a text
- * that the compiler shows as the error.
+ * Resolves to `unknown` when `run` accepts the payloads of all events, as elements of a batch where
+ * `run` takes a batch. Otherwise resolves to a text that the compiler shows as the error.
  */
 type EventFits<C, On> = C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
   ? A extends []
     ? unknown
-    : [EventInput<On>] extends [A[0]]
+    : [EventInput<On>] extends [ElementOfBatch<A[0]>]
       ? unknown
       : 'run does not accept the payload of the event'
   : unknown;

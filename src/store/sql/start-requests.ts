@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { DispatchKey, NewRun, SharedStart } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
+import { hasMembersSql } from './orphaned-members.js';
 import { decideSql, debouncedAt, IS_JOINING } from './shared-starts.js';
 
 /** A run whose start shares its run with other starts. */
@@ -146,11 +147,12 @@ export async function decideStarts(database: Database): Promise<DecidedStart[] |
 }
 
 /**
- * Builds a condition that is true when a start waits for its decision, or when a key no longer
- * counts. Each part reads one entry of an index.
+ * Builds a condition that is true when a start waits for its decision, when a key no longer counts,
+ * or when a member waits for its batch. Each part reads one entry of an index.
  */
 export function hasSharedWorkSql(schema: string): string {
   return `((SELECT true FROM ${schema}.workflow_start_requests ORDER BY run_id LIMIT 1)
+  OR ${hasMembersSql(schema)}
   OR (SELECT until < now() - interval '1 hour' FROM ${schema}.workflow_shared_starts ORDER BY until LIMIT 1))`;
 }
 
