@@ -20,6 +20,7 @@ import { ClaimingAdmission1764400010001 } from './1764400010001-claiming-admissi
 import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
 import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
 import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.js';
+import { Adoption1764400010300 } from './1764400010300-adoption.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -53,6 +54,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   RunsOfSchedules1764400011000,
   StepPlaces1764400010100,
   OrphanedMembers1764400010200,
+  Adoption1764400010300,
 ];
 
 /**

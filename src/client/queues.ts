@@ -1,7 +1,8 @@
 import { checkOptions } from '../core/check-options.js';
 import { checkText } from '../core/ids.js';
 import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
-import { adoptAll, configureQueue, pauseQueue, refreshKnownQueues } from '../store/sql/queues.js';
+import { adoptFirst } from '../store/sql/adopt-runs.js';
+import { configureQueue, pauseQueue, refreshKnownQueues } from '../store/sql/queues.js';
 import { listQueued, listQueues, type QueueRow } from '../store/sql/list-queues.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import type { ClientDependencies } from './dependencies.js';
@@ -156,7 +157,7 @@ export class Queues {
   /** Lets the runs of the queue follow its limits now. Other processes notice within a second. */
   async #follow(queue: string, isLimited: boolean): Promise<void> {
     const { database } = this.#dependencies;
-    if (isLimited) await adoptAll(database, queue);
+    if (isLimited) await adoptFirst(database, queue);
     await refreshKnownQueues(database);
     await this.#dependencies.admit(queue);
   }

@@ -75,6 +75,13 @@ export class WorkflowQueue {
   @Column({ name: 'swept_at', type: 'timestamptz' })
   sweptAt!: Date;
 
+  /**
+   * Id of the last run that the sweep has looked at, to bring the runs of the queue under its first
+   * limits. Null when there is nothing to do.
+   */
+  @Column({ name: 'adopting_after', type: 'text', nullable: true })
+  adoptingAfter!: string | null;
+
   /** Number of changes of the limits. */
   @Column({ type: 'bigint' })
   revision!: string;

@@ -46,16 +46,20 @@ async function whileLocked<T>(change: () => Promise<T>): Promise<T> {
   }
 }
 
+/** SQL that lets the sweep adopt the runs of a queue which has got its first limits. */
+const adoptingSql = (isLimited: string): string => `CASE WHEN NOT q.is_limited AND (${isLimited}) THEN '' ELSE q.adopting_after END`;
+
 /**
  * Keeps the limits in force when an override replaces the declared limits. A boot with the stored
  * options locks nothing.
  */
 const DECLARE: Statement = {
   name: 'durable_declare_queue',
-  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, declared, ${COLUMN_NAMES})
-SELECT $1, $2, $3::json, ${PARAMETERS}
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, declared, ${COLUMN_NAMES}, adopting_after)
+SELECT $1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END
 WHERE NOT EXISTS (SELECT 1 FROM ${schema}.workflow_queues s WHERE s.kind = $1 AND s.name = $2 AND s.declared::text = $3::json::text)
 ON CONFLICT (kind, name) DO UPDATE SET declared = excluded.declared, revision = q.revision + 1, updated_at = now(),
+  adopting_after = ${adoptingSql('CASE WHEN q.override IS NULL THEN excluded.is_limited ELSE q.is_limited END')},
   ${LIMITS.map(([name]) => `${name} = CASE WHEN q.override IS NULL THEN excluded.${name}${name === 'is_limited' ? ' OR q.is_paused' : ''} ELSE q.${name} END`).join(', ')}
 WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
 RETURNING 1`,
@@ -69,9 +73,10 @@ export async function declareQueue(database: Database, { kind, name, json, limit
 
 const CONFIGURE: Statement = {
   name: 'durable_configure_queue',
-  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, override, ${COLUMN_NAMES})
-VALUES ($1, $2, $3::json, ${PARAMETERS})
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, override, ${COLUMN_NAMES}, adopting_after)
+VALUES ($1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END)
 ON CONFLICT (kind, name) DO UPDATE SET override = excluded.override, revision = q.revision + 1, updated_at = now(),
+  adopting_after = ${adoptingSql('excluded.is_limited')},
   ${LIMITS.map(([name]) => `${name} = ${name === 'is_limited' ? 'excluded.is_limited OR q.is_paused' : `excluded.${name}`}`).join(', ')}
 WHERE true${lockTimeout}`,
 };
@@ -83,9 +88,10 @@ export async function configureQueue(database: Database, { kind, name, json, lim
 
 const PAUSE: Statement = {
   name: 'durable_pause_queue',
-  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, is_paused, is_limited)
-VALUES ('queue', $1, $2, $2)
+  text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, is_paused, is_limited, adopting_after)
+VALUES ('queue', $1, $2, $2, CASE WHEN $2 THEN '' END)
 ON CONFLICT (kind, name) DO UPDATE SET is_paused = excluded.is_paused, revision = q.revision + 1, updated_at = now(),
+  adopting_after = ${adoptingSql('excluded.is_paused')},
   is_limited = excluded.is_paused OR q.concurrency IS NOT NULL OR q.key_concurrency IS NOT NULL OR q.interval_ms IS NOT NULL
     OR q.key_interval_ms IS NOT NULL
 WHERE q.is_paused <> excluded.is_paused${lockTimeout}`,
@@ -118,44 +124,6 @@ export async function refreshKnownQueues(database: Database): Promise<void> {
     return { kind, name, isLimited, perWorker, hasPlaces, hasRate, latenessMs: latenessOf(JSON.parse(json) as StepLimitOptions) };
   });
   database.queues.refresh(known, rows[0]?.[7] ?? null);
-}
-
-/** Number of runs that one statement brings under the limits of a queue. */
-const ADOPTED_RUNS = 2_000;
-
-/**
- * Brings runs under the limits of their queue that were started before the queue had limits. Such a
- * run counts while it is executed. SKIP LOCKED leaves out runs that another statement changes.
- */
-const ADOPT: Statement = {
-  name: 'durable_adopt_runs',
-  text: (schema) => `WITH found AS MATERIALIZED (
-  SELECT r.id FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
-    SELECT r.id FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.worker_losses < 2 AND r.queue = q.name AND r.place IS NULL LIMIT ${ADOPTED_RUNS} FOR NO KEY UPDATE SKIP LOCKED
-  ) AS r WHERE q.kind = 'queue' AND q.is_limited LIMIT ${ADOPTED_RUNS}
-)
-UPDATE ${schema}.workflow_runs r SET place = 'outside', status = r.status FROM found WHERE r.id = ANY (ARRAY[found.id]) RETURNING 1`,
-};
-
-/** Brings pending runs under the limits of their queue. Returns the number of these runs. */
-export async function adoptPending(database: Database): Promise<number> {
-  return (await database.query(ADOPT, [])).length;
-}
-
-const ADOPT_OTHERS: Statement = {
-  name: 'durable_adopt_other_runs',
-  text: (schema) => `WITH found AS MATERIALIZED (
-  SELECT r.id FROM ${schema}.workflow_runs r
-  WHERE r.queue = $1 AND r.status IN ('running', 'waiting', 'paused') AND r.place IS NULL LIMIT ${ADOPTED_RUNS} FOR NO KEY UPDATE SKIP LOCKED
-)
-UPDATE ${schema}.workflow_runs r SET place = 'outside', status = r.status FROM found WHERE r.id = ANY (ARRAY[found.id]) RETURNING 1`,
-};
-
-/** Brings all runs of a queue that has just got limits under these limits. */
-export async function adoptAll(database: Database, queue: string): Promise<void> {
-  while ((await database.query(ADOPT_OTHERS, [queue])).length === ADOPTED_RUNS);
-  while ((await adoptPending(database)) === ADOPTED_RUNS);
 }
 
 const SWEEP: Statement = {
