@@ -249,15 +249,24 @@ export class PushHost {
     const keys = this.registry.keys(this.queues);
     // This order matters: `wakeListed` makes runs due and announces them. If it came first,
     // `resendWakeUps` would announce these runs a second time.
-    await this.sendAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
-    await this.sendAll(until, () => wakeListed(database, SWEEP_LIMIT));
+    await this.sendAll(until, async () => {
+      const wakeUps = await resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT);
+      return { wakeUps, count: wakeUps.length };
+    });
+    await this.sendAll(until, async () => {
+      const { wakeUps, queued } = await wakeListed(database, SWEEP_LIMIT);
+      for (const { queue, key } of queued) void this.runtime.admissions.request(queue, key);
+      return { wakeUps, count: wakeUps.length + queued.length };
+    });
+    // The process may end after the sweep, and with it the announcements of admitted runs.
+    await this.runtime.admissions.settled();
   }
 
-  private async sendAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
+  private async sendAll(until: number, find: () => Promise<{ wakeUps: readonly WakeUp[]; count: number }>): Promise<void> {
     for (;;) {
-      const found = await find();
-      await this.publisher.send(found);
-      if (found.length < SWEEP_LIMIT || this.publisher.isPausing || performance.now() > until) return;
+      const { wakeUps, count } = await find();
+      await this.publisher.send(wakeUps);
+      if (count < SWEEP_LIMIT || this.publisher.isPausing || performance.now() > until) return;
     }
   }
 

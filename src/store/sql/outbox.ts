@@ -2,6 +2,7 @@ import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
+import { queuedKeySql } from './places.js';
 
 /** Announcement to a push transport that a run must be executed. */
 export interface WakeUp {
@@ -156,17 +157,32 @@ const WAKE = manyRuns('durable_wake_listed', {
   change: (
     schema,
   ) => `UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
-RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w' || ${LIFE}, 0::float8, 0, r.trace_context`,
+RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w' || ${LIFE}, 0::float8, 0, r.trace_context, ${queuedKeySql('r')}`,
   selected: 'SELECT id FROM due',
   parameter: 2,
 });
 
+/** Runs whose wake time has passed. */
+export interface WokenRuns {
+  /** Announcements of runs that may be executed now. */
+  readonly wakeUps: readonly WakeUp[];
+  /** Queues and keys of runs that need a place first. They are announced when they get it. */
+  readonly queued: readonly { readonly queue: string; readonly key: string }[];
+}
+
 /**
- * Makes waiting runs due whose wake time has passed, at most `limit` of them. Returns their
- * announcements.
+ * Makes waiting runs due whose wake time has passed, at most `limit` of them. A run of a queue with
+ * limits then waits for its place.
  */
-export async function wakeListed(database: Database, limit: number): Promise<WakeUp[]> {
-  return (await changeMany<Row>(database, WAKE, [limit], ([id]) => id)).rows.map(toWakeUp);
+export async function wakeListed(database: Database, limit: number): Promise<WokenRuns> {
+  const { rows } = await changeMany<[...Row, queuedKey: string | null]>(database, WAKE, [limit], ([id]) => id);
+  const wakeUps: WakeUp[] = [];
+  const queued: { queue: string; key: string }[] = [];
+  for (const [id, queue, seq, dueInMs, losses, traceContext, key] of rows) {
+    if (key === null) wakeUps.push(toWakeUp([id, queue, seq, dueInMs, losses, traceContext]));
+    else queued.push({ queue, key });
+  }
+  return { wakeUps, queued };
 }
 
 function toWakeUp([runId, queue, seq, dueInMs, losses, traceContext]: Row): WakeUp {
