@@ -1,5 +1,6 @@
 import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
+import { faultOf } from '../store/database-errors.js';
 import type { Database } from '../store/database.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { reserveQueueSlots } from '../store/sql/queue-slots.js';
@@ -93,7 +94,8 @@ export class OpeningTimes {
         const slots = await reserveQueueSlots(this.database, queue, keys);
         for (const [index, held] of batch.entries()) this.beginAt(held, slots[index] ?? this.clock.now());
       } catch (error) {
-        this.failed(error);
+        // While another process has locked the row of the queue, nothing is wrong.
+        if (faultOf(error) !== 'locked') this.failed(error);
         for (const held of batch) held.retry = setTimeout(() => this.beginAt(held, 0), RETRY_MS).unref();
       }
     }
