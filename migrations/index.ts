@@ -21,6 +21,7 @@ import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.
 import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
 import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.js';
 import { Adoption1764400010300 } from './1764400010300-adoption.js';
+import { KeyedSubscriptions1764400011100 } from './1764400011100-keyed-subscriptions.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -55,6 +56,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   StepPlaces1764400010100,
   OrphanedMembers1764400010200,
   Adoption1764400010300,
+  KeyedSubscriptions1764400011100,
 ];
 
 /**

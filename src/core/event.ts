@@ -189,4 +189,6 @@ export interface EventSubscription {
   readonly condition: string;
   /** Queue of the runs. */
   readonly queue: string;
+  /** True when the class of the workflow computes a queue key. */
+  readonly isKeyed: boolean;
 }

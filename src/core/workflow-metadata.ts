@@ -234,14 +234,16 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     batch: batch === undefined ? undefined : checkBatch(batch, `${where}: batch`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),
     input,
-    subscriptions: on === undefined ? [] : checkSubscriptions(on, checkedName, checkedQueue, `${where}: on`),
+    subscriptions:
+      on === undefined
+        ? []
+        : checkSubscriptions(on, { workflow: checkedName, queue: checkedQueue, isKeyed: queueKey !== undefined }, `${where}: on`),
   };
 }
 
 function checkSubscriptions(
   given: NonNullable<WorkflowOptions['on']>,
-  workflow: string,
-  queue: string,
+  identity: Pick<EventSubscription, 'workflow' | 'queue' | 'isKeyed'>,
   where: string,
 ): EventSubscription[] {
   const list: readonly unknown[] = Array.isArray(given) ? (given as readonly unknown[]) : [{ event: given }];
@@ -253,10 +255,9 @@ function checkSubscriptions(
       throw new InvalidInputError(`${place}.id`, `must have at most ${MAX_SUBSCRIPTION_ID_LENGTH} characters`);
     return {
       event: checkEvent(event, Array.isArray(given) ? `${place}.event` : place).name,
-      workflow,
       id: id ?? '',
       condition: checkCondition(condition, `${place}.where`) ?? '',
-      queue,
+      ...identity,
     };
   });
   const keys = new Set(subscriptions.map(({ event, id }) => `${event}\n${id}`));

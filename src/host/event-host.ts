@@ -36,6 +36,7 @@ export function createEventDispatcher(
     deploymentId: () => deployment.id,
     start: (run) => startRun(runtime, classes.get(run.name), run),
     metrics: runtime.metrics,
+    handedOver: () => runtime.notify({ emitted: true }),
     warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
   });
 }

@@ -1,27 +1,23 @@
 import { performance } from 'node:perf_hooks';
 
-import type { EventSubscription } from '../core/event.js';
-import { newNonce } from '../core/ids.js';
 import type { Warn } from '../core/log-fields.js';
 import type { DurableMetrics } from '../core/metrics/durable-metrics.js';
-import { ANY_VERSION, type NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { EventMeetings } from '../store/event-meetings.js';
 import {
   claimEvents,
+  claimWaitingEvents,
   eventsDispatched,
   readEventPayloads,
-  readSubscriptions,
   renewEvents,
   subscribeWorkflows,
-  unsubscribeWorkflow,
+  waitingEventsStarted,
   type ClaimedEvent,
-  type StoredSubscription,
 } from '../store/sql/dispatch-events.js';
 import { expireEvents } from '../store/sql/list-events.js';
 import { findUnarmed, findWaitsOf, type WaitKey } from '../store/sql/event-waits.js';
 import { BackgroundService } from './background-service.js';
-import { eventRunId } from './event-run-id.js';
+import { EventStarts, groupBy, type EventStartsOptions } from './event-starts.js';
 
 /** Maximum number of events that this process dispatches at the same time. */
 const MAX_EVENTS = 100;
@@ -37,24 +33,12 @@ const FAILED_PAUSE_MS = 1_000;
 const ACTIVE_MS = 60_000;
 /** Milliseconds after which a process confirms its subscriptions again. */
 const CONFIRM_AFTER_MS = 600_000;
-/**
- * Milliseconds after which a subscription that the code of this process no longer has is removed.
- * Until then, processes of an earlier deployment may confirm it.
- */
-const OLD_AFTER_MS = 1_800_000;
-
-export interface EventDispatcherOptions {
+export interface EventDispatcherOptions extends EventStartsOptions {
   /** Milliseconds between two queries while events are in use; infinity with QStash. */
   readonly pollIntervalMs: number;
-  /** Subscriptions of the workflows of this process. */
-  readonly subscriptions: readonly EventSubscription[];
-  /** Names of the workflows of this process. */
-  readonly workflows: ReadonlySet<string>;
-  /** Id of the deployment, which started runs record. */
-  readonly deploymentId: () => string | null;
-  /** Starts a run. Has no effect if the run exists. Rejects when the run could not be started. */
-  readonly start: (run: NewRun) => Promise<void>;
   readonly metrics: DurableMetrics;
+  /** Tells other processes that an event waits for the class of a workflow. */
+  readonly handedOver: () => void;
   readonly warn: Warn;
 }
 
@@ -69,7 +53,7 @@ export class EventDispatcher extends BackgroundService {
   private isAgain = false;
   private isDispatching = false;
   private confirmedAt = Number.NEGATIVE_INFINITY;
-  private readonly own: ReadonlySet<string>;
+  private readonly starts: EventStarts;
 
   constructor(
     private readonly database: Database,
@@ -77,7 +61,7 @@ export class EventDispatcher extends BackgroundService {
     private readonly options: EventDispatcherOptions,
   ) {
     super();
-    this.own = new Set(options.subscriptions.map(textOf));
+    this.starts = new EventStarts(database, meetings, options);
   }
 
   /** True while events are being dispatched. */
@@ -144,18 +128,50 @@ export class EventDispatcher extends BackgroundService {
    * @returns number of events
    */
   private async dispatch(signal?: AbortSignal): Promise<number> {
+    const { keyed } = this.starts;
+    const claim = () => claimEvents(this.database, MAX_EVENTS, LEASE_MS);
+    const dispatched = await this.withClaim(claim, async (events, renew) => {
+      const missing = await this.starts.startAll(events, renew);
+      if (!(await this.resumeRuns(events, renew, signal))) return false;
+      await eventsDispatched(this.database, seqsOf(events), missing);
+      if (missing.length > 0) this.options.handedOver();
+      for (const { name } of events) this.options.metrics.eventDispatched(name);
+      return true;
+    });
+    if (keyed.length === 0) return dispatched;
+    const claimWaiting = () => claimWaitingEvents(this.database, MAX_EVENTS, LEASE_MS, keyed);
+    const started = await this.withClaim(claimWaiting, async (events, renew) => {
+      await this.starts.startOwn(events, renew);
+      await waitingEventsStarted(this.database, seqsOf(events), keyed);
+      return true;
+    });
+    return dispatched + started;
+  }
+
+  /**
+   * Does the work on claimed events.
+   *
+   * @param work returns false when the work was interrupted, and must call `renew` now and then
+   * @returns number of events whose work is done
+   */
+  private async withClaim(
+    claim: () => Promise<ClaimedEvent[]>,
+    work: (events: readonly ClaimedEvent[], renew: () => Promise<void>) => Promise<boolean>,
+  ): Promise<number> {
     this.isDispatching = true;
     let events: ClaimedEvent[] = [];
     let isDone = false;
+    let renewedAt = performance.now();
+    const renew = async (): Promise<void> => {
+      if (performance.now() - renewedAt <= RENEW_AFTER_MS) return;
+      await renewEvents(this.database, seqsOf(events), LEASE_MS);
+      renewedAt = performance.now();
+    };
     try {
-      events = await claimEvents(this.database, MAX_EVENTS, LEASE_MS);
+      events = await claim();
       if (events.length === 0) return 0;
-      await this.startRuns(events);
-      if (!(await this.resumeRuns(events, signal))) return 0;
-      await eventsDispatched(this.database, seqsOf(events));
-      isDone = true;
-      for (const { name } of events) this.options.metrics.eventDispatched(name);
-      return events.length;
+      isDone = await work(events, renew);
+      return isDone ? events.length : 0;
     } finally {
       // Other processes may take the events at once, instead of after the lease.
       if (!isDone && events.length > 0) await renewEvents(this.database, seqsOf(events), -LEASE_MS).catch(() => undefined);
@@ -163,66 +179,12 @@ export class EventDispatcher extends BackgroundService {
     }
   }
 
-  /** Starts a run for each event and each workflow that has subscribed to it. */
-  private async startRuns(events: readonly ClaimedEvent[]): Promise<void> {
-    const names = [...new Set(events.map(({ name }) => name))];
-    const subscriptions = await this.inForce(await readSubscriptions(this.database, names, OLD_AFTER_MS));
-    if (subscriptions.length === 0) return;
-    const byName = groupBy(subscriptions, ({ event }) => event);
-    const wanted = events.filter(({ name }) => byName.has(name));
-    if (wanted.length === 0) return;
-    const payloads = await readEventPayloads(this.database, seqsOf(wanted));
-    const runs = new Map<string, NewRun>();
-    for (const event of wanted) {
-      const payload = payloads.get(event.seq);
-      if (payload === undefined) continue;
-      for (const subscription of byName.get(event.name)!) {
-        const { condition } = subscription;
-        if (condition !== '' && !this.meetings.matches(condition, event.seq, payload)) continue;
-        const run = this.runOf(event, subscription, payload);
-        runs.set(run.id, run);
-      }
-    }
-    await Promise.all([...runs.values()].map((run) => this.options.start(run)));
-  }
-
-  /**
-   * Leaves out subscriptions that the code of this process no longer has, and removes them. While
-   * processes of an earlier deployment may still have the subscription, it stays in force.
-   */
-  private async inForce(stored: readonly StoredSubscription[]): Promise<StoredSubscription[]> {
-    const isGone = (each: StoredSubscription): boolean =>
-      each.isOld && this.options.workflows.has(each.workflow) && !this.own.has(textOf(each));
-    for (const gone of stored.filter(isGone)) await unsubscribeWorkflow(this.database, gone, OLD_AFTER_MS);
-    return stored.filter((each) => !isGone(each));
-  }
-
-  private runOf(event: ClaimedEvent, { workflow, id, queue }: EventSubscription, payload: string): NewRun {
-    return {
-      id: eventRunId(workflow, event, id),
-      hasGivenId: true,
-      name: workflow,
-      version: ANY_VERSION,
-      queue,
-      priority: 0,
-      input: payload,
-      tags: {},
-      delayMs: null,
-      startAt: null,
-      nonce: newNonce(),
-      deploymentId: this.options.deploymentId(),
-      timeoutMs: null,
-      traceContext: event.traceContext,
-    };
-  }
-
   /**
    * Resumes the runs that wait for the events, page by page.
    *
    * @returns false when the signal, or the end of the service, has interrupted the work
    */
-  private async resumeRuns(events: readonly ClaimedEvent[], signal: AbortSignal | undefined): Promise<boolean> {
-    let renewedAt = performance.now();
+  private async resumeRuns(events: readonly ClaimedEvent[], renew: () => Promise<void>, signal: AbortSignal | undefined): Promise<boolean> {
     let open = events.map((event) => ({ ...event, after: FIRST }));
     while (open.length > 0) {
       if (signal?.aborted || (!signal && !this.isRunning)) return false;
@@ -239,10 +201,7 @@ export class EventDispatcher extends BackgroundService {
         const page = pages.get(event.seq) ?? [];
         return page.length < MAX_WAITS ? [] : [{ ...event, after: page.at(-1)! }];
       });
-      if (open.length > 0 && performance.now() - renewedAt > RENEW_AFTER_MS) {
-        await renewEvents(this.database, seqsOf(events), LEASE_MS);
-        renewedAt = performance.now();
-      }
+      if (open.length > 0) await renew();
     }
     return true;
   }
@@ -254,21 +213,6 @@ function seqsOf(events: readonly ClaimedEvent[]): string[] {
 
 /** Place before the first wait. */
 const FIRST: WaitKey = { runId: '', stepKey: '' };
-
-function textOf({ event, workflow, id, condition }: EventSubscription): string {
-  return [event, workflow, id, condition].join('\n');
-}
-
-/** Groups items by a text. */
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
-}
 
 /** Maximum number of waits that one sweep looks at. */
 const MAX_UNARMED = 1_000;

@@ -23,6 +23,10 @@ export class WorkflowEventSubscription {
   @Column({ type: 'text' })
   queue!: string;
 
+  /** True when the class of the workflow computes a queue key. */
+  @Column({ name: 'is_keyed', type: 'boolean' })
+  isKeyed!: boolean;
+
   /** Time when a process last confirmed the subscription. */
   @Column({ name: 'confirmed_at', type: 'timestamptz' })
   confirmedAt!: Date;

@@ -39,6 +39,10 @@ export class WorkflowEvent {
   @Column({ name: 'claimed_until', type: 'timestamptz' })
   claimedUntil!: Date;
 
+  /** Workflows whose runs only a process with their class can start. Null when none is missing. */
+  @Column({ name: 'waits_for', type: 'text', array: true, nullable: true })
+  waitsFor!: string[] | null;
+
   /** Id of the run that emitted the event. Null when no run did. */
   @Column({ name: 'emitter_run_id', type: 'text', nullable: true })
   emitterRunId!: string | null;

@@ -33,10 +33,50 @@ export async function claimEvents(database: Database, limit: number, leaseMs: nu
   return rows.map(([seq, name, id, key, traceContext]) => ({ seq, name, id, key, traceContext }));
 }
 
+/**
+ * Claims events that wait for the classes of workflows of this process. Only such events are in the
+ * index.
+ */
+const CLAIM_WAITING: Statement = {
+  name: 'durable_claim_waiting_events',
+  text: (schema, lockTimeout) => `WITH due AS MATERIALIZED (
+  SELECT seq FROM ${schema}.workflow_events WHERE waits_for IS NOT NULL AND waits_for && $3::text[] AND claimed_until < now()
+  ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE ${schema}.workflow_events e SET claimed_until = now() + $2::float8 * interval '1 millisecond'
+  FROM due WHERE e.seq = ANY (ARRAY[due.seq])
+  RETURNING e.seq, e.name, e.id, e.key, e.trace_context
+)
+SELECT seq::text, name, id, key, trace_context FROM claimed WHERE true${lockTimeout} ORDER BY claimed.seq`,
+};
+
+/** Claims at most `limit` events that wait for one of these workflows, oldest first. */
+export async function claimWaitingEvents(
+  database: Database,
+  limit: number,
+  leaseMs: number,
+  workflows: readonly string[],
+): Promise<ClaimedEvent[]> {
+  const rows = await database.query<[string, string, string, string | null, string | null]>(CLAIM_WAITING, [limit, leaseMs, workflows]);
+  return rows.map(([seq, name, id, key, traceContext]) => ({ seq, name, id, key, traceContext }));
+}
+
+const STARTED: Statement = {
+  name: 'durable_waiting_events_started',
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET claimed_until = '-infinity',
+  waits_for = nullif(ARRAY(SELECT w FROM unnest(e.waits_for) AS w WHERE w <> ALL ($2::text[]) ORDER BY w), '{}')
+WHERE e.seq = ANY ($1::bigint[])${lockTimeout}`,
+};
+
+/** Records that events have started the runs of these workflows, for which the events waited. */
+export async function waitingEventsStarted(database: Database, seqs: readonly string[], workflows: readonly string[]): Promise<void> {
+  await database.query(STARTED, [seqs, workflows]);
+}
+
 const RENEW: Statement = {
   name: 'durable_renew_events',
   text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET claimed_until = now() + $2::float8 * interval '1 millisecond'
-WHERE e.seq = ANY ($1::bigint[]) AND e.dispatched_at IS NULL${lockTimeout}`,
+WHERE e.seq = ANY ($1::bigint[]) AND (e.dispatched_at IS NULL OR e.waits_for IS NOT NULL)${lockTimeout}`,
 };
 
 /** Keeps events claimed for longer, while their fan-out continues. */
@@ -46,13 +86,23 @@ export async function renewEvents(database: Database, seqs: readonly string[], l
 
 const DISPATCHED: Statement = {
   name: 'durable_events_dispatched',
-  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET dispatched_at = now(), claimed_until = '-infinity'
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET dispatched_at = now(), claimed_until = '-infinity',
+  waits_for = (SELECT array_agg(m.workflow ORDER BY m.workflow) FROM unnest((SELECT $2::bigint[]), (SELECT $3::text[])) AS m(seq, workflow) WHERE m.seq = e.seq)
 WHERE e.seq = ANY ($1::bigint[])${lockTimeout}`,
 };
 
-/** Records that events have reached everyone who was to receive them. */
-export async function eventsDispatched(database: Database, seqs: readonly string[]): Promise<void> {
-  await database.query(DISPATCHED, [seqs]);
+/** A workflow that a claimed event could not start, because this process lacks the class. */
+export interface MissingClass {
+  readonly seq: string;
+  readonly workflow: string;
+}
+
+/**
+ * Records that events have reached everyone who was to receive them, except for workflows whose
+ * class this process lacks.
+ */
+export async function eventsDispatched(database: Database, seqs: readonly string[], missing: readonly MissingClass[]): Promise<void> {
+  await database.query(DISPATCHED, [seqs, missing.map(({ seq }) => seq), missing.map(({ workflow }) => workflow)]);
 }
 
 const PAYLOADS: Statement = {
@@ -72,24 +122,28 @@ const SUBSCRIBE: Statement = {
   text: (
     schema,
     lockTimeout,
-  ) => `INSERT INTO ${schema}.workflow_event_subscriptions AS s (event, workflow, id, condition, queue, confirmed_at)
-SELECT event, workflow, id, condition, queue, now()
-FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[])) AS x(event, workflow, id, condition, queue)
+  ) => `INSERT INTO ${schema}.workflow_event_subscriptions AS s (event, workflow, id, condition, queue, is_keyed, confirmed_at)
+SELECT event, workflow, id, condition, queue, is_keyed, now()
+FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::boolean[]))
+  AS x(event, workflow, id, condition, queue, is_keyed)
 WHERE true${lockTimeout}
 ORDER BY event, workflow, id, condition
-ON CONFLICT (event, workflow, id, condition) DO UPDATE SET confirmed_at = excluded.confirmed_at, queue = excluded.queue
-WHERE s.queue <> excluded.queue OR s.confirmed_at < excluded.confirmed_at - interval '1 minute'`,
+ON CONFLICT (event, workflow, id, condition) DO UPDATE SET confirmed_at = excluded.confirmed_at, queue = excluded.queue, is_keyed = excluded.is_keyed
+WHERE s.queue <> excluded.queue OR s.is_keyed <> excluded.is_keyed OR s.confirmed_at < excluded.confirmed_at - interval '1 minute'`,
 };
 
 /** Stores the subscriptions of the workflows of this process, or confirms them. */
 export async function subscribeWorkflows(database: Database, subscriptions: readonly EventSubscription[]): Promise<void> {
-  const column = (key: keyof EventSubscription): string[] => subscriptions.map((each) => each[key]);
-  await database.query(SUBSCRIBE, [column('event'), column('workflow'), column('id'), column('condition'), column('queue')]);
+  const column = <K extends keyof EventSubscription>(key: K): EventSubscription[K][] => subscriptions.map((each) => each[key]);
+  const texts = (['event', 'workflow', 'id', 'condition', 'queue'] as const).map(column);
+  await database.query(SUBSCRIBE, [...texts, column('isKeyed')]);
 }
 
 const SUBSCRIPTIONS: Statement = {
   name: 'durable_event_subscriptions',
-  text: (schema) => `SELECT s.event, s.workflow, s.id, s.condition, s.queue, s.confirmed_at < now() - $2::float8 * interval '1 millisecond'
+  text: (
+    schema,
+  ) => `SELECT s.event, s.workflow, s.id, s.condition, s.queue, s.is_keyed, s.confirmed_at < now() - $2::float8 * interval '1 millisecond'
 FROM unnest((SELECT $1::text[])) AS x(event)
 CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_event_subscriptions WHERE event = x.event OFFSET 0) AS s
 ORDER BY s.event, s.workflow, s.id, s.condition`,
@@ -103,8 +157,8 @@ export interface StoredSubscription extends EventSubscription {
 
 /** Reads the subscriptions to events with these names. */
 export async function readSubscriptions(database: Database, events: readonly string[], oldAfterMs: number): Promise<StoredSubscription[]> {
-  const rows = await database.query<[string, string, string, string, string, boolean]>(SUBSCRIPTIONS, [events, oldAfterMs]);
-  return rows.map(([event, workflow, id, condition, queue, isOld]) => ({ event, workflow, id, condition, queue, isOld }));
+  const rows = await database.query<[string, string, string, string, string, boolean, boolean]>(SUBSCRIPTIONS, [events, oldAfterMs]);
+  return rows.map(([event, workflow, id, condition, queue, isKeyed, isOld]) => ({ event, workflow, id, condition, queue, isKeyed, isOld }));
 }
 
 const UNSUBSCRIBE: Statement = {
@@ -132,6 +186,7 @@ export async function unsubscribeWorkflow(
 export function hasEventWorkSql(schema: string, retention: string): string {
   return `((SELECT happened_at < now() - ${retention}::float8 * interval '1 millisecond' FROM ${schema}.workflow_events ORDER BY seq LIMIT 1)
   OR (SELECT true FROM ${schema}.workflow_events WHERE dispatched_at IS NULL AND claimed_until < now() LIMIT 1)
+  OR (SELECT true FROM ${schema}.workflow_events WHERE waits_for IS NOT NULL AND claimed_until < now() LIMIT 1)
   OR (SELECT true FROM ${schema}.workflow_waits
     WHERE kind = 'event' AND event_seq IS NULL AND event_armed IS NULL AND opened_at < now() - interval '5 seconds' LIMIT 1))`;
 }

@@ -190,8 +190,10 @@ export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]
 const BACKLOGS: Statement = {
   name: 'durable_event_and_schedule_backlogs',
   text: (schema) => `SELECT e.count, e.oldest, s.overdue, s.oldest, f.failing FROM (
-  SELECT count(*)::int AS count, extract(epoch FROM min(emitted_at))::float8 * 1000 AS oldest FROM (
-    SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${DUE_COUNTED}) AS counted
+  SELECT least(count(*), ${DUE_COUNTED})::int AS count, extract(epoch FROM min(emitted_at))::float8 * 1000 AS oldest FROM (
+    (SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${DUE_COUNTED})
+    UNION ALL (SELECT emitted_at FROM ${schema}.workflow_events WHERE waits_for IS NOT NULL AND dispatched_at IS NOT NULL ORDER BY seq LIMIT ${DUE_COUNTED})
+  ) AS counted
 ) AS e, (
   SELECT count(*)::int AS overdue, extract(epoch FROM min(fire_at))::float8 * 1000 AS oldest FROM (
     SELECT fire_at FROM ${schema}.workflow_schedules WHERE fire_at < now() ORDER BY fire_at LIMIT ${DUE_COUNTED}) AS counted

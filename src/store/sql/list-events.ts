@@ -30,7 +30,7 @@ export interface EventRow extends EventPlace {
 const ms = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 const COLUMNS = `e.seq::text, CASE WHEN e.happened_at = 'infinity' THEN 'infinity' ELSE (extract(epoch FROM e.happened_at) * 1000000)::bigint::text END,
-  e.name, e.id, e.key, e.payload::text, ${ms('e.emitted_at')}, ${ms('e.dispatched_at')}, e.emitter_run_id`;
+  e.name, e.id, e.key, e.payload::text, ${ms('e.emitted_at')}, CASE WHEN e.waits_for IS NULL THEN ${ms('e.dispatched_at')} END, e.emitter_run_id`;
 
 /** Builds the condition on the place of the cursor. Events that have not happened come first. */
 const BEFORE_PLACE = `($7::text IS NULL OR (e.happened_at, e.seq) < (
@@ -86,7 +86,7 @@ export async function listEvents(
 
 const REDELIVER: Statement = {
   name: 'durable_redeliver_event',
-  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET dispatched_at = NULL, claimed_until = '-infinity'
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_events e SET dispatched_at = NULL, claimed_until = '-infinity', waits_for = NULL
 WHERE e.name = $1 AND e.id = $2${lockTimeout} RETURNING 1`,
 };
 
@@ -102,10 +102,10 @@ export async function redeliverEvent(database: Database, name: string, id: strin
 const EXPIRE: Statement = {
   name: 'durable_expire_events',
   text: (schema, lockTimeout) => `WITH oldest AS MATERIALIZED (
-  SELECT seq, happened_at, dispatched_at FROM ${schema}.workflow_events ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED
+  SELECT seq, happened_at, dispatched_at, waits_for FROM ${schema}.workflow_events ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM ${schema}.workflow_events e USING oldest
-WHERE e.seq = ANY (ARRAY[oldest.seq]) AND oldest.dispatched_at IS NOT NULL
+WHERE e.seq = ANY (ARRAY[oldest.seq]) AND oldest.dispatched_at IS NOT NULL AND oldest.waits_for IS NULL
   AND oldest.happened_at < now() - $1::float8 * interval '1 millisecond'${lockTimeout} RETURNING 1`,
 };
 

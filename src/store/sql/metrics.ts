@@ -49,8 +49,9 @@ FROM ${schema}.workflow_queues q CROSS JOIN LATERAL (
 ) AS x WHERE q.kind = 'queue' GROUP BY 1, 2
 UNION ALL SELECT 'pausedQueue', q.name, q.is_paused::int::float8, NULL FROM ${schema}.workflow_queues q WHERE q.kind = 'queue'
 UNION ALL SELECT 'emitted', '', count(*)::float8, extract(epoch FROM now() - min(e.emitted_at))::float8 FROM (
-  SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${COUNTED}
-) AS e
+    (SELECT emitted_at FROM ${schema}.workflow_events WHERE dispatched_at IS NULL ORDER BY seq LIMIT ${COUNTED})
+    UNION ALL (SELECT emitted_at FROM ${schema}.workflow_events WHERE waits_for IS NOT NULL AND dispatched_at IS NOT NULL ORDER BY seq LIMIT ${COUNTED})
+  ) AS e
 UNION ALL SELECT 'overdue', s.workflow, count(*)::float8, extract(epoch FROM now() - min(s.fire_at))::float8 FROM (
   SELECT workflow, fire_at FROM ${schema}.workflow_schedules WHERE fire_at < now() ORDER BY fire_at LIMIT ${COUNTED}
 ) AS s GROUP BY s.workflow

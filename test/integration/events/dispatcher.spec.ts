@@ -43,6 +43,13 @@ class Keyed {
   }
 }
 
+@Workflow({
+  name: 'also-keyed',
+  on: [{ event: paid, where: { cents: 77 } }],
+  queueKey: ({ orderId }: EventOf<typeof paid>) => `also ${orderId}`,
+})
+class AlsoKeyed extends Keyed {}
+
 /** Codec that cannot decode payloads which contain `broken`. */
 class Fragile implements PayloadCodec {
   decodes = 0;
@@ -112,10 +119,48 @@ describe('the dispatcher of events', () => {
     const other = await boot([Receiver]);
     await other.client.emit(paid, { orderId: 'b', cents: 77 }, { id: 'k3' });
     await waitFor(async () => (await undispatched()) === 0);
+    const shown = async (): Promise<unknown> => (await other.client.events.list({ event: paid, id: 'k3' })).events[0]!.dispatchedAt;
+    // The event waits for a process with the class, and counts as not dispatched.
+    expect(await shown()).toBeUndefined();
+    expect((await other.client.health()).undispatched.events).toBe(1);
+    expect(await other.client.count({ name: 'keyed' })).toBe(1);
+    await boot([Keyed]);
+    await waitFor(async () => (await other.client.status('keyed:paid:k3')) === 'completed');
+    await waitFor(async () => (await shown()) !== undefined);
+    expect((await other.client.health()).undispatched.events).toBe(0);
     expect(await database.query(`SELECT id, queue_key FROM durable.workflow_runs WHERE name = 'keyed' ORDER BY id`)).toEqual([
       { id: 'keyed:paid:k2', queue_key: 'key of a' },
-      { id: 'keyed:paid:k3', queue_key: null },
+      { id: 'keyed:paid:k3', queue_key: 'key of b' },
     ]);
+  });
+
+  it('starts runs of keyed workflows whose classes are in different processes, each once', async () => {
+    const apps = [await boot([Keyed]), await boot([AlsoKeyed])];
+    const ids = Array.from({ length: 40 }, (_, index) => `both-${index}`);
+    await Promise.all(ids.map((id, index) => apps[index % 2]!.client.emit(paid, { orderId: id, cents: 77 }, { id })));
+    const { client } = apps[0]!;
+    for (const name of ['keyed', 'also-keyed'])
+      for (const id of ids) await waitFor(async () => (await client.status(`${name}:paid:${id}`).catch(() => '')) === 'completed');
+    await waitFor(async () => (await client.health()).undispatched.events === 0);
+    const keys = await database.query<{ key: string }>(
+      `SELECT DISTINCT split_part(queue_key, '-', 1) AS key FROM durable.workflow_runs ORDER BY 1`,
+    );
+    expect(keys.map(({ key }) => key)).toEqual(['also both', 'key of both']);
+  });
+
+  it('keeps an event that waits for a class beyond the retention, and redelivers it', async () => {
+    const subscription = `INSERT INTO durable.workflow_event_subscriptions (event, workflow, id, condition, queue, is_keyed, confirmed_at)
+      VALUES ('paid', 'keyed', '', '', 'default', true, now())`;
+    const { client } = await boot([Receiver], { events: { retention: '1 day' } });
+    await database.query(subscription);
+    await client.emit(paid, { orderId: 'late', cents: 77 }, { id: 'late' });
+    await waitFor(async () => (await undispatched()) === 0);
+    await database.query(`UPDATE durable.workflow_events SET happened_at = happened_at - interval '2 days'`);
+    await client.events.redeliver(paid, 'late');
+    await waitFor(async () => (await undispatched()) === 0);
+    await boot([Keyed], { events: { retention: '1 day' } });
+    await waitFor(async () => (await client.status('keyed:paid:late')) === 'completed');
+    await waitFor(async () => (await client.events.list()).events.length === 0);
   });
 
   it('leaves events for later while no process executes runs, which client.health() shows', async () => {
