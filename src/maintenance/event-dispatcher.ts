@@ -118,6 +118,12 @@ export class EventDispatcher extends BackgroundService {
     return isActive ? this.options.pollIntervalMs : Number.POSITIVE_INFINITY;
   }
 
+  /** Without it, an event that arrives after the work has computed its pause would wait. */
+  protected override latestPauseMs(): number {
+    if (this.isAgain) return 0;
+    return this.activeUntil > performance.now() ? this.options.pollIntervalMs : Number.POSITIVE_INFINITY;
+  }
+
   private async confirm(): Promise<void> {
     if (performance.now() - this.confirmedAt > CONFIRM_AFTER_MS) await this.subscribe();
   }

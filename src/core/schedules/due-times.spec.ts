@@ -151,30 +151,40 @@ const ZONES = [
 ];
 
 describe('due times compared with a walk through the wall clock', () => {
+  // DURABLE_CHAOS=1 tries many more.
   const next = random(20_261_201);
-  const cases = Array.from({ length: 25 }, () => {
+  const cases = Array.from({ length: process.env['DURABLE_CHAOS'] ? 1_500 : 30 }, () => {
     const zone = ZONES[next(ZONES.length)]!;
-    const year = 2024 + next(12);
+    const year = 2024 + next(13);
     const change = changeOf(zone, year, next(2)) ?? Date.UTC(year, next(12), 1 + next(28));
-    const kind = (['fixed', 'list', 'step'] as const)[next(3)]!;
+    const kind = (['fixed', 'list', 'range', 'step', 'every hour'] as const)[next(5)]!;
     const hours = [...new Set([next(5), next(24)])].toSorted((a, b) => a - b);
     const step = [5, 15, 20, 30][next(4)]!;
-    return { zone, change, kind, minute: next(60), hours, step, weekday: next(3) === 0 ? 1 + next(6) : undefined };
+    const day = next(4);
+    const dayFields =
+      day === 0 ? `* * ${1 + next(6)}` : day === 1 ? `${new Date(change).getUTCDate()} * *` : day === 2 ? `* ${1 + next(12)} *` : '* * *';
+    return { zone, change, kind, minute: next(60), hours, step, dayFields };
   });
 
-  it.each(cases)('$zone $kind around $change', ({ zone, change, kind, minute, hours, step, weekday }) => {
+  it.each(cases)('$zone $kind, days $dayFields, around $change', ({ zone, change, kind, minute, hours, step, dayFields }) => {
     const [from, to] = [change - DAY, change + 2 * DAY];
     // The walk begins a day earlier, so that it knows which times of the first day have passed.
     const clock = wallClock(zone, from - DAY, to);
     const fits = (time: number): boolean => {
       const { day } = clock[(time - from + DAY) / MINUTE]!;
-      return weekday === undefined || new Date(`${day}T00:00Z`).getUTCDay() === weekday;
+      const date = new Date(`${day}T00:00Z`);
+      const shown = [date.getUTCDate(), date.getUTCMonth() + 1, date.getUTCDay()];
+      return dayFields.split(' ').every((field, index) => field === '*' || Number(field) === shown[index]);
     };
-    const chosen = kind === 'list' ? hours : hours.slice(0, 1);
-    const cron = kind === 'step' ? `*/${step} * * * ${weekday ?? '*'}` : `${minute} ${chosen.join(',')} * * ${weekday ?? '*'}`;
+    const [first, last] = [hours[0]!, hours.at(-1)!];
+    const chosen = { list: hours, range: Array.from({ length: last - first + 1 }, (_, index) => first + index) }[kind as string] ?? [first];
+    const hourField = kind === 'range' && last > first ? `${first}-${last}` : chosen.join(',');
+    const clockFields = { step: `*/${step} *`, 'every hour': `${minute} *` }[kind as string] ?? `${minute} ${hourField}`;
+    const cron = `${clockFields} ${dayFields}`;
+    const isShown = (minuteOfDay: number): boolean => (kind === 'step' ? (minuteOfDay % 60) % step === 0 : minuteOfDay % 60 === minute);
     const expected =
-      kind === 'step'
-        ? clock.flatMap(({ minuteOfDay }, index) => ((minuteOfDay % 60) % step === 0 ? from - DAY + index * MINUTE : []))
+      kind === 'step' || kind === 'every hour'
+        ? clock.flatMap(({ minuteOfDay }, index) => (isShown(minuteOfDay) ? from - DAY + index * MINUTE : []))
         : fixedFirings(
             clock,
             chosen.map((hour) => hour * 60 + minute),

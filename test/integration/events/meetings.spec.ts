@@ -7,7 +7,8 @@ import { closeApplications, startApplication, type TestApplication } from '../..
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
 
-const ROUNDS = 60;
+/** Rounds of each test; 400 in the long form. */
+const ROUNDS = process.env['DURABLE_CHAOS'] ? 400 : 70;
 /** Advisory lock that holds flushes of waits while a test has it. */
 const GATE = 7_001;
 /** Advisory lock that a flush has while it is held. */
