@@ -7,6 +7,7 @@ export const WARNING_CODES = [
   // Boot and configuration
   'class-not-provided',
   'dashboard-closed',
+  'dashboard-split',
   'dashboard-unguarded',
   'foreign-home',
   'minified-names',

@@ -8,6 +8,7 @@ import { queueRoutes } from './api/queues.js';
 import { oneRunRoutes } from './api/run.js';
 import { auditOf, type ApiParts, type Route, type RouteRequest } from './api/route.js';
 import { runRoutes } from './api/runs.js';
+import { decodedSegment } from './api/segments.js';
 import { scheduleRoutes } from './api/schedules.js';
 import { worldRoutes } from './api/world.js';
 import type { DashboardRequest, DashboardResponse } from './request.js';
@@ -76,7 +77,7 @@ export class Dashboard {
     const { query, actor } = request;
     const body =
       route.body === undefined ? {} : checkNamedOptions((request.body ?? {}) as Record<string, unknown>, 'body', Object.keys(route.body));
-    const param = (name: string): string => params.get(name)!;
+    const param = (name: string): string => decodedSegment(params.get(name)!, name);
     const asked: RouteRequest = { ...this.parts, param, query, body, actor };
     if (method === 'GET') return secured(json(await route.answer(asked), headers));
     // A reason that is not valid is refused before the change, also where only the log keeps it.

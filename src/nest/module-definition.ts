@@ -1,5 +1,5 @@
 import type { DynamicModule, ModuleMetadata, Provider } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
+import { DiscoveryModule, ApplicationConfig, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 
@@ -98,8 +98,9 @@ export function defineModule(
   };
   const dashboard: Provider = {
     provide: DASHBOARD_HANDLER,
-    inject: [WORKFLOW_RUNTIME, DiscoveryService],
-    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService) => new DashboardHandler(instance, endpoints.dashboard!, discovery),
+    inject: [WORKFLOW_RUNTIME, DiscoveryService, ApplicationConfig],
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService, config: ApplicationConfig) =>
+      new DashboardHandler(instance, endpoints.dashboard!, discovery, config),
   };
   const healthToken = getWorkflowHealthIndicatorToken(name);
   const health: Provider[] = [

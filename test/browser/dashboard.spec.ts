@@ -8,6 +8,7 @@ import { defineEvent } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
 import { describeWithChromium } from '../support/chromium.js';
 import type { DashboardApplication } from '../support/dashboard-application.js';
+import { itWithNginx, Nginx } from '../support/nginx.js';
 import { waitFor } from '../support/wait.js';
 import { DashboardDriver, PICTURES } from './dashboard-driver.js';
 import { approved, Checkout, HOSTILE, MARKUP, Parent } from './dashboard-workflows.js';
@@ -325,6 +326,31 @@ describeWithChromium('the dashboard in Chromium', () => {
     } finally {
       proxy.closeAllConnections();
       await new Promise((resolve) => proxy.close(resolve));
+    }
+  });
+
+  itWithNginx('works behind nginx, which compresses answers and takes a path away', async () => {
+    const served = await driver.serve(undefined, { prepare: (app) => app.setGlobalPrefix('internal') });
+    const { client, url } = served;
+    await client.start(Checkout, { amount: 1 }, { id: 'a/b' });
+    await waits(served, 'a/b');
+    const nginx = await Nginx.start(Number(new URL(url).port));
+    try {
+      const page = `${nginx.url}/shop/admin/internal/workflow/dashboard`;
+      const api = `${page}/api/openapi.json`;
+      const compressed = await fetch(api, { headers: { 'accept-encoding': 'gzip' } });
+      const etag = compressed.headers.get('etag')!;
+      expect([compressed.headers.get('content-encoding'), etag]).toEqual(['gzip', expect.stringMatching(/^W\//)]);
+      expect((await fetch(api, { headers: { 'accept-encoding': 'gzip', 'if-none-match': etag } })).status).toBe(304);
+      // The address with a slash at its end leads to the one without, below the path of the proxy.
+      await driver.open(`${page}/`);
+      expect(driver.page.url()).toBe(page);
+      await driver.row('a/b').getByRole('link', { name: 'a/b' }).click();
+      await driver.act('Terminate', 'End the run now', { Reason: 'behind nginx' });
+      await hasStatus(served, 'a/b', 'cancelled');
+    } finally {
+      await driver.page.goto('about:blank');
+      await nginx.stop();
     }
   });
 

@@ -75,6 +75,9 @@ http {
       proxy_pass http://127.0.0.1:${target};
       proxy_read_timeout 20s;
     }
+    location /shop/admin/ {
+      proxy_pass http://127.0.0.1:${target}/;
+    }
   }
 }
 `,

@@ -15,6 +15,7 @@ export function openApiOf(routes: readonly Route[]): unknown {
       version: '1',
       description:
         'The guards of the dashboard protect every path. Times are ISO 8601 in UTC. ' +
+        'A part of a path that begins with ~ is base64url, for ids with slashes. ' +
         `A POST needs the header ${CHANGE_HEADER} with any value, and a JSON body.`,
     },
     servers: [{ url: '.' }],
@@ -55,7 +56,7 @@ function operationOf({ method, path, summary, query = {}, body }: Route): unknow
     responses: {
       '200': { description: 'Success.', content: { 'application/json': { schema: { type: 'object' } } } },
       '400': failure('A parameter or a field is invalid.'),
-      ...(named.length === 0 ? {} : { '404': failure('There is no such run.') }),
+      ...(named.length === 0 ? {} : { '404': failure('There is no such run, queue, schedule or event.') }),
       ...(method === 'GET'
         ? {}
         : { '403': failure('The request is not allowed.'), '409': failure('The state of the run forbids the change.') }),

@@ -57,5 +57,15 @@ function messageOf(status: number, message: unknown): string {
 
 /** Returns the path of a run in the API. */
 export function runPath(runId: string, rest = ''): string {
-  return `runs/${encodeURIComponent(runId)}${rest}`;
+  return `runs/${segment(runId)}${rest}`;
+}
+
+/**
+ * Encodes a text as one part of a path. Proxies decode `%2F`, and browsers resolve `..`, so a text
+ * with unusual characters is sent as base64url.
+ */
+export function segment(text: string): string {
+  if (/^[\w-][\w.:@-]*$/.test(text)) return text;
+  const base64 = btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+  return `~${base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`;
 }

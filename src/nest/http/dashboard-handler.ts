@@ -1,5 +1,5 @@
 import type { OnModuleInit } from '@nestjs/common';
-import type { DiscoveryService } from '@nestjs/core';
+import type { ApplicationConfig, DiscoveryService } from '@nestjs/core';
 
 import { WorkflowConfigurationError, WorkflowError } from '../../core/errors/index.js';
 import { ReadablePayloads } from '../../core/readable-payloads.js';
@@ -11,6 +11,7 @@ import { throughReplica } from '../../store/read-replica.js';
 import type { DashboardHttpRequest, DashboardSettings } from '../options/dashboard-options.js';
 import { DASHBOARD_HANDLER } from '../tokens.js';
 import { answerFor } from './exception-filter.js';
+import { isSplitByPrefix } from './split-prefix.js';
 
 /** Request object, as in Express and Fastify. */
 export interface DashboardPlatformRequest extends DashboardHttpRequest {
@@ -35,6 +36,7 @@ export class DashboardHandler implements OnModuleInit {
     private readonly runtime: WorkflowRuntime,
     private readonly settings: DashboardSettings,
     private readonly discovery: DiscoveryService,
+    private readonly config: ApplicationConfig,
   ) {}
 
   /**
@@ -59,6 +61,11 @@ export class DashboardHandler implements OnModuleInit {
       throw new WorkflowConfigurationError(`two WorkflowModules have a dashboard at "${path}": give each an http.path of its own`);
     if (!settings.hasGuards)
       runtime.warn('dashboard-unguarded', `module: everybody can use the dashboard at ${path}: set http.dashboard.guards`);
+    if (isSplitByPrefix(this.config, path))
+      runtime.warn(
+        'dashboard-split',
+        `module: the global prefix excludes only a part of the dashboard at ${path}: exclude "${path}/{*path}" too`,
+      );
     // The files are read only when a module has a dashboard.
     const { Dashboard } = await import('../../dashboard/dashboard.js');
     const database = forCallers(runtime.database);

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { BulkPreview, BulkStatus } from '../../../client/control/bulk.js';
-import { post } from '../api.js';
+import { post, segment } from '../api.js';
 import { FILTERS } from '../filters.js';
 import { AskDialog, Field, Modal } from '../parts/dialog.js';
 import { Failure, Text } from '../parts/basics.js';
@@ -103,7 +103,7 @@ function FilterSummary({ filter }: { readonly filter: URLSearchParams }): JSX.El
 
 function Progress({ token, title, close }: { readonly token: string; readonly title: string; readonly close: () => void }): JSX.Element {
   const [isOver, setOver] = useState(false);
-  const { data, error } = useResource<BulkStatus>(`bulk/${encodeURIComponent(token)}`, isOver ? undefined : 500);
+  const { data, error } = useResource<BulkStatus>(`bulk/${segment(token)}`, isOver ? undefined : 500);
   if (data && data.state !== 'running' && !isOver) setOver(true);
   const share = data === undefined ? 0 : (data.done + data.skipped) / Math.max(1, data.count);
   return (
@@ -121,7 +121,7 @@ function Progress({ token, title, close }: { readonly token: string; readonly ti
       </div>
       <div class="dialog-foot">
         {data?.state === 'running' && (
-          <button type="button" onClick={() => void post(`bulk/${encodeURIComponent(token)}/stop`, {})}>
+          <button type="button" onClick={() => void post(`bulk/${segment(token)}/stop`, {})}>
             Stop
           </button>
         )}

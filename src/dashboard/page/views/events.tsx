@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { ShownEvent, ShownEventPage } from '../../api/events.js';
-import { post, type Wire } from '../api.js';
+import { post, segment, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
 import { ChangeDialog } from '../parts/change-dialog.js';
@@ -182,7 +182,7 @@ const WORDS = {
 function RedeliverDialog(props: { readonly event: Event; readonly close: () => void; readonly done: () => void }): JSX.Element {
   const { event, close, done } = props;
   const act = async (reason: string): Promise<void> => {
-    await post(`events/${encodeURIComponent(event.name)}/${encodeURIComponent(event.id)}/redeliver`, { reason });
+    await post(`events/${segment(event.name)}/${segment(event.id)}/redeliver`, { reason });
     done();
   };
   return <ChangeDialog words={WORDS} name={`${event.name} ${event.id}`} act={act} close={close} />;

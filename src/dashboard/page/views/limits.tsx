@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { QueueOptions } from '../../../core/queue-limits.js';
-import { ApiError, post } from '../api.js';
+import { ApiError, post, segment } from '../api.js';
 import { ChangeDialog } from '../parts/change-dialog.js';
 import { Field } from '../parts/dialog.js';
 import type { Queue } from './queues.js';
@@ -37,7 +37,7 @@ export function LimitsDialog(props: { readonly queue: Queue; readonly close: () 
     };
   };
   const act = async (reason: string): Promise<void> => {
-    await post(`queues/${encodeURIComponent(queue.name)}/configure`, { limits: isDeclared ? 'declared' : changed(), reason });
+    await post(`queues/${segment(queue.name)}/configure`, { limits: isDeclared ? 'declared' : changed(), reason });
     done();
   };
   return (

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { QueueDescription } from '../../../client/queues.js';
-import { post, type Wire } from '../api.js';
+import { post, segment, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Status, Text, Time, ViewHead } from '../parts/basics.js';
 import { ChangeDialog, type ChangeWords } from '../parts/change-dialog.js';
@@ -150,7 +150,7 @@ function QueueDialog(props: {
 }): JSX.Element {
   const { action, name, close, done } = props;
   const act = async (reason: string): Promise<void> => {
-    await post(`queues/${encodeURIComponent(name)}/${action}`, { reason });
+    await post(`queues/${segment(name)}/${action}`, { reason });
     done();
   };
   const hint = action === 'clear' ? { reasonHint: 'Shown in the history of each run' } : {};

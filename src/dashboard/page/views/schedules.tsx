@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import type { ScheduleDescription } from '../../../client/schedules/schedule-description.js';
 import type { Done } from '../../api/actions.js';
 import type { Backfilled, ScheduleList } from '../../api/schedules.js';
-import { post, type Wire } from '../api.js';
+import { post, segment, type Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
 import { ChangeDialog, type ChangeWords } from '../parts/change-dialog.js';
@@ -169,7 +169,7 @@ function ScheduleDialog(props: {
   const [started, setStarted] = useState<readonly string[]>();
   if (started !== undefined) return <StartedDialog runIds={started} close={close} />;
   const act = async (reason: string): Promise<void | 'stay'> => {
-    const path = `schedules/${encodeURIComponent(name)}/${action}`;
+    const path = `schedules/${segment(name)}/${action}`;
     if (action === 'trigger') return go(href(['runs', (await post<Done>(path, { reason })).runId]));
     if (action === 'backfill') {
       const period = { from: toIso(from), ...(to === '' ? {} : { to: toIso(to) }) };

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 
 import type { ShownStream } from '../../api/run.js';
 import type { StreamDescription } from '../../../client/queries/streams.js';
-import { runPath, type Wire } from '../api.js';
+import { runPath, segment, type Wire } from '../api.js';
 import { Failure, Panel, Text } from '../parts/basics.js';
 import { useResource } from '../resource.js';
 import { visible } from '../text.js';
@@ -24,7 +24,7 @@ export function Streams({ runId, isOver }: { readonly runId: string; readonly is
 }
 
 function Stream({ runId, stream }: { readonly runId: string; readonly stream: Wire<StreamDescription> }): JSX.Element {
-  const path = runPath(runId, `/streams/${encodeURIComponent(stream.name)}?from=-${LAST}&limit=${LAST}`);
+  const path = runPath(runId, `/streams/${segment(stream.name)}?from=-${LAST}&limit=${LAST}`);
   const isOpen = stream.state === 'open';
   const { data, error } = useResource<ShownStream>(stream.state === 'expired' ? undefined : path, isOpen ? 1_000 : undefined);
   return (
