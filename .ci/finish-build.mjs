@@ -3,6 +3,7 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "commonjs" }\n');
 // In ES modules, only `import.meta` knows the path of a file.
@@ -25,6 +26,17 @@ for (const entry of ['nestjs-durable', 'nestjs-durable/eslint', 'nestjs-durable/
   }
   console.log(`${entry}: ${imported.length} exports, the same for import and require`);
 }
+
+/** Largest size of the dashboard's page with its files, compressed, in bytes. */
+const MAX_PAGE_BYTES = 120_000;
+
+const page = readdirSync('dist/dashboard', { recursive: true, withFileTypes: true }).filter((file) => file.isFile());
+const pageBytes = page.reduce((sum, { parentPath, name }) => sum + gzipSync(readFileSync(resolve(parentPath, name))).length, 0);
+if (pageBytes > MAX_PAGE_BYTES) {
+  console.error(`dist/dashboard has ${pageBytes} bytes when compressed, more than ${MAX_PAGE_BYTES}`);
+  process.exit(1);
+}
+console.log(`dist/dashboard: ${pageBytes} bytes when compressed`);
 
 // Applications compile against the types without those of pg, and without packages that they need
 // not have.

@@ -199,8 +199,8 @@ const MAX_SEARCHED = 50_000;
 
 /** Returns the way to read all runs that meet the conditions; undefined when no index helps. */
 async function readingOfAll(database: Database, conditions: RunConditions): Promise<'any' | 'sorted' | undefined> {
-  const { name, version, queue, tags, parentRunId, errorCode, failedStep, status, blocked } = conditions;
-  if (tags !== undefined || typeof parentRunId === 'string') return 'any';
+  const { name, version, queue, errorCode, failedStep, status, blocked } = conditions;
+  if (hasIndexOfItsOwn(conditions)) return 'any';
   if (blocked === true || status?.every((each) => SPARSE.has(each))) return 'any';
   const isFailed = errorCode !== undefined || failedStep !== undefined || status?.every((each) => each === 'failed');
   const kind = { ...(name && { name }), ...(version && { version }), ...(queue && { queue }) };
@@ -225,11 +225,16 @@ async function read(database: Database, listing: Listing, reading: Reading): Pro
  * Conditions that have an index of their own select few runs.
  */
 function mayBeOld(conditions: RunConditions): boolean {
-  const { name, version, queue, tags, parentRunId, schedule, errorCode, failedStep } = conditions;
-  if (tags !== undefined || schedule !== undefined || typeof parentRunId === 'string') return false;
+  const { name, version, queue, errorCode, failedStep } = conditions;
+  if (hasIndexOfItsOwn(conditions)) return false;
   // Most runs have no error code, so the planner expects to find failed runs without one soon.
   if (errorCode === null || failedStep === null) return true;
   return errorCode === undefined && failedStep === undefined && (name !== undefined || version !== undefined || queue !== undefined);
+}
+
+/** True when one of the conditions has an index in which few runs match. */
+function hasIndexOfItsOwn({ tags, schedule, parentRunId }: RunConditions): boolean {
+  return tags !== undefined || schedule !== undefined || typeof parentRunId === 'string';
 }
 
 /** Reads a page whose runs may all be old. Begins with the newest runs, which usually suffice. */

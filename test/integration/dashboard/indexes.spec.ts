@@ -61,6 +61,7 @@ const ADDRESSES: readonly string[] = [
     'failedStep=',
     'parentRunId=7',
     'schedule=report',
+    'schedule=report&status=cancelled',
     'blocked=true',
     'blocked=false&status=cancelled',
     'createdBefore=30d',

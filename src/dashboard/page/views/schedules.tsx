@@ -78,7 +78,7 @@ function ScheduleTable(props: {
           {schedules.map((schedule) => (
             <tr key={schedule.name} data-schedule={schedule.name}>
               <td>
-                <a {...ROW} href={href(['runs'], { name: schedule.workflow })}>
+                <a {...ROW} href={href(['runs'], { schedule: schedule.name })}>
                   <Text value={schedule.name} length={48} />
                 </a>
                 <div class="small muted">
