@@ -29,7 +29,7 @@ export interface Kit {
   attributeError(message: string): Error;
 }
 
-/** What the World uses of the package `@workflow/world`. */
+/** Exports of the package `@workflow/world` that the World uses. */
 interface WorldPackage {
   readonly SPEC_VERSION_CURRENT?: unknown;
   readonly SPEC_VERSION_MAX_SUPPORTED?: number;

@@ -1,7 +1,7 @@
 import type { QueueHandler, World } from './contract.js';
 
 /**
- * Key of the process-wide World of a Nest application. The key is global, because the kit loads
+ * Key of the process-wide World, which WorldModule or a call with options has made. The key is global, because the kit loads
  * this package by a way of its own, and may so get a second copy.
  */
 const SHARED = Symbol.for('nestjs-durable/world');
@@ -18,20 +18,33 @@ export function unshareWorld(world: World): void {
   if (holder[SHARED] === world) delete holder[SHARED];
 }
 
+/** Shares a World until it is closed. The last of several Worlds counts. */
+export function shareUntilClosed(world: World): World {
+  const shared: World = {
+    ...world,
+    close: () => {
+      unshareWorld(shared);
+      return world.close();
+    },
+  };
+  shareWorld(shared);
+  return shared;
+}
+
 type Method = (...args: unknown[]) => unknown;
 
 /** Makes functions of these names that call the functions of an object found at the call. */
 function forward<T extends object>(names: readonly (keyof T)[], find: () => T): T {
   const call =
     (name: keyof T): Method =>
-    (...args) =>
+    // Options that are missing reject the call.
+    async (...args) =>
       (find()[name] as Method)(...args);
   return Object.fromEntries(names.map((name) => [name, call(name)])) as T;
 }
 
 /**
- * World that is looked up at each call: the one of the application's WorldModule, or one of its
- * own. The kit creates its World while the application's files are loaded, before Nest creates
+ * World that is looked up at each call: the one that is shared in the process, or one of its own. The kit creates its World while the application's files are loaded, before Nest creates
  * modules.
  */
 export function lateWorld(specVersion: number, create: () => World): World {

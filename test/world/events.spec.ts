@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
+import type { Statement } from '../../src/store/database.js';
 import type { NewWorldEvent, World } from '../../src/world/index.js';
+import * as sql from '../../src/world/store/event-statements.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { bytes, createTestWorld, newId, refusalOf, runCreated, SPECS, startRun, type Line } from './support/test-world.js';
 
@@ -221,25 +223,95 @@ describe.each<Line>(['stable', 'beta5', 'beta7'])('events of a World for %s', (l
     expect((await world.events.list({ runId })).data.at(-1)!.eventData).toEqual({ resumeAt });
   });
 
-  it('reads as many rows for an event of a run with 1,000 steps as for one of a new run', async () => {
+  /** Number of rows that a statement reads, found, filtered and joined, in all parts of its plan. */
+  const rowsRead = async (statement: Statement, values: unknown[]): Promise<number> => {
+    interface Plan {
+      readonly 'Actual Rows': number;
+      readonly 'Actual Loops': number;
+      readonly 'Rows Removed by Filter'?: number;
+      readonly 'Rows Removed by Index Recheck'?: number;
+      readonly Plans?: Plan[];
+    }
+    const count = (plan: Plan): number =>
+      (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0) + (plan['Rows Removed by Index Recheck'] ?? 0)) * plan['Actual Loops'] +
+      (plan.Plans ?? []).reduce((sum, each) => sum + count(each), 0);
+    const [row] = await database.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `EXPLAIN (ANALYZE, FORMAT JSON) ${statement.text('durable_world', '')}`,
+      values,
+    );
+    return count(row!['QUERY PLAN'][0].Plan);
+  };
+
+  it('reads few rows for the next step of a run with 1,000 steps', async () => {
+    const addSteps = async (runId: string, count: number): Promise<void> => {
+      for (let from = 0; from < count; from += 50)
+        await Promise.all(
+          Array.from({ length: Math.min(50, count - from) }, async (_, index) => {
+            const step = `step_${from + index}`;
+            await world.events.create(runId, event('step_created', step, { stepName: 's', input: bytes(1) }));
+            await world.events.create(runId, event('step_started', step));
+            await world.events.create(runId, event('step_completed', step, { result: bytes(2) }));
+          }),
+        );
+    };
+    const measure = async (runId: string): Promise<number[]> => {
+      const values = (type: string, ...more: unknown[]): unknown[] => [runId, type, 'step_next', null, '\\x01', null, SPECS[line], ...more];
+      return [
+        await rowsRead(sql.CREATE_STEP, values('step_created', 's')),
+        await rowsRead(sql.START_STEP, values('step_started')),
+        await rowsRead(sql.END_STEP, values('step_completed', 'completed')),
+        await rowsRead(sql.READ_STATE, [runId, 'step_next']),
+      ];
+    };
+    // The statements are those of all lines.
+    if (line !== 'beta7') return;
     const runId = await startRun(world);
-    await database.query(
-      `INSERT INTO durable_world.world_steps (run_id, step_id, step_name, status, attempt, created_slot, created_at, updated_at)
-       SELECT $1, 'step_' || n, 's', 'pending', 0, n + 2, now(), now() FROM generate_series(1, 1000) n`,
-      [runId],
-    );
-    await database.query(
-      `INSERT INTO durable_world.world_events (run_id, slot, type, correlation_id, payload, created_at)
-       SELECT $1, n + 2, 'step_created', 'step_' || n, '\\x01', now() FROM generate_series(1, 1000) n`,
-      [runId],
-    );
-    await database.query('UPDATE durable_world.world_runs SET last_slot = 1002 WHERE run_id = $1', [runId]);
-    const started = await world.events.create(runId, event('step_started', 'step_500'));
-    expect(started.step).toMatchObject({ attempt: 1, input: bytes(1) });
-    const [plan] = await database.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-      `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT s.status, e.payload FROM durable_world.world_steps s
-       JOIN durable_world.world_events e ON e.run_id = s.run_id AND e.slot = s.created_slot WHERE s.run_id = '${runId}' AND s.step_id = 'step_7'`,
-    );
-    expect(plan!['QUERY PLAN'][0].Plan['Shared Hit Blocks']).toBeLessThan(30);
+    await addSteps(runId, 1_000);
+    // A statement that looks at all steps or events of the run reads a thousand rows and more.
+    for (const rows of await measure(runId)) expect(rows).toBeLessThan(500);
+    expect((await world.events.list({ runId, pagination: { limit: 1_000 } })).data).toHaveLength(1_000);
+  });
+
+  it('shows each of 400 events once, in order, to a reader of pages of seven while four writers add them', async () => {
+    const runId = await startRun(world);
+    const others = [world, createTestWorld(line, { databaseUrl: database.url })];
+    let isWriting = true;
+    const writing = Promise.all(
+      Array.from({ length: 4 }, async (_, writer) => {
+        for (let index = 0; index < 100; index++)
+          await others[writer % 2]!.events.create(runId, event('wait_created', `wait_${writer}_${index}`, { resumeAt: new Date() }));
+      }),
+    ).finally(() => (isWriting = false));
+    const seen: string[] = [];
+    for (let cursor: string | undefined, isLast = false; !isLast;) {
+      const wasWriting = isWriting;
+      const page = await world.events.list({ runId, pagination: { limit: 7, ...(cursor === undefined ? {} : { cursor }) } });
+      seen.push(...page.data.map(({ eventId }) => eventId));
+      cursor = page.cursor ?? cursor;
+      isLast = !wasWriting && page.data.length === 0;
+    }
+    await writing;
+    await others[1]!.close();
+    const { data } = await world.events.list({ runId, pagination: { limit: 1_000 } });
+    expect(data).toHaveLength(402);
+    expect(seen).toEqual(data.map(({ eventId }) => eventId));
+  });
+
+  it('lists each run once, newest first, while runs arrive', async () => {
+    const workflowName = `listed_${line}`;
+    const create = async (): Promise<string> => {
+      const runId = newId();
+      await world.events.create(runId, runCreated(world, { workflowName }));
+      return runId;
+    };
+    const first = await Promise.all(Array.from({ length: 20 }, create));
+    const seen: string[] = [];
+    for (let cursor: string | null | undefined; cursor !== null;) {
+      const page = await world.runs.list({ workflowName, pagination: { limit: 7, ...(cursor === undefined ? {} : { cursor }) } });
+      seen.push(...page.data.map(({ runId }) => runId));
+      cursor = page.hasMore ? page.cursor : null;
+      await create();
+    }
+    expect(seen).toEqual(first.toSorted().toReversed());
   });
 });

@@ -57,6 +57,17 @@ describe('WorldModule', () => {
     expect(await refusalOf(world.events.create(newId(), runCreated(world)))).toMatchObject({ name: 'WorkflowWorldError', status: 503 });
   });
 
+  it('gives the kit the World that the application has created with options, until it is closed', async () => {
+    const early = createWorld();
+    const own = createWorld({ databaseUrl: database.url, deploymentId: 'own' });
+    expect(await early.getDeploymentId()).toBe('own');
+    const runId = await startRun(own);
+    expect(await early.runs.get(runId)).toMatchObject({ runId });
+    await own.close();
+    const name = (): Promise<string> => early.getDeploymentId();
+    expect(await name().catch(() => 'none is configured')).not.toBe('own');
+  });
+
   it('works without WorkflowModule', async () => {
     const testing = await Test.createTestingModule({ imports: [WorldModule.forRoot({ databaseUrl: database.url })] }).compile();
     application = await testing.createNestApplication().init();

@@ -34,7 +34,7 @@ export class KitApplication {
     return new KitApplication(spawned, `http://localhost:${env['PORT'] ?? port}`);
   }
 
-  /** The same application, whose routes are below a path. */
+  /** Returns the application as it is seen below a path. */
   below(path: string): KitApplication {
     return new KitApplication(this.process, `${this.url}${path}`);
   }
@@ -46,6 +46,11 @@ export class KitApplication {
 
   async show(runId: string): Promise<ShownRun> {
     return (await (await fetch(`${this.url}/runs/${runId}`)).json()) as ShownRun;
+  }
+
+  /** Number of statements of the World that this process has executed for runs. */
+  async statements(): Promise<number> {
+    return ((await (await fetch(`${this.url}/statements`)).json()) as { count: number }).count;
   }
 
   /** Waits until a run has ended. */

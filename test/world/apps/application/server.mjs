@@ -1,12 +1,18 @@
 // Serves the kit's routes, and a small API for the tests: starts runs, reads their results and
 // streams, and resumes their hooks. Prints its port.
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 
 import { getRun, resumeHook, start } from 'workflow/api';
-import { getWorld } from 'workflow/runtime';
+import { getWorld, setWorld } from 'workflow/runtime';
 
+import { statements } from './kill-at.mjs';
 import * as handlers from './routes.mjs';
 
+if (process.env.WORLD_OPTIONS) {
+  const { createWorld } = createRequire(import.meta.url)(process.env.WORKFLOW_TARGET_WORLD);
+  setWorld(createWorld(JSON.parse(process.env.WORLD_OPTIONS)));
+}
 const routes = {
   '/.well-known/workflow/v1/flow': handlers.flow,
   '/.well-known/workflow/v1/step': handlers.step,
@@ -26,6 +32,7 @@ async function handle(request, url) {
     return route(requests);
   }
   const [, action, id] = url.pathname.split('/');
+  if (action === 'statements') return Response.json(statements);
   if (action === 'start') {
     const { workflow, args } = JSON.parse(body);
     const revived = args.map((each) => (each?.$bytes === undefined ? each : new Uint8Array(Buffer.from(each.$bytes, 'base64'))));
