@@ -52,10 +52,10 @@ export const durableMigrations: readonly DurableMigration[] = [
   Schedules1764400009000,
   ExactSlots1764400010000,
   ClaimingAdmission1764400010001,
-  RunsOfSchedules1764400011000,
   StepPlaces1764400010100,
   OrphanedMembers1764400010200,
   Adoption1764400010300,
+  RunsOfSchedules1764400011000,
   KeyedSubscriptions1764400011100,
 ];
 
