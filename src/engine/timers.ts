@@ -66,7 +66,7 @@ export class Timers {
     return this.due?.size ?? 0;
   }
 
-  /** Returns the time at which the first timer is due; infinity without timers, `HELD` for a hold. */
+  /** Returns the time of the first timer; infinity without timers, and `HELD` for a hold. */
   next(): number {
     let first = Number.POSITIVE_INFINITY;
     for (const { wakeAt } of this.due?.values() ?? []) first = Math.min(first, wakeAt);

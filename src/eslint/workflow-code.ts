@@ -184,7 +184,7 @@ export class WorkflowCode {
     }
   }
 
-  /** Returns the functions of the file, other than steps, that an expression names or constructs. */
+  /** Returns the functions of the file, other than steps, that an expression names or makes. */
   targets(node: Node): FunctionNode[] {
     if (node.type === 'NewExpression') return this.classes.constructorsOf(node.callee);
     if (node.type === 'MemberExpression') {

@@ -125,7 +125,7 @@ export class PollingHost {
     return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
   }
 
-  /** What the worker is doing, for the test kit. */
+  /** Current work of the worker, for the test kit. */
   get activity(): WorkerActivity {
     const { worker, gates } = this;
     const { runs, unopened } = worker.load;
@@ -207,7 +207,7 @@ export class PollingHost {
     this.poller.pollNow();
   }
 
-  /** Does work that is due without waiting for the next poll. Only a clock that jumps needs this. */
+  /** Does due work without waiting for the next poll. A test that moves its clock needs this. */
   workNow(): void {
     this.timers.refresh();
     this.schedules.refresh();

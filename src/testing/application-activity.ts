@@ -88,7 +88,7 @@ function namesServedBy({ known }: ScopedRuntime['workers']): string[] {
   return (known.keys ?? []).map(({ name }) => name);
 }
 
-/** What a process is doing. `owned` is the number of runs that have the status 'running'. */
+/** Work of a process. `owned` is the number of runs that have the status 'running'. */
 interface ProcessActivity extends Pick<Activity, 'state' | 'bodies'> {
   readonly owned: number;
 }

@@ -255,7 +255,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     });
   }
 
-  /** Suspends a run that only waits, unless it is held or its next timer fires within `suspendAfterMs`. */
+  /** Suspends a run that only waits, unless it is held or has a timer within `suspendAfterMs`. */
   private suspend(): void {
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;

@@ -88,7 +88,7 @@ export class Worker {
     return this.claimer.dispatchKeys;
   }
 
-  /** Number of active runs, of claimed runs whose slot of a rate limit opens later, and of slots. */
+  /** Number of active runs, of claimed runs before their slot of a rate limit, and of slots. */
   get load(): { readonly runs: number; readonly unopened: number; readonly slots: number; readonly freeSlots: number } {
     const { size, slots } = this.runs;
     return { runs: size, unopened: this.claimer.unopened, slots: slots.size, freeSlots: slots.free };
