@@ -83,7 +83,12 @@ describe('the first limits of a queue', () => {
     await limit();
     expect(await sweep()).toBe(3);
     const counts = await adopted('q');
-    expect(counts).toEqual({ running: expect.any(Number), queued: expect.any(Number), waiting: expect.any(Number), paused: expect.any(Number) });
+    expect(counts).toEqual({
+      running: expect.any(Number),
+      queued: expect.any(Number),
+      waiting: expect.any(Number),
+      paused: expect.any(Number),
+    });
     const left = await fixture.admin.query(
       `SELECT 1 FROM durable.workflow_runs WHERE queue = 'q' AND place IS NULL AND finished_at IS NULL`,
     );

@@ -133,11 +133,15 @@ describe('batches in the store', () => {
     await start([second, paused, cancelled]);
     await start([kept]);
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused' WHERE id = $1`, [paused.runId]);
-    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'cancelled', finished_at = now() WHERE id = $1`, [cancelled.runId]);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'cancelled', finished_at = now() WHERE id = $1`, [
+      cancelled.runId,
+    ]);
     const { signal } = new AbortController();
     const ids = async (): Promise<string[]> => (await freeOrphanedMembers(one.database, signal)).map(({ id }) => id);
     expect(await ids()).toEqual([]);
-    const ofBatch = (await fixture.admin.query('SELECT id FROM durable.workflow_runs WHERE batch_id = $1', [deleted])).map(({ id }) => id as string);
+    const ofBatch = (await fixture.admin.query('SELECT id FROM durable.workflow_runs WHERE batch_id = $1', [deleted])).map(
+      ({ id }) => id as string,
+    );
     await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [deleted]);
     const due = [first, second].map(({ runId }) => runId).filter((id) => ofBatch.includes(id));
     expect((await ids()).sort()).toEqual(due.sort());

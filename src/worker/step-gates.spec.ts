@@ -17,12 +17,15 @@ describe('the gate of a limit', () => {
     fixture = await JournalFixture.create();
     open = await fixture.journal();
   });
+  const used: StepGates[] = [];
   beforeEach(() => {
     failures = 0;
     isWaiting = true;
   });
   afterEach(async () => {
     isWaiting = false;
+    // A gate of this test must not ask for places, nor be counted, in the next test.
+    for (const gate of used.splice(0)) await waitFor(() => gate.size === 0);
     await fixture.admin.query('DELETE FROM durable.workflow_step_places');
   });
   afterAll(() => fixture.close());
@@ -36,8 +39,11 @@ describe('the gate of a limit', () => {
     });
     await refreshKnownQueues(open.database);
   }
-  const gates = (failed: () => void = () => failures++, sessionId: () => string | undefined = () => open.sessionId): StepGates =>
-    new StepGates(open.database, { sessionId, clock: new DatabaseClock(), failed });
+  const gates = (failed: () => void = () => failures++, sessionId: () => string | undefined = () => open.sessionId): StepGates => {
+    const made = new StepGates(open.database, { sessionId, clock: new DatabaseClock(), failed });
+    used.push(made);
+    return made;
+  };
   const step = (stepKey: string, permitted: (permit: StepPermit) => void = () => undefined, queueKey = ''): LimitedStep => {
     let isPermitted = false;
     return {

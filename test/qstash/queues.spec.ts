@@ -62,7 +62,11 @@ describe('QStash with a queue of one place', () => {
 
   it('gets the message for a run when the queue admits the run, and not before', async () => {
     isHeld = true;
-    const handles = [await app.client.start(SingleWorkflow), await app.client.start(SingleWorkflow), await app.client.start(SingleWorkflow)];
+    const handles = [
+      await app.client.start(SingleWorkflow),
+      await app.client.start(SingleWorkflow),
+      await app.client.start(SingleWorkflow),
+    ];
     await waitFor(() => executing === 1);
     await app.sweep();
     expect(handles.map(({ runId }) => messagesFor(runId)).sort()).toEqual([0, 0, 1]);

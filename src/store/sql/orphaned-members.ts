@@ -50,7 +50,7 @@ type FreedRow = [
 /** Lets the members of deleted batches be executed alone. Returns the runs that are due now. */
 export async function freeOrphanedMembers(database: Database, signal: AbortSignal): Promise<DueRun[]> {
   const due: DueRun[] = [];
-  for (let after = '', isMore = true; isMore && !signal.aborted; ) {
+  for (let after = '', isMore = true; isMore && !signal.aborted;) {
     const rows = await database.query<FreedRow>(FREE, [after]);
     const [last, batches] = rows[0]!;
     for (const [, , id, queue, name, version, queueKey, isDue] of rows)

@@ -5,7 +5,13 @@ import { createRequire } from 'node:module';
 const { Client } = createRequire(process.env.WORKFLOW_TARGET_WORLD)('pg');
 const [at, when] = (process.env.KILL_AT ?? '').split(':');
 // How often these are executed depends on time.
-const background = new Set(['world_claim_messages', 'world_find_lost_runs', 'world_extend_lease', 'world_get_run_all', 'world_get_run_none']);
+const background = new Set([
+  'world_claim_messages',
+  'world_find_lost_runs',
+  'world_extend_lease',
+  'world_get_run_all',
+  'world_get_run_none',
+]);
 const kill = () => process.kill(process.pid, 'SIGKILL');
 const { query } = Client.prototype;
 
