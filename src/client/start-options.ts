@@ -229,7 +229,10 @@ function workflowOf(target: unknown, client: StartingClient): StartedWorkflow {
   return workflow;
 }
 
-/** A start by name joins a batch if this process has the class. Other options of the class do not count. */
+/**
+ * Returns what is known of a workflow by its name. A start joins a batch if this process has the
+ * class; other options of the class do not count.
+ */
 function byName(name: string, client: StartingClient): StartedWorkflow {
   const known = client.workflowClass?.(name);
   return {

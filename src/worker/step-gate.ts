@@ -1,4 +1,4 @@
-import type { DatabaseClock } from '../core/clock.js';
+import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { LimitedStep } from '../engine/step-limits-port.js';
 import type { GivenPlace, GivenPlaces, PlacedStep } from '../store/sql/step-places.js';
@@ -8,7 +8,9 @@ const FIRST_PAUSE_MS = 15;
 const LONGEST_PAUSE_MS = 200;
 /** Shortest pause, even if a place of this process comes back meanwhile. */
 const SHORTEST_PAUSE_MS = 5;
-/** Longest pause until the rate limit opens, because the limits of the gate may change meanwhile. */
+/**
+ * Longest pause until the rate limit opens, because the limits of the gate may change meanwhile.
+ */
 const LONGEST_RATE_PAUSE_MS = 1_000;
 /** Milliseconds before its slot of a rate limit at which a step gets the slot. */
 export const AHEAD_MS = 500;
@@ -40,7 +42,7 @@ interface Waiting {
 export class StepGate {
   private readonly lines = new Map<string, Waiting[]>();
   private isWorking = false;
-  /** What the steps wait for; undefined while a request is in progress. */
+  /** Reason of the pause; undefined while a request is in progress. */
   private pausesFor: 'slot' | 'place' | undefined;
   /** Ends the pause. Undefined while the gate does not pause, or must pause. */
   private wake: (() => void) | undefined;
@@ -151,6 +153,7 @@ export class StepGate {
     if (this.isStale) return;
     this.pausesFor = moreAt === undefined ? 'place' : 'slot';
     await new Promise<void>((resolve) => {
+      let alarm: ClockAlarm | undefined;
       const end = (): void => {
         clearTimeout(timer);
         alarm?.cancel();
@@ -158,7 +161,7 @@ export class StepGate {
         resolve();
       };
       const timer = setTimeout(end, ms).unref();
-      const alarm = moreAt === undefined ? undefined : this.port.clock.at(moreAt - AHEAD_MS / 2, end);
+      if (moreAt !== undefined) alarm = this.port.clock.at(moreAt - AHEAD_MS / 2, end);
       this.wake = end;
     });
     this.pausesFor = undefined;

@@ -6,8 +6,8 @@ export type Transport = (typeof TRANSPORTS)[number];
 
 const WORKLOADS = ['all', 'money', 'limits'] as const;
 /**
- * `money`: only sagas and transactional steps. `limits`: only queues and steps with limits, and starts
- * that share runs.
+ * `money`: only sagas and transactional steps. `limits`: only queues and steps with limits, and
+ * starts that share runs.
  */
 export type Workload = (typeof WORKLOADS)[number];
 

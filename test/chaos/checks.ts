@@ -1,7 +1,6 @@
 import type { ChaosDatabase } from './database.js';
-import { SHARED_NAMES } from './limits.js';
 import type { PlannedRun } from './plan.js';
-import { EXPECTED, isTransactional, type Expectation } from './shapes.js';
+import { EXPECTED, SHARED_NAMES, isTransactional, type Expectation } from './shapes.js';
 
 /** A property that was checked, and its violations. */
 export interface Check {

@@ -14,9 +14,9 @@ import {
 import { DataSource } from 'typeorm';
 
 import { StreamFollower } from '../support/faults/stream-follower.js';
-import { queueOf, type CallInput } from './limits.js';
+import { queueOf } from './limits.js';
 import type { PlannedRun } from './plan.js';
-import { EXPECTED, poke } from './shapes.js';
+import { EXPECTED, poke, type CallInput } from './shapes.js';
 import type { StartRequest } from './worker-messages.js';
 
 /** Processes that can be asked to start runs. */

@@ -2,7 +2,8 @@ import type { ChaosSettings } from './arguments.js';
 import type { Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import type { Driver } from './driver.js';
-import { MOST_AT_ONCE, RATED_RUNS, RATES, SHARED_NAMES } from './limits.js';
+import { MOST_AT_ONCE, RATED_RUNS, RATES } from './limits.js';
+import { SHARED_NAMES } from './shapes.js';
 import { SharedCalls } from './shared-calls.js';
 import { checkSpans, PLACES_LEFT, PlaceWatch, SPANS, WATCH_SESSIONS } from './spans.js';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { currentStep, Workflow, type Batch, type QueueOptions, type StepLimitOptions, type WorkflowContext } from 'nestjs-durable';
 
-import type { Shape, ShapeInput } from './shapes.js';
+import type { CallInput, Shape, ShapeInput } from './shapes.js';
 import { noteCall, recorded } from './spans.js';
 import { body } from './workflows.js';
 
@@ -118,13 +118,6 @@ class Stopped {
   }
 }
 
-/** Input of a start that shares its run with others. */
-export interface CallInput {
-  readonly key: string;
-  /** Number of the call among those with the same key. */
-  readonly n: number;
-}
-
 @Workflow({ name: 'debounced' })
 class Debounced {
   async run(call: CallInput, ctx: WorkflowContext): Promise<number> {
@@ -154,6 +147,3 @@ export class Batched {
 }
 
 export const LIMITED = [Placed, Keyed, Rated, Calling, Stopped, Debounced, Throttled, Batched];
-
-/** Workflows whose runs are not planned one by one. */
-export const SHARED_NAMES = ['debounced', 'throttled', 'batched'];

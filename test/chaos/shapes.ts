@@ -142,3 +142,13 @@ export const isOfBank = (shape: Shape): boolean => shape === 'transfer' || shape
  * entries of the bank show that only one execution has an effect.
  */
 export const isTransactional = (stepKey: string): boolean => /^(\$compensate:move|move|exchange|share)\b/.test(stepKey);
+
+/** Workflows whose runs are not planned one by one, because several starts may share a run. */
+export const SHARED_NAMES = ['debounced', 'throttled', 'batched'];
+
+/** Input of a start that shares its run with others. */
+export interface CallInput {
+  readonly key: string;
+  /** Number of the call among those with the same key. */
+  readonly n: number;
+}

@@ -6,7 +6,7 @@ import { SeededNumbers } from '../support/faults/seeded-numbers.js';
 import { grouped, type Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import type { Driver } from './driver.js';
-import { type CallInput } from './limits.js';
+import type { CallInput } from './shapes.js';
 
 /** Runs that are planned for each group of starts that share a run. */
 const RUNS_PER_GROUP = 12;

@@ -5,7 +5,7 @@ import { currentStep } from 'nestjs-durable';
 
 import type { Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
-import type { CallInput } from './limits.js';
+import type { CallInput } from './shapes.js';
 import { body, outside } from './workflows.js';
 
 /**

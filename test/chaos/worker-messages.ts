@@ -1,8 +1,7 @@
 import type { StartOptions } from 'nestjs-durable';
 
 import type { Workload } from './arguments.js';
-import type { CallInput } from './limits.js';
-import type { ShapeInput } from './shapes.js';
+import type { CallInput, ShapeInput } from './shapes.js';
 
 /** Settings that the chaos passes to a worker process in its environment. */
 export interface ChaosWorkerSettings {

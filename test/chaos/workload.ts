@@ -4,7 +4,8 @@ import type { WorkflowClient, WorkflowModuleOptions } from 'nestjs-durable';
 
 import type { Workload } from './arguments.js';
 import { BOOKINGS } from './bookings.js';
-import { Batched, LIMITED, QUEUES, STEP_LIMITS, type CallInput } from './limits.js';
+import { Batched, LIMITED, QUEUES, STEP_LIMITS } from './limits.js';
+import type { CallInput } from './shapes.js';
 import { TRANSFERS } from './transfers.js';
 import type { StartRequest } from './worker-messages.js';
 import { WORKFLOWS } from './workflows.js';

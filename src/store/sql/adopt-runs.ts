@@ -20,7 +20,9 @@ const ADOPT_PENDING: Statement = {
 UPDATE ${schema}.workflow_runs r SET place = 'outside', status = r.status FROM found WHERE r.id = ANY (ARRAY[found.id]) RETURNING 1`,
 };
 
-/** Brings due runs under the limits of their queues. Returns true when there may be more of them. */
+/**
+ * Brings due runs under the limits of their queues. Returns true when there may be more of them.
+ */
 export async function adoptPending(database: Database): Promise<boolean> {
   return (await database.query(ADOPT_PENDING, [])).length === ADOPTED_RUNS;
 }

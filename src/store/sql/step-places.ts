@@ -31,7 +31,9 @@ export interface GivenPlace {
 /** Steps that may begin. */
 export interface GivenPlaces {
   readonly given: readonly GivenPlace[];
-  /** Time at which a rate limit allows more, in milliseconds since the epoch; undefined without one. */
+  /**
+   * Time at which a rate limit allows more, in milliseconds since the epoch; undefined without one.
+   */
   readonly moreAt: number | undefined;
   /** True when a place that comes back can help. */
   readonly needsPlace: boolean;
