@@ -97,7 +97,7 @@ class Calling {
   async run({ size, ms }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
     const retry = { maxAttempts: 3, initialInterval: 50 };
     const called = await ctx.step('call', { limit: 'calls', retry }, async () => {
-      const nonce = await recorded('calls', `key ${size}`, ms + LONGER_MS);
+      const nonce = await recorded('calls', `key ${size}`, ms + 4 * LONGER_MS);
       if (size % 3 === 0 && currentStep().attempt === 1) throw new Error('not yet');
       return nonce;
     });

@@ -77,7 +77,7 @@ const SHAPE_WEIGHTS = {
 /** The shapes with sagas and transactional steps. */
 const MONEY_WEIGHTS = { booking: 14, undone: 6, transfer: 20, recalled: 6 } satisfies Partial<Record<Shape, number>>;
 /** The shapes with limits. */
-const LIMIT_WEIGHTS = { placed: 14, keyed: 16, rated: 6, calling: 8, stopped: 4 } satisfies Partial<Record<Shape, number>>;
+const LIMIT_WEIGHTS = { placed: 12, keyed: 14, rated: 10, calling: 10, stopped: 4 } satisfies Partial<Record<Shape, number>>;
 /** Milliseconds until workers have booted and runs are under way. */
 const FIRST_FAULT_MS = 1_000;
 

@@ -29,7 +29,7 @@ it('three workers and eighty runs survive eight seconds of faults', async () => 
 it('three workers keep the limits of queues and steps during six seconds of faults, and lose no place', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 31);
   const workerFile = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
-  const settings = withDefaults({ transport: 'poll', seed, runs: 70, workers: 3, seconds: 6, workload: 'limits' });
+  const settings = withDefaults({ transport: 'poll', seed, runs: 90, workers: 3, seconds: 6, workload: 'limits' });
   const report = await runChaos(settings, limited, workerFile);
   if (failedChecks(report).length > 0) throw new Error(describeReport(report));
   expect(failedChecks(report)).toEqual([]);
