@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/queries/health.js';
 import { ClosedError } from '../core/errors/index.js';
-import { AbortGate } from '../core/async.js';
+import { AbortGate, within } from '../core/async.js';
 import type { Warn } from '../core/log-fields.js';
 import { sleep } from '../core/timers.js';
 import { meetUnarmed, removeExpiredEvents, type EventDispatcher } from '../maintenance/event-dispatcher.js';
@@ -79,7 +79,7 @@ export class PushHost {
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const create = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     const warn: Warn = (code, message, error, fields) => runtime.warn(code, message, error, fields);
-    this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions, (run) => this.startQueued(run));
+    this.deliveries = new Deliveries(database, create, publisher, settings, warn, runtime.admissions, (run) => this.finish(run));
     this.schedulesSweep = schedulesSweep(
       schedules,
       (at) => runtime.scheduled(at),
@@ -229,6 +229,16 @@ export class PushHost {
       await sleep(dueInMs, undefined, { ref: false });
       dueInMs = await sweep.run(signal);
     }
+  }
+
+  /**
+   * Does what the run has caused before the delivery is answered, because the platform may freeze
+   * the process afterwards: dispatches the events that the run has emitted, looks for the events of
+   * its waits, and starts the queued run of its schedule.
+   */
+  private async finish(run: ClaimedRun): Promise<void> {
+    await this.startQueued(run);
+    await within(SWEEP_AGAIN_MS, Promise.all([this.runtime.meetings.settled(), this.dispatcher.settled()]));
   }
 
   /**

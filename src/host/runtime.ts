@@ -259,7 +259,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   eventsEmitted(by: 'this process' | 'elsewhere'): void {
-    this.workers.dispatcher?.poke();
+    this.workers.dispatchEvents();
     if (by === 'this process') this.direct?.notify({ emitted: true });
   }
 

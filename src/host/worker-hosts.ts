@@ -94,6 +94,13 @@ export class WorkerHosts {
     return this.delivery?.isCalling === true;
   }
 
+  /** Dispatches events at once, and keeps the process of a platform running meanwhile. */
+  dispatchEvents(): void {
+    if (!this.dispatcher) return;
+    this.dispatcher.poke();
+    this.runtime.qstash?.settings.waitUntil?.(this.dispatcher.settled());
+  }
+
   /** True while events are being dispatched, or waits are brought together with earlier events. */
   get isDispatching(): boolean {
     return this.dispatcher?.isBusy === true || this.runtime.meetings.isBusy;

@@ -52,6 +52,8 @@ export class EventDispatcher extends BackgroundService {
   private activeUntil = Number.NEGATIVE_INFINITY;
   private isAgain = false;
   private isDispatching = false;
+  /** Called when the present work has ended. */
+  private waiting: (() => void)[] = [];
   private confirmedAt = Number.NEGATIVE_INFINITY;
   private readonly starts: EventStarts;
 
@@ -90,6 +92,26 @@ export class EventDispatcher extends BackgroundService {
     this.schedule(0);
   }
 
+  /**
+   * Resolves when this process has dispatched the events of which it was told until now, or has
+   * failed to. A platform may freeze the process after that.
+   */
+  settled(): Promise<void> {
+    if (!this.isRunning || !(this.isAgain || this.isWorking)) return Promise.resolve();
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  override async stop(): Promise<void> {
+    await super.stop();
+    this.release();
+  }
+
+  private release(): void {
+    const released = this.waiting;
+    this.waiting = [];
+    for (const resolve of released) resolve();
+  }
+
   /** Looks for events regularly for some time: a run of this process waits for an event. */
   expect(): void {
     const wasActive = this.activeUntil > performance.now();
@@ -113,6 +135,8 @@ export class EventDispatcher extends BackgroundService {
     } catch (error) {
       this.options.warn('events-not-dispatched', 'events: could not dispatch events yet; trying again', error);
       return FAILED_PAUSE_MS;
+    } finally {
+      this.release();
     }
     const isActive = this.activeUntil > performance.now() || this.options.subscriptions.length > 0;
     return isActive ? this.options.pollIntervalMs : Number.POSITIVE_INFINITY;

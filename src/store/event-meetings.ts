@@ -64,6 +64,11 @@ export class EventMeetings {
     return this.working !== undefined;
   }
 
+  /** Resolves when no wait that has become durable is left without a look. */
+  async settled(): Promise<void> {
+    await this.working;
+  }
+
   /** Begins no further look. The sweep of another process looks for the remaining waits. */
   close(): void {
     this.isClosed = true;
