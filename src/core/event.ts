@@ -189,6 +189,6 @@ export interface EventSubscription {
   readonly condition: string;
   /** Queue of the runs. */
   readonly queue: string;
-  /** True when the class of the workflow computes a queue key. */
-  readonly isKeyed: boolean;
+  /** True when only the class can make the run: it computes a queue key, or collects batches. */
+  readonly needsClass: boolean;
 }

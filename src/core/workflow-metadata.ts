@@ -237,13 +237,17 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     subscriptions:
       on === undefined
         ? []
-        : checkSubscriptions(on, { workflow: checkedName, queue: checkedQueue, isKeyed: queueKey !== undefined }, `${where}: on`),
+        : checkSubscriptions(
+            on,
+            { workflow: checkedName, queue: checkedQueue, needsClass: (queueKey ?? batch) !== undefined },
+            `${where}: on`,
+          ),
   };
 }
 
 function checkSubscriptions(
   given: NonNullable<WorkflowOptions['on']>,
-  identity: Pick<EventSubscription, 'workflow' | 'queue' | 'isKeyed'>,
+  identity: Pick<EventSubscription, 'workflow' | 'queue' | 'needsClass'>,
   where: string,
 ): EventSubscription[] {
   const list: readonly unknown[] = Array.isArray(given) ? (given as readonly unknown[]) : [{ event: given }];

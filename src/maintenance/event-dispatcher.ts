@@ -158,7 +158,7 @@ export class EventDispatcher extends BackgroundService {
    * @returns number of events
    */
   private async dispatch(signal?: AbortSignal): Promise<number> {
-    const { keyed } = this.starts;
+    const { classBound } = this.starts;
     const claim = () => claimEvents(this.database, MAX_EVENTS, LEASE_MS);
     const dispatched = await this.withClaim(claim, async (events, renew) => {
       const missing = await this.starts.startAll(events, renew);
@@ -168,11 +168,11 @@ export class EventDispatcher extends BackgroundService {
       for (const { name } of events) this.options.metrics.eventDispatched(name);
       return true;
     });
-    if (keyed.length === 0) return dispatched;
-    const claimWaiting = () => claimWaitingEvents(this.database, MAX_EVENTS, LEASE_MS, keyed);
+    if (classBound.length === 0) return dispatched;
+    const claimWaiting = () => claimWaitingEvents(this.database, MAX_EVENTS, LEASE_MS, classBound);
     const started = await this.withClaim(claimWaiting, async (events, renew) => {
       await this.starts.startOwn(events, renew);
-      await waitingEventsStarted(this.database, seqsOf(events), keyed);
+      await waitingEventsStarted(this.database, seqsOf(events), classBound);
       return true;
     });
     return dispatched + started;

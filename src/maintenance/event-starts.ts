@@ -43,8 +43,8 @@ interface Match {
 /** Starts the runs of the workflows that have subscribed to events. */
 export class EventStarts {
   private readonly own: ReadonlySet<string>;
-  /** Workflows of this process whose class computes a queue key. */
-  readonly keyed: readonly string[];
+  /** Workflows of this process whose runs only their class can make. */
+  readonly classBound: readonly string[];
 
   constructor(
     private readonly database: Database,
@@ -53,19 +53,19 @@ export class EventStarts {
   ) {
     const { subscriptions } = options;
     this.own = new Set(subscriptions.map(textOf));
-    this.keyed = [...new Set(subscriptions.filter(({ isKeyed }) => isKeyed).map(({ workflow }) => workflow))];
+    this.classBound = [...new Set(subscriptions.filter(({ needsClass }) => needsClass).map(({ workflow }) => workflow))];
   }
 
   /**
    * Starts a run for each event and each workflow that has subscribed to it.
    *
    * @param renew keeps the events claimed
-   * @returns the workflows that were left out: their class computes a queue key, and this process
+   * @returns the workflows that were left out: only their class can make the run, and this process
    *   does not have the class
    */
   async startAll(events: readonly ClaimedEvent[], renew: () => Promise<void>): Promise<MissingClass[]> {
     const matches = await this.matchesOf(events, () => true);
-    const isMissing = ({ subscription: { isKeyed, workflow } }: Match): boolean => isKeyed && !this.options.workflows.has(workflow);
+    const isMissing = ({ subscription: { needsClass, workflow } }: Match): boolean => needsClass && !this.options.workflows.has(workflow);
     await this.start(
       matches.filter((match) => !isMissing(match)),
       renew,
@@ -78,7 +78,7 @@ export class EventStarts {
 
   /** Starts the runs of those workflows for whose class the events have waited. */
   async startOwn(events: readonly ClaimedEvent[], renew: () => Promise<void>): Promise<void> {
-    await this.start(await this.matchesOf(events, ({ workflow }) => this.keyed.includes(workflow)), renew);
+    await this.start(await this.matchesOf(events, ({ workflow }) => this.classBound.includes(workflow)), renew);
   }
 
   private async start(matches: readonly Match[], renew: () => Promise<void>): Promise<void> {

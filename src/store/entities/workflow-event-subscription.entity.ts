@@ -23,9 +23,9 @@ export class WorkflowEventSubscription {
   @Column({ type: 'text' })
   queue!: string;
 
-  /** True when the class of the workflow computes a queue key. */
-  @Column({ name: 'is_keyed', type: 'boolean' })
-  isKeyed!: boolean;
+  /** True when only the class can make the run: it computes a queue key, or collects batches. */
+  @Column({ name: 'needs_class', type: 'boolean' })
+  needsClass!: boolean;
 
   /** Time when a process last confirmed the subscription. */
   @Column({ name: 'confirmed_at', type: 'timestamptz' })

@@ -122,28 +122,28 @@ const SUBSCRIBE: Statement = {
   text: (
     schema,
     lockTimeout,
-  ) => `INSERT INTO ${schema}.workflow_event_subscriptions AS s (event, workflow, id, condition, queue, is_keyed, confirmed_at)
-SELECT event, workflow, id, condition, queue, is_keyed, now()
+  ) => `INSERT INTO ${schema}.workflow_event_subscriptions AS s (event, workflow, id, condition, queue, needs_class, confirmed_at)
+SELECT event, workflow, id, condition, queue, needs_class, now()
 FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::boolean[]))
-  AS x(event, workflow, id, condition, queue, is_keyed)
+  AS x(event, workflow, id, condition, queue, needs_class)
 WHERE true${lockTimeout}
 ORDER BY event, workflow, id, condition
-ON CONFLICT (event, workflow, id, condition) DO UPDATE SET confirmed_at = excluded.confirmed_at, queue = excluded.queue, is_keyed = excluded.is_keyed
-WHERE s.queue <> excluded.queue OR s.is_keyed <> excluded.is_keyed OR s.confirmed_at < excluded.confirmed_at - interval '1 minute'`,
+ON CONFLICT (event, workflow, id, condition) DO UPDATE SET confirmed_at = excluded.confirmed_at, queue = excluded.queue, needs_class = excluded.needs_class
+WHERE s.queue <> excluded.queue OR s.needs_class <> excluded.needs_class OR s.confirmed_at < excluded.confirmed_at - interval '1 minute'`,
 };
 
 /** Stores the subscriptions of the workflows of this process, or confirms them. */
 export async function subscribeWorkflows(database: Database, subscriptions: readonly EventSubscription[]): Promise<void> {
   const column = <K extends keyof EventSubscription>(key: K): EventSubscription[K][] => subscriptions.map((each) => each[key]);
   const texts = (['event', 'workflow', 'id', 'condition', 'queue'] as const).map(column);
-  await database.query(SUBSCRIBE, [...texts, column('isKeyed')]);
+  await database.query(SUBSCRIBE, [...texts, column('needsClass')]);
 }
 
 const SUBSCRIPTIONS: Statement = {
   name: 'durable_event_subscriptions',
   text: (
     schema,
-  ) => `SELECT s.event, s.workflow, s.id, s.condition, s.queue, s.is_keyed, s.confirmed_at < now() - $2::float8 * interval '1 millisecond'
+  ) => `SELECT s.event, s.workflow, s.id, s.condition, s.queue, s.needs_class, s.confirmed_at < now() - $2::float8 * interval '1 millisecond'
 FROM unnest((SELECT $1::text[])) AS x(event)
 CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_event_subscriptions WHERE event = x.event OFFSET 0) AS s
 ORDER BY s.event, s.workflow, s.id, s.condition`,
@@ -158,7 +158,15 @@ export interface StoredSubscription extends EventSubscription {
 /** Reads the subscriptions to events with these names. */
 export async function readSubscriptions(database: Database, events: readonly string[], oldAfterMs: number): Promise<StoredSubscription[]> {
   const rows = await database.query<[string, string, string, string, string, boolean, boolean]>(SUBSCRIPTIONS, [events, oldAfterMs]);
-  return rows.map(([event, workflow, id, condition, queue, isKeyed, isOld]) => ({ event, workflow, id, condition, queue, isKeyed, isOld }));
+  return rows.map(([event, workflow, id, condition, queue, needsClass, isOld]) => ({
+    event,
+    workflow,
+    id,
+    condition,
+    queue,
+    needsClass,
+    isOld,
+  }));
 }
 
 const UNSUBSCRIBE: Statement = {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { defineEvent, Workflow, type EventOf, type PayloadCodec, type WorkflowContext } from '../../../src/index.js';
+import { defineEvent, Workflow, type Batch, type EventOf, type PayloadCodec, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait.js';
@@ -49,6 +49,13 @@ class Keyed {
   queueKey: ({ orderId }: EventOf<typeof paid>) => `also ${orderId}`,
 })
 class AlsoKeyed extends Keyed {}
+
+@Workflow({ name: 'batched', on: [{ event: paid, where: { cents: 77 } }], batch: { size: 10, wait: '10ms' } })
+class Batched {
+  async run(events: Batch<EventOf<typeof paid>>): Promise<string[]> {
+    return events.map(({ orderId }) => orderId);
+  }
+}
 
 /** Codec that cannot decode payloads which contain `broken`. */
 class Fragile implements PayloadCodec {
@@ -148,8 +155,21 @@ describe('the dispatcher of events', () => {
     expect(keys.map(({ key }) => key)).toEqual(['also both', 'key of both']);
   });
 
+  it('collects a batch from events that a process without the class has dispatched', async () => {
+    const worker = await boot([Batched]);
+    await worker.close();
+    const other = await boot([Receiver]);
+    await other.client.emit(paid, { orderId: 'b', cents: 77 }, { id: 'b1' });
+    await waitFor(async () => (await undispatched()) === 0);
+    await boot([Batched]);
+    await waitFor(async () => (await other.client.status('batched:paid:b1')) === 'completed');
+    const member = await other.client.describe('batched:paid:b1');
+    expect(member.output).toBe('b');
+    expect(member.batchId).toBeDefined();
+  });
+
   it('keeps an event that waits for a class beyond the retention, and redelivers it', async () => {
-    const subscription = `INSERT INTO durable.workflow_event_subscriptions (event, workflow, id, condition, queue, is_keyed, confirmed_at)
+    const subscription = `INSERT INTO durable.workflow_event_subscriptions (event, workflow, id, condition, queue, needs_class, confirmed_at)
       VALUES ('paid', 'keyed', '', '', 'default', true, now())`;
     const { client } = await boot([Receiver], { events: { retention: '1 day' } });
     await database.query(subscription);
