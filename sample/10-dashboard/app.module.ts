@@ -9,6 +9,7 @@ import {
   OrderWorkflow,
   Payments,
   PictureWorkflow,
+  ReceiptWorkflow,
   ReminderWorkflow,
 } from './shop.workflows.js';
 
@@ -26,6 +27,15 @@ const url = process.env['DATABASE_URL'];
       http: { dashboard: { guards: [LocalGuard], actor: ({ user }) => String(user) } },
     }),
   ],
-  providers: [AssistantWorkflow, CatalogueWorkflow, ImportWorkflow, OrderWorkflow, Payments, PictureWorkflow, ReminderWorkflow],
+  providers: [
+    AssistantWorkflow,
+    CatalogueWorkflow,
+    ImportWorkflow,
+    OrderWorkflow,
+    Payments,
+    PictureWorkflow,
+    ReceiptWorkflow,
+    ReminderWorkflow,
+  ],
 })
 export class AppModule {}

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { Injectable } from '@nestjs/common';
-import { currentStep, defineSignal, NonRetryableError, Schedule, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { currentStep, defineEvent, defineSignal, NonRetryableError, Schedule, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
 /** An order of a customer. */
 export interface Order {
@@ -17,6 +17,9 @@ export interface Decision {
 }
 
 export const decided = defineSignal<Decision>('decided');
+
+/** Happens when an order has left. Starts a run that sends the receipt. */
+export const orderShipped = defineEvent<{ order: string; cents: number }>('order.shipped', { key: ({ order }) => order });
 
 /** Returns an error that ends a step at once. The dashboard groups failures by its code. */
 function refusal(code: string, message: string): NonRetryableError {
@@ -62,10 +65,21 @@ export class OrderWorkflow {
       if (order.items.includes('piano')) throw refusal('NO_CARRIER', 'no carrier takes a piano');
     });
     await ctx.sleep('1500ms');
-    return ctx.step('ship', async () => {
+    const shipped = await ctx.step('ship', async () => {
       await work(50, 150);
       return { parcel: `${charge.chargeId.slice(3).toUpperCase()}-DE` };
     });
+    await ctx.emit(orderShipped, { order: ctx.runId, cents: charge.cents });
+    return shipped;
+  }
+}
+
+/** Sends the receipt of an order. */
+@Workflow({ name: 'receipt', queue: 'mail', on: orderShipped })
+export class ReceiptWorkflow {
+  async run({ cents }: { order: string; cents: number }, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('send receipt', () => work(40));
+    return `receipt for ${(cents / 100).toFixed(2)} euros`;
   }
 }
 

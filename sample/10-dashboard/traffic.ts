@@ -23,11 +23,11 @@ export class Traffic {
       [3, 7, 14].map((days) => ({ days })),
       { tags: { campaign: 'spring' } },
     );
-    await client.start(CatalogueWorkflow, { pages: 8 }, { id: 'catalogue-spring', tags: { campaign: 'spring' } });
+    await client.start(CatalogueWorkflow, { pages: 8 }, { id: `catalogue-${this.count}`, tags: { campaign: 'spring' } });
     for (const file of ['prices.csv', 'stock.zip', 'orders.zip', 'names.csv'])
       await client.start(ImportWorkflow, { file }, { tags: { partner: 'acme' } });
-    await client.start(AssistantWorkflow, { question: 'Where is my order?' }, { id: 'chat-1' });
-    const paused = await client.start(ReminderWorkflow, { days: 30 }, { id: 'reminder-paused' });
+    await client.start(AssistantWorkflow, { question: 'Where is my order?' });
+    const paused = await client.start(ReminderWorkflow, { days: 30 }, { tags: { customer: 'erin' } });
     await client.pause(paused.runId, { actor: 'ann', reason: 'the customer asked for silence' });
   }
 

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 
 import type { ShownRun } from '../../api/run.js';
+import type { ShownError } from '../../api/shown.js';
 import type { Wire } from '../api.js';
 import { Copy, Fact, LongTime, Status, Text, Time, useElapsed, ViewHead } from '../parts/basics.js';
 import { ErrorDetails } from '../parts/payload.js';
@@ -53,6 +54,7 @@ export function RunHead({
         )}
       </ViewHead>
       <WaitingFor run={run} />
+      {run.error && <Cause error={run.error} />}
       <dl class="facts card">
         <Fact name="Workflow">
           <Text value={run.name} /> <span class="muted">v{run.version}</span>
@@ -135,6 +137,28 @@ export function RunHead({
         )}
       </dl>
     </>
+  );
+}
+
+/** The first cause of an error in one line. The panel of the error has the rest. */
+function Cause({ error }: { readonly error: Wire<ShownError> }): JSX.Element {
+  let cause = error;
+  while (cause.cause !== undefined) cause = cause.cause;
+  return (
+    <div class="notice failure">
+      <span>
+        <b>
+          <Text value={cause.code ?? cause.name} length={60} />
+        </b>{' '}
+        <Text value={cause.message} length={240} />
+        {error.stepKey !== undefined && (
+          <span class="muted">
+            {' · in '}
+            <Text value={error.stepKey} length={60} />
+          </span>
+        )}
+      </span>
+    </div>
   );
 }
 

@@ -67,11 +67,6 @@ export function RunView({ runId, query }: { readonly runId: string; readonly que
       {data ? (
         <>
           <RunHead run={data} ask={isReadOnly ? undefined : (action) => setAsked({ action })} />
-          {data.error && (
-            <Panel title="Error" class="error-panel">
-              <ErrorDetails error={data.error} />
-            </Panel>
-          )}
           <Steps
             run={data}
             page={steps.data}
@@ -79,6 +74,11 @@ export function RunView({ runId, query }: { readonly runId: string; readonly que
             query={query}
             ask={isReadOnly ? undefined : (action, stepKey) => setAsked({ action, stepKey })}
           />
+          {data.error && (
+            <Panel title="Error" class="error-panel">
+              <ErrorDetails error={data.error} />
+            </Panel>
+          )}
           <div class="columns">
             <Panel title="Payloads">
               <Payload label="Input" payload={data.input} more={isFull ? undefined : () => setFull(true)} />

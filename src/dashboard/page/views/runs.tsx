@@ -191,7 +191,7 @@ function RunRow({ run }: { readonly run: Run }): JSX.Element {
       </td>
       <td>
         <a {...ROW} class="mono" href={href(['runs', run.runId])}>
-          <Text value={run.runId} length={40} />
+          <Text value={run.runId} length={28} />
         </a>
       </td>
       <td class="detail">
