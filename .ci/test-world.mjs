@@ -1,6 +1,7 @@
 // Tests `nestjs-durable/world` with the real Workflow DevKit: installs the packages of each line of
 // the kit outside of the tree, builds the applications of test/world/apps, and runs test/world.
-// `--install` only installs; the exit code tells whether that worked.
+// `--install` only installs; the exit code tells whether that worked. `--compare` installs
+// @workflow/world-postgres, and compares the two Worlds instead.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -36,7 +37,14 @@ const kits = {
     },
     build: 'build.mjs',
   },
+  // The versions of Node on which the kit's own tests run.
+  node22: { dependencies: { [`node-${process.platform}-${process.arch}`]: '22.23.5' } },
+  node24: { dependencies: { [`node-${process.platform}-${process.arch}`]: '24.22.3' } },
 };
+
+const stable = kits.stable.dependencies;
+/** The stable line with the World that is measured beside this one. */
+const compared = { dependencies: { ...stable, '@workflow/world-postgres': '4.3.7' }, build: 'build.mjs', files: 'stable' };
 
 /** Folder of the kits. Other versions or other applications get another folder. */
 function folderOf() {
@@ -62,7 +70,7 @@ function run(folder, command, ...args) {
 }
 
 async function install(name, folder) {
-  const { dependencies, build } = kits[name];
+  const { dependencies, build, files = name } = name === 'compare' ? compared : kits[name];
   const target = join(folder, name);
   if (existsSync(target)) return;
   // The folder gets its name when it is complete.
@@ -84,7 +92,7 @@ async function install(name, folder) {
     '--legacy-peer-deps',
   );
   if (build !== undefined) cpSync(join(apps, 'application'), unfinished, { recursive: true });
-  if (existsSync(join(apps, name))) cpSync(join(apps, name), unfinished, { recursive: true });
+  if (existsSync(join(apps, files))) cpSync(join(apps, files), unfinished, { recursive: true });
   if (build !== undefined) await run(unfinished, process.execPath, build);
   try {
     renameSync(unfinished, target);
@@ -96,13 +104,17 @@ async function install(name, folder) {
 
 const folder = folderOf();
 try {
-  await Promise.all(Object.keys(kits).map((name) => install(name, folder)));
+  const names = process.argv.includes('--compare') ? ['compare'] : Object.keys(kits);
+  await Promise.all(names.map((name) => install(name, folder)));
 } catch (error) {
   console.error(`the packages of the Workflow DevKit cannot be installed: ${error.message}`);
   process.exit(1);
 }
 if (!process.argv.includes('--install')) {
   const env = { ...process.env, DURABLE_WORLD_KITS: folder };
-  const { status } = spawnSync('npx', ['jest', '--config', 'jest.world.config.mjs', ...process.argv.slice(2)], { stdio: 'inherit', env });
+  const [command, ...args] = process.argv.includes('--compare')
+    ? [process.execPath, 'test/bench/world.mjs', ...process.argv.slice(2)]
+    : ['npx', 'jest', '--config', 'jest.world.config.mjs', ...process.argv.slice(2)];
+  const { status } = spawnSync(command, args, { stdio: 'inherit', env });
   process.exit(status ?? 1);
 }

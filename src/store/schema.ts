@@ -4,7 +4,7 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
 /** Migrations, exported for code outside the store. */
-export { DEFAULT_SCHEMA, durableMigrations, type DurableMigration } from '../../migrations/index.js';
+export { DEFAULT_SCHEMA, durableMigrations, worldMigrations, type DurableMigration } from '../../migrations/index.js';
 
 /**
  * Checks the name of a schema.

@@ -13,7 +13,7 @@ import { lateWorld, shareUntilClosed } from './shared-world.js';
  * World of its routes by itself, without options, while the files of the application are loaded.
  *
  * @param options options; what is missing comes from the environment (default: the World of the
- *   process, which WorldModule or a call with options has made, or all options from the environment)
+ *   process, made by WorldModule or by a call with options; else all options from the environment)
  * @returns the World of the installed version of the kit
  * @throws WorkflowConfigurationError when the kit is missing or its version is not supported, or
  *   when no database is named; InvalidInputError for an invalid option

@@ -1,8 +1,8 @@
 import type { QueueHandler, World } from './contract.js';
 
 /**
- * Key of the process-wide World, which WorldModule or a call with options has made. The key is global, because the kit loads
- * this package by a way of its own, and may so get a second copy.
+ * Key of the process-wide World, which WorldModule or a call with options has made. The key is
+ * global, because the kit loads this package by a way of its own, and may so get a second copy.
  */
 const SHARED = Symbol.for('nestjs-durable/world');
 
@@ -44,8 +44,8 @@ function forward<T extends object>(names: readonly (keyof T)[], find: () => T): 
 }
 
 /**
- * World that is looked up at each call: the one that is shared in the process, or one of its own. The kit creates its World while the application's files are loaded, before Nest creates
- * modules.
+ * World that is looked up at each call: the one that is shared in the process, or one of its own.
+ * The kit creates its World while the application's files are loaded, before Nest creates modules.
  */
 export function lateWorld(specVersion: number, create: () => World): World {
   let own: World | undefined;

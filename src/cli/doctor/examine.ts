@@ -11,6 +11,7 @@ import { schemaChecks } from './schema-checks.js';
 import { serverChecks } from './server-checks.js';
 import { settingChecks } from './setting-checks.js';
 import { storageChecks } from './storage-checks.js';
+import { worldChecks } from './world-checks.js';
 import { warn, type Check, type Finding } from './finding.js';
 
 const CHECKS: readonly Check[] = [
@@ -22,6 +23,7 @@ const CHECKS: readonly Check[] = [
   ...queueChecks,
   ...scheduleChecks,
   ...leftoverChecks,
+  ...worldChecks,
 ];
 
 /** Codes of findings without which the tables of the module cannot be read. */

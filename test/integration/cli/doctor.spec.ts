@@ -3,6 +3,7 @@ import pg from 'pg';
 
 import { Database } from '../../../src/store/database.js';
 import { findLongTransactions } from '../../../src/store/sql/inspect-storage.js';
+import { prepareWorldSchema } from '../../../src/store/world-schema.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { command, type Outcome } from '../../support/command-line.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -64,6 +65,24 @@ describe('doctor', () => {
     expect(code).toBe(1);
     expect(out).toMatch(/error SCHEMA_MISSING .*"elsewhere".*\n +Name another schema .*npx nestjs-durable migrate/);
     expect(out).not.toContain('CHECK_FAILED');
+  });
+
+  it('finds what is wrong with a World, and says nothing where there is none', async () => {
+    expect((await doctor(['--all'])).out).not.toContain('WORLD_');
+    const world = new Database({ connectionString: database.url }, { schema: 'durable_world', poolSize: 1 });
+    await prepareWorldSchema(world, 'migrate');
+    await world.close();
+    try {
+      expect((await doctor(['--all'])).out).toContain('ok    WORLD_FINE');
+      const message = `INSERT INTO durable_world.world_messages (message_id, queue, deployment_id, body, failures, due_at, created_at)
+        VALUES ('m', 'q', 'blue', '{}', 7, now() - interval '2 minutes', now())`;
+      const remove = 'DELETE FROM durable_world.world_messages';
+      expect(await during(message, remove)).toEqual({ warn: ['WORLD_MESSAGES_FAILING'], error: ['WORLD_MESSAGES_OVERDUE'] });
+      await database.query(`DELETE FROM durable_world.workflow_migrations WHERE name LIKE 'WorldMessages%'`);
+      expect(await found()).toEqual({ ...none, error: ['WORLD_MIGRATIONS_MISSING'] });
+    } finally {
+      await database.query('DROP SCHEMA durable_world CASCADE');
+    }
   });
 
   it('finds missing migrations, tables and indexes, and indexes that are invalid', async () => {

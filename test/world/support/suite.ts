@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { kitFolder } from './kits.js';
+import { kitFolder, nodeBinary, type NodeVersion } from './kits.js';
 
 /** Result of one of the kit's own tests. */
 export interface SuiteResult {
@@ -12,14 +12,14 @@ export interface SuiteResult {
   readonly failureMessages: string[];
 }
 
-/** Runs the kit's own tests in a process of their own, and returns their results. */
-export async function runSuite(env: Record<string, string>): Promise<SuiteResult[]> {
+/** Runs the kit's own tests on a version of Node, and returns their results. */
+export async function runSuite(version: NodeVersion, env: Record<string, string>): Promise<SuiteResult[]> {
   const folder = kitFolder('beta5');
   const report = join(mkdtempSync(join(tmpdir(), 'world-suite-')), 'report.json');
   // The suite has time limits of its own, so a test that misses one is tried again.
   const args = [join(folder, 'node_modules/vitest/vitest.mjs'), 'run', '--retry=3', '--reporter=json', `--outputFile=${report}`];
   const WORLD_FILE = join(process.env.DURABLE_TEST_COMPILED_DIR!, 'src/world/index.js');
-  const child = spawn(process.execPath, args, {
+  const child = spawn(nodeBinary(version), args, {
     cwd: folder,
     env: { ...process.env, NODE_OPTIONS: undefined, PORT: undefined, WORLD_FILE, ...env },
     stdio: 'ignore',

@@ -6,9 +6,10 @@ import { createRequire } from 'node:module';
 import { getRun, resumeHook, start } from 'workflow/api';
 import { getWorld, setWorld } from 'workflow/runtime';
 
-import { statements } from './kill-at.mjs';
 import * as handlers from './routes.mjs';
 
+// Counting would slow a benchmark down.
+const { statements } = process.env.KILL_AT === undefined ? {} : await import('./kill-at.mjs');
 if (process.env.WORLD_OPTIONS) {
   const { createWorld } = createRequire(import.meta.url)(process.env.WORKFLOW_TARGET_WORLD);
   setWorld(createWorld(JSON.parse(process.env.WORLD_OPTIONS)));
