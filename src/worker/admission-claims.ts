@@ -11,6 +11,8 @@ import type { Slots } from './slots.js';
 export interface AdmissionClaimsPort {
   /** Returns the session for a claim; undefined while the worker makes no such claim. */
   readonly fence: () => SessionFence | undefined;
+  /** Returns the room that no claim of due runs may take. */
+  readonly room: () => number;
   readonly begin: (claimed: readonly ClaimedRun[], fence: SessionFence, sentAt: number) => Promise<void>;
   readonly failed: (error: unknown) => void;
 }
@@ -45,8 +47,8 @@ export class AdmissionClaims implements AdmissionClaimant {
     // A limit for each worker needs a count of the runs that this worker has.
     if (!fence || this.database.queues.perWorkerOf(queue) !== null) return undefined;
     const keys = this.keys.filter((key) => key.queue === queue && key.version !== ANY_VERSION);
-    const limit = Math.ceil(this.slots.room / 2);
-    if (keys.length === 0 || limit === 0) return undefined;
+    const limit = Math.ceil(this.port.room() / 2);
+    if (keys.length === 0 || limit <= 0) return undefined;
     return this.reserved({ fence, keys, deploymentId: this.deploymentId, limit });
   }
 

@@ -43,6 +43,8 @@ export class RunClaimer {
   private backlog = false;
   /** Start time of the current claim of due runs, by performance.now(); otherwise infinity. */
   private dueClaimSince = Number.POSITIVE_INFINITY;
+  /** Largest number of runs that the current claim of due runs may return. */
+  private dueClaimLimit = 0;
   /** Claims in flight that name a run by its id. */
   private readonly claimsById = new Set<{ readonly since: number }>();
 
@@ -61,6 +63,7 @@ export class RunClaimer {
     this.perWorker = new PerWorkerClaims(database, this.keys, (queue) => runs.countIn(queue) + this.claimed.countIn(queue));
     this.admissionClaims = new AdmissionClaims(database, this.slots, this.keys, options.deploymentId, {
       fence: () => this.fenceOfAdmission(),
+      room: () => this.slots.room - this.dueClaimLimit,
       begin: async (claimed, fence, sentAt) => {
         this.noteClaim(claimed, sentAt);
         await this.claimed.beginAll(claimed, fence);
@@ -219,13 +222,13 @@ export class RunClaimer {
     } finally {
       this.claiming = undefined;
       this.dueClaimSince = Number.POSITIVE_INFINITY;
+      this.dueClaimLimit = 0;
     }
   }
 
-  /** Returns the session for a claim of admitted runs. While older runs wait, none is made. */
+  /** Returns the session for a claim of admitted runs; undefined while no such claim is made. */
   private fenceOfAdmission(): SessionFence | undefined {
-    const isBusy = this.claiming !== undefined || this.backlog || this.quarantine.isActive;
-    return !this.isOpen || isBusy || this.options.takes === 'named' ? undefined : this.session.fence;
+    return !this.isOpen || this.quarantine.isActive || this.options.takes === 'named' ? undefined : this.session.fence;
   }
 
   private claimFailed(error: unknown): void {
@@ -251,8 +254,10 @@ export class RunClaimer {
       await this.quarantine.advance(fence, this.runs.size);
       if (this.quarantine.isActive) return;
     }
-    const limit = this.slots.room;
+    // Claims in the statement that admits runs need room too.
+    const limit = this.database.queues.hasLimits ? Math.ceil(this.slots.room / 2) : this.slots.room;
     if (limit === 0) return;
+    this.dueClaimLimit = limit;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const sentAt = performance.now();
     const claimedAt = tracer ? Date.now() : 0;

@@ -17,7 +17,9 @@ async function checkWorld({ database }: Connection): Promise<Finding[]> {
   const missing = worldMigrations.map(({ migrationName }) => migrationName).filter((name) => !applied.includes(name));
   if (missing.length > 0) {
     const text = `Schema "${schema}" of the World lacks ${missing.join(', ')}.`;
-    return [error('WORLD_MIGRATIONS_MISSING', text, 'Start one process of the World with autoMigrate, as a role that may change the schema.')];
+    return [
+      error('WORLD_MIGRATIONS_MISSING', text, 'Start one process of the World with autoMigrate, as a role that may change the schema.'),
+    ];
   }
   const findings = (await readWorldBacklog(world)).flatMap(({ deploymentId, overdue, failing }): Finding[] => [
     ...(overdue === 0
