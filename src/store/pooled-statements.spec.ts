@@ -23,6 +23,9 @@ import { heartbeat, type QuickExecutor } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { nextTimes, wakeDueRuns } from './sql/timers.js';
 import { identifyRuns, identifySteps } from './sql/identify-writes.js';
+import { adoptSlice } from './sql/adopt-runs.js';
+import { freeOrphanedMembers } from './sql/orphaned-members.js';
+import { pauseQueue } from './sql/queues.js';
 import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/outbox.js';
 
 /** Longer than the lock timeout, and much shorter than the timeout of an unanswered query. */
@@ -195,6 +198,9 @@ describe("connections without the module's settings and a large table", () => {
       await resendWakeUps(database, claim.keys, 'd', 100);
       await wakeListed(database, 100);
       await forgetWakeUps(database);
+      await pauseQueue(database, 'elsewhere', 'paused');
+      await adoptSlice(database);
+      await freeOrphanedMembers(database, new AbortController().signal);
       await wakeDueRuns(database, 10);
       await nextTimes(database);
       await requestCancel(database, 'asleep-1', '{}', '{}');

@@ -54,14 +54,20 @@ const UNFINISHED: Statement = {
 };
 
 /**
- * Adopts the runs of a queue among the next runs of the table. The slice ends before the first run
+ * Adopts the runs of a queue among the next runs of the table, which are read one by one: for many
+ * rows at once, PostgreSQL may read and sort the whole table. The slice ends before the first run
  * that another statement has locked, so the next slice looks at that run again.
  */
 const ADOPT_SLICE: Statement = {
   name: 'durable_adopt_slice',
-  text: (schema) => `WITH slice AS MATERIALIZED (
-  SELECT r.id, r.queue = $1 AND r.status IN ('pending', 'running', 'waiting', 'paused') AND r.place IS NULL AS is_wanted
-  FROM ${schema}.workflow_runs r WHERE r.id > $2 ORDER BY r.id LIMIT ${READ_RUNS}
+  text: (schema) => {
+    const next = (after: string): string => `
+    SELECT r.id, r.queue = $1 AND r.status IN ('pending', 'running', 'waiting', 'paused') AND r.place IS NULL AS is_wanted
+    FROM ${schema}.workflow_runs r WHERE r.id > ${after} ORDER BY r.id LIMIT 1`;
+    return `WITH RECURSIVE slice AS (
+  (SELECT first.*, 1 AS n FROM (${next('$2')}) AS first)
+  UNION ALL
+  SELECT following.*, slice.n + 1 FROM slice CROSS JOIN LATERAL (${next('slice.id')}) AS following WHERE slice.n < ${READ_RUNS}
 ), locked AS MATERIALIZED (
   SELECT r.id FROM (SELECT id FROM slice WHERE is_wanted ORDER BY id) AS s CROSS JOIN LATERAL (
     SELECT r.id FROM ${schema}.workflow_runs r WHERE r.id = s.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
@@ -73,7 +79,8 @@ const ADOPT_SLICE: Statement = {
 ), missed AS MATERIALIZED (
   SELECT min(s.id) AS id FROM slice s WHERE s.is_wanted AND (s.id IN (SELECT l.id FROM locked l)) IS NOT TRUE
 )
-SELECT count(*)::int, max(s.id) FILTER (WHERE (s.id >= (SELECT id FROM missed)) IS NOT TRUE), (SELECT id FROM missed) IS NOT NULL FROM slice s`,
+SELECT count(*)::int, max(s.id) FILTER (WHERE (s.id >= (SELECT id FROM missed)) IS NOT TRUE), (SELECT id FROM missed) IS NOT NULL FROM slice s`;
+  },
 };
 
 const PROGRESS: Statement = {
