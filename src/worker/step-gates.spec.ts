@@ -67,7 +67,7 @@ describe('the gate of a limit', () => {
     database.query = ((statement, values) => {
       count++;
       return query(statement, values);
-    }) as typeof database.query;
+    });
     return () => count;
   }
 

@@ -69,7 +69,7 @@ describe('QStash with a queue of one place', () => {
     ];
     await waitFor(() => executing === 1);
     await app.sweep();
-    expect(handles.map(({ runId }) => messagesFor(runId)).sort()).toEqual([0, 0, 1]);
+    expect(handles.map(({ runId }) => messagesFor(runId)).sort((a, b) => a - b)).toEqual([0, 0, 1]);
     isHeld = false;
     await Promise.all(handles.map((handle) => handle.result()));
     expect(handles.every(({ runId }) => messagesFor(runId) > 0)).toBe(true);
