@@ -110,7 +110,7 @@ export interface StartingClient {
   readonly runTimeoutMs: number | null;
   /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
-  /** Returns the newest class of a workflow; undefined when this process does not have the class. */
+  /** Returns the newest class of a workflow; undefined when this process has no such class. */
   workflowClass?(name: string): Function | undefined;
 }
 

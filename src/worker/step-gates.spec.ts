@@ -64,10 +64,10 @@ describe('the gate of a limit', () => {
     const { database } = open;
     const query = database.query.bind(database);
     let count = 0;
-    database.query = ((statement, values) => {
+    database.query = (statement, values) => {
       count++;
       return query(statement, values);
-    });
+    };
     return () => count;
   }
 
