@@ -5,7 +5,7 @@ import { migration } from './migration.js';
  * statements does not grow with the number of steps and keys that wait.
  *
  * The function takes the steps in the given order. It leaves out a step whose key has no place or
- * slot, and goes on with the next one. A session that has ended gets no place: its row is gone, and
+ * slot, and looks at the next one. A session that has ended gets no place: its row is gone, and
  * nothing would give the place back. Slots are reserved up to `p_ahead_ms` ahead only, because the
  * slots of a process that dies are lost.
  *
