@@ -2,7 +2,8 @@ import { migration } from './migration.js';
 
 /**
  * Lets an event wait for a process that has the class of a subscribed workflow: only the class can
- * compute the queue key of the run, or knows how it collects batches. An event for which no class is missing has no index entry.
+ * compute the queue key of the run, or knows how it collects batches. An event for which no class
+ * is missing has no index entry.
  */
 export const KeyedSubscriptions1764400011100 = migration(
   'KeyedSubscriptions1764400011100',

@@ -360,7 +360,6 @@ describe('events', () => {
 
   it('are refused when an argument is invalid, and nothing is written', async () => {
     const { client } = app;
-    const before = await database.query('SELECT count(*) FROM durable.workflow_events');
     const promised = defineEvent<Paid>('promised', { key: (async () => Promise.reject(new Error('no key'))) as never });
     await expect(client.emit(promised, { orderId: 'x', cents: 1 })).rejects.toMatchObject({ code: 'INVALID_INPUT' });
     const throwing = defineEvent<Paid>('throwing', {
@@ -373,6 +372,9 @@ describe('events', () => {
     await expect(client.emit(orderPaid, { orderId: 'x', cents: 1 }, { idd: 'x' } as never)).rejects.toThrow('options.idd');
     expect(() => defineEvent('order#2')).toThrow('name of the event');
     expect(() => defineEvent('order', { key: 'id' as never })).toThrow('options.key');
-    expect(await database.query('SELECT count(*) FROM durable.workflow_events')).toEqual(before);
+    // Run events of earlier tests may be emitted meanwhile.
+    expect(await database.query(`SELECT name FROM durable.workflow_events WHERE key = 'x' OR name IN ('promised', 'throwing')`)).toEqual(
+      [],
+    );
   });
 });

@@ -33,8 +33,8 @@ export interface RunFilter {
   /** Id of the parent run. `null` selects runs that have no parent. */
   parentRunId?: string | null | undefined;
   /**
-   * Name of the schedule that started the run. Forks of such a run, and runs that continue it, match
-   * too.
+   * Name of the schedule that started the run. Forks of such a run, and runs that continue it,
+   * match too.
    */
   schedule?: string | undefined;
   /** Tags of the run, from 1 to 100. A run matches when it has all of these tags. */

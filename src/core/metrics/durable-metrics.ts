@@ -16,7 +16,7 @@ const BYTES = [1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
 /** Status with which a run ended, as metrics show it. */
 export type EndStatus = 'completed' | 'failed' | 'cancelled' | 'continued';
 
-/** What a process did about the due times of a schedule. */
+/** Outcome of the due times of a schedule. */
 export interface FiredSchedule {
   readonly workflow: string;
   /** Number of due times that started a run. */

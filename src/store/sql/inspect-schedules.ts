@@ -22,8 +22,8 @@ WHERE s.failures > 0 OR s.fire_at < now() - $1::float8 * interval '1 millisecond
 };
 
 /**
- * Finds schedules that have been due for longer than `lateMs`, and schedules whose last try to start
- * a run has failed. Reads the schedules that are due first.
+ * Finds schedules that have been due for longer than `lateMs`, and schedules whose last try to
+ * start a run has failed. Reads the schedules that are due first.
  */
 export async function findLateSchedules(database: Database, lateMs: number): Promise<LateSchedule[]> {
   const rows = await database.query<[string, string, number, number, string | null]>(LATE, [lateMs]);
