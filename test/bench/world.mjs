@@ -1,6 +1,6 @@
-// Compares the World with `@workflow/world-postgres` of the same line of the kit: runs per second of
-// a workflow of three steps, and the time from a start to its result in an idle process. Each round
-// measures both, one after the other, on a new database. `npm run bench:world` runs this;
+// Compares the World with `@workflow/world-postgres` of the same line of the kit: runs per second
+// of a workflow of three steps, and the time from a start to its result in an idle process. Each
+// round measures both, one after the other, on a new database. `npm run bench:world` runs this;
 // `-- --runs N --rounds N` sets the size.
 import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -49,7 +49,7 @@ const systems = [
         cwd: kit,
         env: { ...process.env, WORKFLOW_POSTGRES_URL: url, DATABASE_URL: url },
       });
-      if (status !== 0) throw new Error(`the setup of @workflow/world-postgres failed: ${stderr}`);
+      if (status !== 0) throw new Error(`the setup of @workflow/world-postgres failed: ${String(stderr)}`);
     },
     table: 'workflow.workflow_runs',
     id: 'id',
@@ -71,7 +71,7 @@ async function startApplication(system, url) {
   const ended = new Promise((resolve) => child.once('close', resolve));
   await new Promise((resolve, reject) => {
     child.stdout.on('data', (text) => String(text).includes('listening') && resolve());
-    ended.then(() => reject(new Error(`the application of ${system.name} ended`)));
+    void ended.then(() => reject(new Error(`the application of ${system.name} ended`)));
   });
   return { url: `http://localhost:${port}`, stop: () => (child.kill('SIGKILL'), ended) };
 }

@@ -223,7 +223,7 @@ describe.each<Line>(['stable', 'beta5', 'beta7'])('events of a World for %s', (l
     expect((await world.events.list({ runId })).data.at(-1)!.eventData).toEqual({ resumeAt });
   });
 
-  /** Number of rows that a statement reads, found, filtered and joined, in all parts of its plan. */
+  /** Number of rows that all parts of a statement's plan find, drop and join. */
   const rowsRead = async (statement: Statement, values: unknown[]): Promise<number> => {
     interface Plan {
       readonly 'Actual Rows': number;

@@ -1,5 +1,5 @@
-// Counts the statements of the World that write or read a run, and kills the process at one of them:
-// KILL_AT is `7:before` the statement is sent, or `7:after` the server has executed it.
+// Counts the statements of the World that write or read a run, and kills the process at one of
+// them: KILL_AT is `7:before` the statement is sent, or `7:after` the server has executed it.
 import { createRequire } from 'node:module';
 
 const { Client } = createRequire(process.env.WORKFLOW_TARGET_WORLD)('pg');

@@ -1,4 +1,5 @@
-// Builds the routes of the application, as `workflow build` does, and those of the Nest application.
+// Builds the routes of the application, as `workflow build` does, and those of the Nest
+// application.
 import { join } from 'node:path';
 
 import { StandaloneBuilder } from '@workflow/builders';
