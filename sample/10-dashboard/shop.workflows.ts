@@ -19,7 +19,7 @@ export interface Decision {
 export const decided = defineSignal<Decision>('decided');
 
 /** Happens when an order has left. Starts a run that sends the receipt. */
-export const orderShipped = defineEvent<{ order: string; cents: number }>('order.shipped', { key: ({ order }) => order });
+const orderShipped = defineEvent<{ order: string; cents: number }>('order.shipped', { key: ({ order }) => order });
 
 /** Returns an error that ends a step at once. The dashboard groups failures by its code. */
 function refusal(code: string, message: string): NonRetryableError {

@@ -103,7 +103,7 @@ describeWithChromium('changes by the dashboard in Chromium', () => {
   it('pauses, resumes, triggers, backfills and deletes a schedule', async () => {
     const served = await driver.serve();
     const { client, url } = served;
-    // The schedule is due about twelve hours from now, so that no due time comes while the test runs.
+    // The schedule is due about twelve hours from now, and not while the test runs.
     const cron = `0 ${(new Date().getUTCHours() + 12) % 24} * * *`;
     await client.schedules.create('daily', { workflow: Checkout, cron, timezone: 'UTC', input: { amount: 500 } });
     const view = (): Promise<void> => driver.open(`${url}/workflow/dashboard#/schedules`);

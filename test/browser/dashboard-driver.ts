@@ -23,7 +23,7 @@ interface Violation {
   readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
 }
 
-/** What a test serves beside the options of the dashboard. */
+/** Settings of a served application beside the options of the dashboard. */
 export interface ServeOptions {
   readonly platform?: HttpPlatform;
   readonly options?: WorkflowModuleOptions;

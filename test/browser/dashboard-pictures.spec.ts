@@ -1,14 +1,6 @@
 import { expect, it } from '@jest/globals';
 
-import * as shop from '../../sample/10-dashboard/shop.workflows.js';
-import { Traffic } from '../../sample/10-dashboard/traffic.js';
-import { describeWithChromium } from '../support/chromium.js';
-import { waitFor } from '../support/wait.js';
-import { DashboardDriver, PICTURES } from './dashboard-driver.js';
-
-const QUEUES = { graphics: { concurrency: 2 }, partners: { rateLimit: { limit: 30, period: '1 minute' } } } as const;
-
-const {
+import {
   AssistantWorkflow,
   CatalogueWorkflow,
   ImportWorkflow,
@@ -17,18 +9,30 @@ const {
   PictureWorkflow,
   ReceiptWorkflow,
   ReminderWorkflow,
-} = shop;
+} from '../../sample/10-dashboard/shop.workflows.js';
+import { Traffic } from '../../sample/10-dashboard/traffic.js';
+import { describeWithChromium } from '../support/chromium.js';
+import { waitFor } from '../support/wait.js';
+import { DashboardDriver, PICTURES } from './dashboard-driver.js';
+
+const QUEUES = { graphics: { concurrency: 2 }, partners: { rateLimit: { limit: 30, period: '1 minute' } } } as const;
 
 /**
- * With DURABLE_PICTURES=1, orders arrive one by one before the pictures are taken, as in the sample.
- * The pictures of README.md are made so, and copied from build/screenshots.
+ * With DURABLE_PICTURES=1, orders arrive one by one before the pictures are taken, as in the
+ * sample. The pictures of README.md are made so, and copied from build/screenshots.
  */
 const IS_FOR_DOCS = process.env['DURABLE_PICTURES'] !== undefined;
 
 describeWithChromium('pictures of the dashboard of sample/10-dashboard', () => {
   const driver = new DashboardDriver([
-    ...[AssistantWorkflow, CatalogueWorkflow, ImportWorkflow, OrderWorkflow],
-    ...[Payments, PictureWorkflow, ReceiptWorkflow, ReminderWorkflow],
+    AssistantWorkflow,
+    CatalogueWorkflow,
+    ImportWorkflow,
+    OrderWorkflow,
+    Payments,
+    PictureWorkflow,
+    ReceiptWorkflow,
+    ReminderWorkflow,
   ]);
 
   it('are taken of each view, in light and dark', async () => {

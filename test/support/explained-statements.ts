@@ -52,7 +52,7 @@ export class ExplainedStatements {
     pg.Client.prototype.connect = function (this: pg.Client, ...args: never[]): never {
       this.on('notice', ({ message }) => note(message));
       return connect.apply(this, args as never) as never;
-    } as typeof connect;
+    };
   }
 
   #note(message: string): void {

@@ -5,8 +5,8 @@ import type { TestDatabase } from './database.js';
  * now, each with a step, a tag and an event. A million runs take about a minute.
  *
  * No run is cancelled, running, pending or paused. The oldest 300 runs have version 1, one run in
- * 20,000 is of the workflow `rare`, and one failed run has the error code `RARE`. The oldest 999 runs
- * were started by the schedule `report`.
+ * 20,000 is of the workflow `rare`, and one failed run has the error code `RARE`. The oldest 999
+ * runs were started by the schedule `report`.
  */
 export async function fillDatabase({ query }: TestDatabase, runs: number): Promise<void> {
   await query(

@@ -2,7 +2,7 @@ import type { FailureGroup, FailureGrouping } from '../../client/queries/listing
 import type { WorkflowHealth } from '../../client/queries/health.js';
 import { countOwnedRuns } from '../../store/sql/count-owned-runs.js';
 import { listSessions } from '../../store/sql/health.js';
-import { readWorkflowRates, RATED_RUNS, type WorkflowRate } from '../../store/sql/recent-runs.js';
+import { readWorkflowRates, RATED_RUNS, sinceFailures, type WorkflowRate } from '../../store/sql/recent-runs.js';
 import { hasWorldRuns } from '../../store/sql/world-runs.js';
 import { checkNames, numberOf, timeOf } from './parameters.js';
 import type { Route } from './route.js';
@@ -36,6 +36,16 @@ export interface WorkflowList {
   readonly read: number;
 }
 
+/** Failed runs in groups. */
+export interface ShownFailures {
+  /** Time since which failures were grouped: later than asked for when there are too many. */
+  readonly since: Date;
+  readonly groups: readonly FailureGroup[];
+  /** False when only the newest `read` failures were grouped. */
+  readonly isComplete: boolean;
+  readonly read: number;
+}
+
 /** A process that executes runs. */
 export interface ShownWorker {
   readonly id: string;
@@ -62,6 +72,9 @@ type Shown<T> = T extends Error
 
 /** Health of the module, with errors as objects. */
 export type ShownHealth = Shown<WorkflowHealth>;
+
+/** Number of the newest failed runs that are grouped. */
+const GROUPED_RUNS = 30_000;
 
 /** Schema of a World by default. */
 const WORLD_SCHEMA = 'durable_world';
@@ -109,19 +122,21 @@ export const overviewRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: 'failures',
-    summary: 'Groups failed runs.',
+    summary: 'Groups failed runs, at most the newest 30,000.',
     query: {
       since: 'Time, or a duration before now such as 2h. (default: 24h)',
       by: 'Property of the groups: workflow, version, errorCode, failedStep, hour. May be repeated. (default: workflow, errorCode, failedStep)',
       limit: 'Most groups, from 1 to 1,000. (default: 50)',
     },
-    answer: async ({ query, queries, now }): Promise<{ since: Date; groups: FailureGroup[] }> => {
+    answer: async ({ query, queries, reader, now }): Promise<ShownFailures> => {
       checkNames(query, ['since', 'by', 'limit']);
       const text = query.get('since');
-      const since = text === null ? new Date(now() - DAY_MS) : timeOf(text, 'since', now());
+      const asked = text === null ? now() - DAY_MS : timeOf(text, 'since', now()).getTime();
       const by = query.getAll('by') as FailureGrouping[];
       const groupBy = by.length === 0 ? (['workflow', 'errorCode', 'failedStep'] as const) : by;
-      return { since, groups: await queries.failures({ since, groupBy, limit: numberOf(query, 'limit') }) };
+      const since = await sinceFailures(reader, asked, GROUPED_RUNS);
+      const groups = await queries.failures({ since: new Date(since), groupBy, limit: numberOf(query, 'limit') });
+      return { since: new Date(since), groups, isComplete: since === asked, read: GROUPED_RUNS };
     },
   },
   {

@@ -148,6 +148,23 @@ export async function readWorkflowRates(database: Database): Promise<{ rates: Wo
   return { rates, isComplete: (rows[0]?.[10] ?? 0) < RATED_RUNS };
 }
 
+const MANY_FAILED: Statement = {
+  name: 'durable_many_failed',
+  text: (schema) => `SELECT extract(epoch FROM finished_at)::float8 * 1000 FROM ${schema}.workflow_runs
+WHERE status = 'failed' AND finished_at >= to_timestamp($1::float8 / 1000) ORDER BY finished_at DESC OFFSET $2::int LIMIT 1`,
+};
+
+/**
+ * Returns the time after which at most `most` runs have failed, when more than that have failed
+ * since a time; otherwise returns that time. Times are in milliseconds since the epoch. Reads the
+ * index of failed runs.
+ */
+export async function sinceFailures(database: Database, since: number, most: number): Promise<number> {
+  const [row] = await database.query<[number]>(MANY_FAILED, [since, most]);
+  // The run at the limit is left out: other runs may have failed in its millisecond.
+  return row === undefined ? since : Math.floor(row[0]) + 1;
+}
+
 const TRACE: Statement = {
   name: 'durable_trace_context',
   text: (schema) => `SELECT trace_context FROM ${schema}.workflow_runs WHERE id = $1`,

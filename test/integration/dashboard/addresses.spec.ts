@@ -17,7 +17,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-/** Status codes of the page, of its files, of a read and of a change, at the addresses that the page uses. */
+/** Returns the status codes of the page, its files, a read and a change. */
 const statusesOf = async (address: string): Promise<number[]> => {
   const page = await fetch(address);
   const files = [...(await page.text()).matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => new URL(file!, address).href);

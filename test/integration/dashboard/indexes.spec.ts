@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
+import type { Database } from '../../../src/store/database.js';
+import { sinceFailures } from '../../../src/store/sql/recent-runs.js';
 import { closeApplications } from '../../support/application.js';
 import { serveDashboard, type DashboardApplication } from '../../support/dashboard-application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -147,4 +149,19 @@ it('finds rare runs that are old', async () => {
     const { body } = await read(`runs?${query}`);
     expect([query, (body as Page).runs.length, (body as Page).searchedTo]).toEqual([query, count, undefined]);
   }
+});
+
+it('groups the failures of a shorter period when there are too many', async () => {
+  const { database: store } = served.app.get<{ database: Database }>('nestjs-durable:runtime', { strict: false });
+  const failedSince = async (ms: number): Promise<number> => {
+    const [row] = await database.query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM durable.workflow_runs WHERE status = 'failed' AND finished_at >= to_timestamp($1::float8 / 1000)`,
+      [ms],
+    );
+    return row!.count;
+  };
+  const since = Date.now() - 30 * 86_400_000;
+  const all = await failedSince(since);
+  expect(await sinceFailures(store, since, all)).toBe(since);
+  expect(await failedSince(await sinceFailures(store, since, 100))).toBe(100);
 });

@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { FailureGroup } from '../../../client/queries/listing.js';
+import type { ShownFailures } from '../../api/overview.js';
 import type { Wire } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Text, Time, ViewHead } from '../parts/basics.js';
@@ -28,7 +29,7 @@ export function FailuresView({ query }: { readonly query: URLSearchParams }): JS
   const since = query.get('since') ?? '24h';
   const by = query.get('by') ?? GROUPINGS[0]![0];
   const asked = new URLSearchParams([['since', since], ...by.split(',').map((each) => ['by', each])]);
-  const { data, error, reload } = useResource<{ since: Date; groups: FailureGroup[] }>(`failures?${asked.toString()}`, 5_000);
+  const { data, error, reload } = useResource<ShownFailures>(`failures?${asked.toString()}`, 5_000);
   useRowKeys();
   const change = (key: string, value: string): void => {
     const next = new URLSearchParams(query);
@@ -58,6 +59,11 @@ export function FailuresView({ query }: { readonly query: URLSearchParams }): JS
         </label>
       </ViewHead>
       {error && <Failure error={error} retry={reload} />}
+      {data?.isComplete === false && (
+        <p class="notice">
+          Only the newest {data.read.toLocaleString('en-US')} failures are shown, since <Time at={data.since} />.
+        </p>
+      )}
       {data ? <Groups groups={data.groups} by={by.split(',')} since={data.since} retry={setRetried} /> : !error && <Skeleton />}
       {retried && <BulkDialog filter={retried} close={() => (setRetried(undefined), reload())} />}
     </>

@@ -1,11 +1,14 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
+import type { QueueDescription } from '../../../client/queues.js';
 import type { QueueOptions } from '../../../core/queue-limits.js';
-import { ApiError, post, segment } from '../api.js';
+import { ApiError, post, segment, type Wire } from '../api.js';
 import { ChangeDialog } from '../parts/change-dialog.js';
 import { Field } from '../parts/dialog.js';
-import type { Queue } from './queues.js';
+
+/** A queue as the API describes it. */
+export type Queue = Wire<QueueDescription>;
 
 const WORDS = {
   title: 'Change the limits?',

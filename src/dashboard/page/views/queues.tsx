@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { QueueDescription } from '../../../client/queues.js';
-import { post, segment, type Wire } from '../api.js';
+import { post, segment } from '../api.js';
 import { useOverview } from '../overview.js';
 import { Empty, Failure, Skeleton, Status, Text, Time, ViewHead } from '../parts/basics.js';
 import { ChangeDialog, type ChangeWords } from '../parts/change-dialog.js';
@@ -11,9 +11,8 @@ import { href } from '../router.js';
 import { ROW, useRowKeys } from '../rows.js';
 import { bounded } from '../text.js';
 import { duration } from '../times.js';
-import { LimitsDialog } from './limits.js';
+import { LimitsDialog, type Queue } from './limits.js';
 
-export type Queue = Wire<QueueDescription>;
 type QueueAction = 'pause' | 'resume' | 'clear' | 'configure';
 
 /** Queues with limits, with their depth. */

@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals';
 
-import { segment } from '../page/api.js';
-import { decodedSegment } from './segments.js';
+import { segment } from '../../../src/dashboard/page/api.js';
+import { decodedSegment } from '../../../src/dashboard/api/segments.js';
 
 it('sends any text as one part of a path that no proxy and no browser changes', () => {
   for (const text of ['order-7', 'a/b', '..', '.', '~a', '%2F', 'a b?#;', 'ß\u202e😀', '\\', 'x'.repeat(255)]) {
