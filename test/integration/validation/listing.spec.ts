@@ -25,18 +25,26 @@ const badTexts: unknown[] = [
 const texts = ['name', 'queue', 'errorCode', 'failedStep'];
 const dates = ['createdAfter', 'createdBefore', 'finishedAfter', 'finishedBefore'];
 const keys = [...texts, ...dates, 'version', 'status', 'tags'];
+/** Keys of a filter for which null has a meaning of its own. */
+const nullable = ['errorCode', 'failedStep'];
 const now = new Date();
 
 const badFilters: [argument: string, filter: unknown][] = [
   ...[null, 'name', 7, [], () => undefined, new Date(), new Map([['name', 'x']])].map((filter) => ['filter', filter] as [string, unknown]),
   ['filter.naem', { naem: 'x' }],
   ['filter.__proto__', JSON.parse('{"__proto__": {"name": "x"}}')],
-  ...keys.map((key) => [`filter.${key}`, { status: 'failed', name: 'x', [key]: null }] as [string, unknown]),
+  ...keys
+    .filter((key) => !nullable.includes(key))
+    .map((key) => [`filter.${key}`, { status: 'failed', name: 'x', [key]: null }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}`, { [key]: [] }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}[0]`, { [key]: [undefined] }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}[0]`, { [key]: Array(2) }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}`, { [key]: Array(101).fill('x') }] as [string, unknown]),
-  ...texts.flatMap((key) => badTexts.map((text) => [`filter.${key}`, { [key]: text }] as [string, unknown])),
+  ...texts.flatMap((key) =>
+    badTexts
+      .filter((text) => text !== null || !nullable.includes(key))
+      .map((text) => [`filter.${key}`, { [key]: text }] as [string, unknown]),
+  ),
   ...texts.flatMap((key) => badTexts.map((text) => [`filter.${key}[1]`, { [key]: ['good', text] }] as [string, unknown])),
   ...[-1, 1.5, Number.NaN, Infinity, 2 ** 31, '1', 1n, {}, true].map((version) => ['filter.version', { version }] as [string, unknown]),
   ...['done', '', 'FAILED', 1, true, {}].map((status) => ['filter.status', { status }] as [string, unknown]),
