@@ -133,22 +133,23 @@ describe('the admission of runs', () => {
 
   it('reads few pages while one key has many runs that it may not admit, on tables without statistics', async () => {
     await declare({ key: { concurrency: 1 } });
-    // The connection plans its statements while no run waits.
-    for (let calls = 0; calls < 10; calls++) expect(await admit(['stuck'])).toEqual([]);
-    await insert('stuck', 20_000);
-    await insert('other', 3);
-    expect((await admit(['stuck', 'other'])).sort()).toEqual(['other-0-1', 'stuck-0-1']);
-    await end('other-0-1');
-    const pages = async (sql: string): Promise<number> => {
-      const [row] = await fixture.admin.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${sql}`);
+    const pages = async (keys: string): Promise<number> => {
+      const call = `SELECT * FROM durable.workflow_admit_and_claim('q', '{${keys}}', 500, 0, NULL, '', 0, '{}', '{}', '')`;
+      const [row] = await fixture.admin.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${call}`);
       const [{ Plan: plan }] = row!['QUERY PLAN'] as [{ Plan: Record<string, number> }];
       return plan['Shared Hit Blocks']! + plan['Shared Read Blocks']!;
     };
-    // The first call of a connection also reads the catalog.
-    await pages(`SELECT * FROM durable.workflow_admit_and_claim('q', '{none}', 500, 0, NULL, '', 0, '{}', '{}', '')`);
-    expect(
-      await pages(`SELECT * FROM durable.workflow_admit_and_claim('q', '{stuck,other}', 500, 0, NULL, '', 0, '{}', '{}', '')`),
-    ).toBeLessThan(400);
-    expect(await admit(['other'])).toEqual([]);
+    // The connection plans the statements of the function while the table is empty, and keeps the
+    // plans.
+    await fixture.admin.query('TRUNCATE durable.workflow_runs CASCADE');
+    for (let calls = 0; calls < 10; calls++) await pages('stuck,other');
+    await insert('stuck', 20_000);
+    await insert('other', 3);
+    await insert('third', 3);
+    expect((await admit(['stuck', 'other'])).sort()).toEqual(['other-0-1', 'stuck-0-1']);
+    await end('other-0-1');
+    expect(await pages('stuck,other')).toBeLessThan(400);
+    expect(await pages('third')).toBeLessThan(400);
+    expect(await admit(['other', 'third'])).toEqual([]);
   });
 });
