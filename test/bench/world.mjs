@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const require = createRequire(import.meta.url);
-const { startEmbeddedPostgres } = require('../../dist/cjs/src/index.js');
+const { startEmbeddedPostgres } = require('nestjs-durable');
 const pg = require('pg');
 
 const { values } = parseArgs({
