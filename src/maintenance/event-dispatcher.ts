@@ -52,7 +52,7 @@ export class EventDispatcher extends BackgroundService {
   private activeUntil = Number.NEGATIVE_INFINITY;
   private isAgain = false;
   private isDispatching = false;
-  /** Called when the present work has ended. */
+  /** Functions to call when the present work has ended. */
   private waiting: (() => void)[] = [];
   private confirmedAt = Number.NEGATIVE_INFINITY;
   private readonly starts: EventStarts;
@@ -142,7 +142,7 @@ export class EventDispatcher extends BackgroundService {
     return isActive ? this.options.pollIntervalMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Without it, an event that arrives after the work has computed its pause would wait. */
+  /** Shortens the pause for an event that has arrived after the work computed its pause. */
   protected override latestPauseMs(): number {
     if (this.isAgain) return 0;
     return this.activeUntil > performance.now() ? this.options.pollIntervalMs : Number.POSITIVE_INFINITY;

@@ -44,7 +44,7 @@ export class StepGate {
   private isWorking = false;
   /** Reason of the pause; undefined while a request is in progress. */
   private pausesFor: 'slot' | 'place' | undefined;
-  /** Ends the pause. Undefined while the gate does not pause, or must pause. */
+  /** Ends the pause. Undefined while the gate does not pause, and in the shortest pause. */
   private wake: (() => void) | undefined;
   /** True when a place or a key has come up since the last request was made. */
   private isStale = false;
@@ -141,7 +141,7 @@ export class StepGate {
     const line = this.lines.get(step.queueKey);
     this.lines.delete(step.queueKey);
     const rest = line?.filter((each) => each !== waiting) ?? [];
-    // The line comes last now.
+    // Lines take turns, so the line of a step that was served comes last.
     if (rest.length > 0) this.lines.set(step.queueKey, rest);
     if (step.isWaiting()) this.port.permit(step, place);
     else if (place.isHeld) this.port.release([step]);

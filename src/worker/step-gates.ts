@@ -7,8 +7,9 @@ import { refreshKnownQueues } from '../store/sql/queues.js';
 import { releaseStepPlaces, takeStepPlaces, type GivenPlace, type GivenPlaces, type PlacedStep } from '../store/sql/step-places.js';
 import { AHEAD_MS, StepGate } from './step-gate.js';
 
-/** Milliseconds between two tries to read the limits, and the longest ones to give places back. */
+/** Milliseconds between two tries to read the limits. */
 const RETRY_MS = 200;
+/** Shortest and longest pause, in milliseconds, between two tries to give places back. */
 const FIRST_RELEASE_PAUSE_MS = 50;
 const LONGEST_RELEASE_PAUSE_MS = 2_000;
 

@@ -2,7 +2,7 @@ import type { QueueHandler, World } from './contract.js';
 
 /**
  * Key of the process-wide World, which WorldModule or a call with options has made. The key is
- * global, because the kit loads this package by a way of its own, and may so get a second copy.
+ * global, because the kit loads this package in its own way and may get a second copy.
  */
 const SHARED = Symbol.for('nestjs-durable/world');
 

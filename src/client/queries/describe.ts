@@ -121,7 +121,7 @@ export interface RunDescription<O = unknown> {
   /** True when the run executes a batch. Its input and output are those of all members. */
   isBatch: boolean;
   /**
-   * Schedule that started the run, and the due time for which it did. Undefined when no schedule
+   * Name of the schedule that started the run, and due time of the run. Undefined when no schedule
    * started the run.
    */
   schedule: RunSchedule | undefined;

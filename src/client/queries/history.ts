@@ -27,7 +27,7 @@ export interface HistoryEntry {
   kind: string;
   /** Key of the step that the event concerns. Undefined for events of the whole run. */
   stepKey: string | undefined;
-  /** Name of a signal, the first characters of a hook's token, or the id of another run. */
+  /** Name of a signal or an event, first characters of a hook's token, or id of another run. */
   name: string | undefined;
   /** Number of a failed attempt, from 1, or the number of attempts that a step took. */
   attempt: number | undefined;

@@ -72,7 +72,7 @@ export interface RunSummary {
   /** True when the run executes a batch. */
   isBatch: boolean;
   /**
-   * Schedule that started the run, and the due time for which it did. Undefined when no schedule
+   * Name of the schedule that started the run, and due time of the run. Undefined when no schedule
    * started the run.
    */
   schedule: RunSchedule | undefined;

@@ -125,7 +125,8 @@ export class RunQueries {
    * @param options.follow `false` exports the run with exactly this id, not the run that continues
    *   it (default: `true`)
    * @throws InvalidInputError when the run has more than 10,000 steps or 64 MiB of results, which
-   *   only the command `export` can write, or is a member of a batch: export the batch
+   *   only the command `export` can write; and when the run is a member of a batch, because the
+   *   batch has the steps
    * @throws RunNotFoundError
    * @example
    * writeFileSync('order-7.json', JSON.stringify(await client.exportHistory('order-7')));

@@ -78,7 +78,7 @@ export interface ScheduledFor {
   readonly dueAt: number;
 }
 
-/** Schedule that started a run, and the due time for which it did. */
+/** Schedule that started a run, and the due time that the run stands for. */
 export interface RunSchedule {
   /** Name of the schedule. */
   readonly name: string;

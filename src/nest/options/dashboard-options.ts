@@ -27,8 +27,8 @@ export type DashboardOptions =
       /** Decorators of the dashboard's controller. (default: none) */
       decorators?: ClassDecorator[];
       /**
-       * Returns the name of the user, at most 255 characters. The histories of runs show who made a
-       * change. (default: `'dashboard'` for every user)
+       * Returns the name of the user, at most 255 characters. The histories of runs and the log
+       * show who made a change. (default: `'dashboard'` for every user)
        */
       actor?(request: DashboardHttpRequest): string | undefined;
       /** True refuses every change. (default: false) */

@@ -17,7 +17,7 @@ export type WorldRunRow = [
 export interface WorldRunConditions {
   readonly schema: string;
   readonly workflowName: string | undefined;
-  /** Checked before: the status becomes part of the text, so that its index can be used. */
+  /** Checked status. It becomes part of the text, so that its index can be used. */
   readonly status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | undefined;
   /** Id of the run after which the page begins. */
   readonly after: string | undefined;

@@ -33,7 +33,7 @@ export class StreamSignals {
         noticed: ({ streams = [] }) => {
           for (const key of streams) this.wake(key);
         },
-        // Signals have got lost while there was no connection.
+        // Signals were lost while there was no connection.
         connected: wakeAll,
         lost: () => Promise.resolve(),
         // Readers poll without a connection, so its failures concern nobody.
