@@ -158,8 +158,9 @@ export class WorkflowTest<M extends TestedApplication = TestedApplication, A ext
   }
 
   /**
-   * Moves the clock forward. Sleeps, timeouts, retries and delayed starts that become due are
-   * executed at their own time, the earliest first. Resolves when the application is idle again.
+   * Moves the clock forward. Sleeps, timeouts, retries, delayed starts, due times of schedules and
+   * slots of rate limits come at their own time, the earliest first. Resolves when the application
+   * is idle again.
    *
    * @param duration milliseconds, or a duration such as `'3 days'`
    * @throws InvalidInputError when the duration is invalid
