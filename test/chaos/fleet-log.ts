@@ -1,3 +1,14 @@
+/**
+ * Lines that a process may print. The SDK of QStash prints refusals before it throws. A failed run
+ * is an error in the log. Nest logs the error of a boot that a fault has cut off.
+ */
+const EXPECTED = [
+  /^WARN |^BOOT |^\[Upstash QStash\] /,
+  /^ERROR run "[^"]*" \([^)]*\) failed with /,
+  /^ERROR Unable to connect to the database/,
+  /^ERROR Error: (?:Connection terminated|timeout exceeded when trying to connect|connect E|read E).* ExceptionHandler$/,
+];
+
 /** Log of the processes of a fleet. */
 export class FleetLog {
   /** Observed violations. */
@@ -8,10 +19,7 @@ export class FleetLog {
 
   /** A line that a process has printed. */
   note(who: string, line: string): void {
-    // The SDK of QStash prints refusals before it throws. A failed run is an error in the log.
-    if (
-      /^WARN |^BOOT |^\[Upstash QStash\] |^ERROR Unable to connect to the database|^ERROR run "[^"]*" \([^)]*\) failed with /.test(line)
-    ) {
+    if (EXPECTED.some((expected) => expected.test(line))) {
       const kind = line
         .replaceAll(/"[^"]*"/g, '"…"')
         .replaceAll(/\d+/g, 'N')

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { defineSignal, RunEndedError, RunNotFoundError, Workflow, WorkflowCancelledError, type WorkflowContext } from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const go = defineSignal<number>('go');
 let log: string[] = [];
@@ -133,11 +133,11 @@ describe('a paused run', () => {
   });
 
   it('does not continue at its wake time until it is resumed', async () => {
-    const handle = await app.client.start(Waiting, { ms: 150 });
+    const handle = await app.client.start(Waiting, { ms: seconds(1) });
     await reaches(handle.runId, 'waiting');
     await app.client.pause(handle.runId);
     // When this later run has ended, the timer service has skipped the paused run.
-    await app.client.execute(Waiting, { ms: 250 });
+    await app.client.execute(Waiting, { ms: seconds(1) + 100 });
     expect(await handle.status()).toBe('paused');
     await app.client.resume(handle.runId);
     expect(await handle.result()).toEqual([]);
