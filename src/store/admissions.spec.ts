@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
+import { DatabaseClock } from '../core/clock.js';
 import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
+import { Admissions } from './admissions.js';
 import { admitRuns } from './sql/admit-runs.js';
 import { reserveQueueSlots } from './sql/queue-slots.js';
 import { declareQueue, pauseQueue } from './sql/queues.js';
@@ -31,6 +33,21 @@ describe('the admission of runs', () => {
     );
   const admit = async (keys?: readonly string[]): Promise<string[]> =>
     (await admitRuns(open.database, 'q', keys, 0)).runs.map(({ id }) => id);
+  const newAdmissions = (): { admissions: Admissions; admitted: string[]; alarms: { at: number; isCancelled: boolean }[] } => {
+    const admitted: string[] = [];
+    const alarms: { at: number; isCancelled: boolean }[] = [];
+    const clock = new DatabaseClock();
+    const at = (time: number): { cancel: () => void } => {
+      const alarm = { at: time, isCancelled: false };
+      alarms.push(alarm);
+      return { cancel: () => void (alarm.isCancelled = true) };
+    };
+    const due = async (runs: readonly { readonly id: string }[]): Promise<void> => void admitted.push(...runs.map(({ id }) => id));
+    const admissions = new Admissions(open.database, { now: () => clock.now(), at }, due, (error) => {
+      throw error;
+    });
+    return { admissions, admitted, alarms };
+  };
   const end = (id: string): Promise<unknown> =>
     fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'cancelled', finished_at = now() WHERE id = $1`, [id]);
 
@@ -66,6 +83,35 @@ describe('the admission of runs', () => {
     await pauseQueue(open.database, 'q', 'paused');
     await held;
     expect(await fixture.admin.query('SELECT is_paused FROM durable.workflow_queues')).toEqual([{ is_paused: true }]);
+  });
+
+  it('waits for an admission that is tried again, because another process has locked the queue', async () => {
+    await declare({ concurrency: 1 });
+    await insert('a', 1);
+    const held = fixture.admin.query(`BEGIN; SELECT 1 FROM durable.workflow_queues FOR UPDATE; SELECT pg_sleep(0.4); COMMIT`);
+    let isOver = false;
+    void held.then(() => (isOver = true));
+    await waitFor(async () => isOver || (await fixture.admin.query(SLEEPING)).length > 0);
+    const { admissions, admitted } = newAdmissions();
+    await admissions.request('q');
+    await admissions.settled();
+    expect(admitted).toEqual(['a-0-1']);
+    admissions.close();
+    await held;
+  });
+
+  it('keeps the alarm for the next slot of a key when another key has a later one', async () => {
+    await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
+    await insert('soon', 2);
+    await insert('late', 2);
+    const { admissions, alarms } = newAdmissions();
+    await admissions.request('q', 'soon');
+    await fixture.admin.query(`UPDATE durable.workflow_queue_keys SET arrival_at = now() + interval '1 minute' WHERE key = 'soon'`);
+    await admissions.request('q', 'soon');
+    await admissions.request('q', 'late');
+    // The alarm of the hour gave way to the one of the minute, and not the other way round.
+    expect(alarms.filter(({ isCancelled }) => !isCancelled).map(({ at }) => at - Date.now() < 30 * 60_000)).toEqual([true]);
+    admissions.close();
   });
 
   it('names a time for the next look only when a rate limit opens at that time', async () => {

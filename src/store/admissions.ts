@@ -1,6 +1,6 @@
 import type { DueRun } from '../core/run.js';
 import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
-import { clearTimeout, setTimeout } from '../core/timers.js';
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { admitRuns, type Admission } from './sql/admit-runs.js';
@@ -13,6 +13,8 @@ import type { Claim, ClaimedRun } from './sql/claim-runs.js';
 const AHEAD_MS = 500;
 /** Milliseconds before the next try when another process holds the row of the queue. */
 const LOCKED_PAUSE_MS = 20;
+/** Number of such pauses for which `settled` waits. */
+const SETTLED_PAUSES = 50;
 
 /** Claim of runs in the statement that admits them. */
 export interface AdmissionClaim {
@@ -38,7 +40,7 @@ export class Admissions {
   /** Keys to look at, by queue; `all` for a look at all keys. */
   private readonly requests = new Map<string, Set<string> | 'all'>();
   /** Times at which rate limits allow more, by queue. */
-  private readonly alarms = new Map<string, ClockAlarm>();
+  private readonly alarms = new Map<string, ClockAlarm & { readonly at: number }>();
   /** Next tries after a lock, by queue. */
   private readonly retries = new Map<string, NodeJS.Timeout>();
   private working: Promise<void> | undefined;
@@ -79,9 +81,16 @@ export class Admissions {
     return this.working !== undefined || this.retries.size > 0;
   }
 
-  /** Resolves when no admission is in progress. */
+  /**
+   * Resolves when no admission is in progress. Also waits for admissions that are tried again,
+   * because a platform may freeze the process afterwards; not for longer than some seconds.
+   */
   async settled(): Promise<void> {
-    while (this.working) await this.working;
+    for (let pauses = 0; this.isBusy;) {
+      if (this.working) await this.working;
+      else if (pauses++ < SETTLED_PAUSES) await sleep(LOCKED_PAUSE_MS);
+      else return;
+    }
   }
 
   /** Admits nothing more. Other processes sweep the queues. */
@@ -134,15 +143,21 @@ export class Admissions {
     }
   }
 
-  /** Requests the admission of all keys when the rate limit allows more. */
+  /**
+   * Requests the admission of all keys when the rate limit allows more. An earlier alarm stays: it
+   * may be for other keys than those at which the last admission has looked.
+   */
   private later(queue: string, pauseMs: number): void {
     if (this.isClosed) return;
-    this.alarms.get(queue)?.cancel();
-    const alarm = this.clock.at(this.clock.now() + pauseMs, () => {
+    const at = this.clock.now() + pauseMs;
+    const known = this.alarms.get(queue);
+    if (known && known.at <= at) return;
+    known?.cancel();
+    const alarm = this.clock.at(at, () => {
       this.alarms.delete(queue);
       void this.request(queue);
     });
-    this.alarms.set(queue, alarm);
+    this.alarms.set(queue, { at, cancel: () => alarm.cancel() });
   }
 
   /** Requests the admission of all keys again. The timer does not keep the process alive. */
