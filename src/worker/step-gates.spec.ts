@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
+import { sleep } from '../core/timers.js';
 import { checkStepLimit, type StepLimitOptions } from '../core/queue-limits.js';
 import type { LimitedStep, StepPermit } from '../engine/step-limits-port.js';
 import { declareQueue, refreshKnownQueues } from '../store/sql/queues.js';
@@ -114,6 +115,40 @@ describe('the gate of a limit', () => {
     await waitFor(() => failures > 3);
     await fixture.admin.query('ALTER TABLE durable.hidden RENAME TO workflow_step_places');
     await waitFor(async () => (await places()) === 0);
+  });
+
+  it('keeps the place of an attempt while the return of the former place is late', async () => {
+    await declare('late', { concurrency: 1 });
+    const { database } = open;
+    const query = database.query.bind(database);
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    let isReturned = false;
+    database.query = (async (statement, values) => {
+      if (statement.name !== 'durable_release_step_places') return query(statement, values);
+      await held;
+      const rows = await query(statement, values);
+      isReturned = true;
+      return rows;
+    }) as typeof database.query;
+    const tested = gates();
+    const permits: StepPermit[] = [];
+    const next = (): Promise<unknown> =>
+      tested.request(
+        'late',
+        step('charge', (given) => permits.push(given)),
+      );
+    await next();
+    await waitFor(() => permits.length === 1);
+    permits[0]!.release();
+    // The next attempt asks before the former place is back.
+    const asked = next();
+    await Promise.race([waitFor(() => permits.length === 2), sleep(300)]);
+    letGo();
+    await asked;
+    await waitFor(() => permits.length === 2 && isReturned);
+    expect(await places()).toBe(1);
+    database.query = query;
   });
 
   it('gives no place to a session that has ended', async () => {

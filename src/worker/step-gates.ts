@@ -13,6 +13,10 @@ const RETRY_MS = 200;
 const FIRST_RELEASE_PAUSE_MS = 50;
 const LONGEST_RELEASE_PAUSE_MS = 2_000;
 
+function idOf({ runId, stepKey }: PlacedStep): string {
+  return `${runId}\n${stepKey}`;
+}
+
 function runsOf(steps: readonly LimitedStep[]): string[] {
   return steps.filter((step) => step.isWaiting()).map(({ runId }) => runId);
 }
@@ -35,6 +39,8 @@ export class StepGates implements StepLimits {
   private readonly opening = new Set<LimitedStep>();
   /** Places to give back, by session and limit. */
   private readonly returned = new Map<string, PlacedStep[]>();
+  /** Requests of steps whose former place is being given back, by run and step. */
+  private readonly returning = new Map<string, (() => void)[]>();
 
   constructor(
     private readonly database: Database,
@@ -57,6 +63,9 @@ export class StepGates implements StepLimits {
   }
 
   async request(name: string, step: LimitedStep): Promise<'requested' | 'unknown'> {
+    // A step has one row. The return of its former place could remove the place of this request.
+    const returning = this.returning.get(idOf(step));
+    if (returning) await new Promise<void>((resolve) => returning.push(resolve));
     // Another process may have declared the limit since this process has read them.
     while (!this.database.queues.step(name) && !(await this.refresh())) {
       // An error of the database does not mean that the limit is missing.
@@ -128,6 +137,7 @@ export class StepGates implements StepLimits {
 
   /** Gives places back. Steps that end at the same time share a statement. */
   private giveBack(name: string, sessionId: string, steps: readonly PlacedStep[]): void {
+    for (const step of steps) if (!this.returning.has(idOf(step))) this.returning.set(idOf(step), []);
     const key = `${sessionId}\n${name}`;
     const waiting = this.returned.get(key);
     if (waiting) return void waiting.push(...steps);
@@ -144,7 +154,7 @@ export class StepGates implements StepLimits {
       const steps = [...returned];
       try {
         await releaseStepPlaces(this.database, sessionId, steps);
-        returned.splice(0, steps.length);
+        this.gone(returned.splice(0, steps.length));
         this.gates.get(name)?.changed();
         pauseMs = FIRST_RELEASE_PAUSE_MS;
       } catch (error) {
@@ -154,5 +164,14 @@ export class StepGates implements StepLimits {
       }
     }
     this.returned.delete(key);
+    this.gone(returned);
+  }
+
+  /** Lets steps ask for places again whose former places are free. */
+  private gone(steps: readonly PlacedStep[]): void {
+    for (const step of steps) {
+      for (const resolve of this.returning.get(idOf(step)) ?? []) resolve();
+      this.returning.delete(idOf(step));
+    }
   }
 }
