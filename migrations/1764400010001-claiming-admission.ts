@@ -3,12 +3,33 @@ import { migration } from './migration.js';
 /** Number of lost workers from which a run is claimed separately. */
 const SUSPECT_LOSSES = 2;
 
+/** Text of the function of a later migration, where the function differs from this one. */
+export interface AdmissionForm {
+  readonly name: string;
+  /** Further columns of the result, further variables, and further rows of a key to look at. */
+  readonly columns: string;
+  readonly variables: string;
+  readonly reserve: string;
+  /** SQL before and after the admission of a run. */
+  readonly before: (label: string) => string;
+  readonly after: (label: string) => string;
+}
+
+const TOGETHER: AdmissionForm = {
+  name: 'workflow_admit_and_claim',
+  columns: '',
+  variables: '',
+  reserve: '',
+  before: () => '',
+  after: () => '',
+};
+
 /**
  * SQL that admits one run, and claims the run while there is room. `candidate` has the id, the
  * key and `is_new`. Leaves the loop `label` when the rate limit of the whole queue allows no
  * further run.
  */
-const admitSql = (schema: string, label: string): string => `
+const admitSql = (schema: string, label: string, { before, after }: AdmissionForm): string => `${before(label)}
     slot := NULL;
     IF candidate.is_new AND q.interval_ms IS NOT NULL THEN
       slot := ${schema}.workflow_next_slot(q.arrival_at, q.interval_ms, q.burst, at_now);
@@ -51,32 +72,20 @@ const admitSql = (schema: string, label: string): string => `
     due_at := at_now;
     free := free - 1;
     given := given + 1;
-    RETURN NEXT;`;
+    RETURN NEXT;${after(label)}`;
 
 const SERVER = '(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text';
 
-/**
- * Adds the function that admits runs like `workflow_admit`, and claims them for a worker in the
- * same statement. A place that is free again then costs one commit instead of two, and each run one
- * change instead of two.
- *
- * Runs that were started by the name of their workflow alone are admitted, but not claimed: only a
- * claim by dispatch key chooses their version.
- */
-export const ClaimingAdmission1764400010001 = migration(
-  'ClaimingAdmission1764400010001',
-  (schema) => `
--- The order within the queue has a condition that a search by key lacks. So the planner cannot choose
--- this index for a key, and filter all runs of the queue.
-DROP INDEX ${schema}.workflow_runs_order_idx;
-CREATE INDEX workflow_runs_order_idx ON ${schema}.workflow_runs (queue, (started_at IS NULL), priority DESC, ready_at)
-  WHERE place = 'queued' AND status = 'waiting';
--- Admits queued runs of a queue, and claims up to p_room of them for a session. With keys, looks
+/** Builds SQL that creates the function. */
+export const admissionSql = (
+  schema: string,
+  form: AdmissionForm,
+): string => `-- Admits queued runs of a queue, and claims up to p_room of them for a session. With keys, looks
 -- only at these keys, unless a limit for the whole queue makes the keys take turns. The last row has
 -- no run: more_ms is the time until the rate limit allows more, or NULL.
-CREATE FUNCTION ${schema}.workflow_admit_and_claim(p_queue text, p_keys text[], p_most integer, p_ahead_ms double precision,
+CREATE FUNCTION ${schema}.${form.name}(p_queue text, p_keys text[], p_most integer, p_ahead_ms double precision,
   p_session bigint, p_server text, p_room integer, p_names text[], p_versions integer[], p_deployment text)
-RETURNS TABLE (run ${schema}.workflow_runs, due_at timestamptz, is_claimed boolean, more_ms double precision) LANGUAGE plpgsql
+RETURNS TABLE (run ${schema}.workflow_runs, due_at timestamptz, is_claimed boolean, more_ms double precision${form.columns}) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $admit$
 #variable_conflict use_column
 DECLARE
@@ -97,7 +106,7 @@ DECLARE
   key_arrival timestamptz;
   more timestamptz;
   is_closed boolean := false;
-  is_shared boolean;
+  is_shared boolean;${form.variables}
 BEGIN
   -- Sessions are locked before queues. A session that has ended claims nothing. A role that executes
   -- no runs may lack the right to lock sessions.
@@ -156,8 +165,8 @@ BEGIN
         SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.worker_losses, r.blocked_deployments
         FROM ${schema}.workflow_runs r
         WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key = k
-        ORDER BY (r.started_at IS NULL), r.priority DESC, r.ready_at LIMIT capacity FOR NO KEY UPDATE SKIP LOCKED
-      LOOP${admitSql(schema, 'turns')}
+        ORDER BY (r.started_at IS NULL), r.priority DESC, r.ready_at LIMIT capacity${form.reserve} FOR NO KEY UPDATE SKIP LOCKED
+      LOOP${admitSql(schema, 'turns', form)}
       END LOOP;
     END LOOP;
     EXIT WHEN given = given_before OR (p_keys IS NOT NULL AND NOT is_shared);
@@ -179,7 +188,7 @@ BEGIN
           SELECT 1 FROM ${schema}.workflow_runs r WHERE r.queue = p_queue AND r.queue_key = candidate.queue_key AND r.place IN ('admitted', 'kept')
           LIMIT q.key_concurrency) AS held;
         CONTINUE WHEN used >= q.key_concurrency;
-      END IF;${admitSql(schema, 'ordered').replace('EXIT;', 'CONTINUE;')}
+      END IF;${admitSql(schema, 'ordered', form).replace('EXIT;', 'CONTINUE;')}
     END LOOP;
   END IF;
   IF given > 0 THEN
@@ -196,7 +205,25 @@ BEGIN
   IF more_ms IS NOT NULL THEN RETURN NEXT; END IF;
 END
 $admit$;
-`,
+`;
+
+/**
+ * Adds the function that admits runs like `workflow_admit`, and claims them for a worker in the
+ * same statement. A place that is free again then costs one commit instead of two, and each run one
+ * change instead of two.
+ *
+ * Runs that were started by the name of their workflow alone are admitted, but not claimed: only a
+ * claim by dispatch key chooses their version.
+ */
+export const ClaimingAdmission1764400010001 = migration(
+  'ClaimingAdmission1764400010001',
+  (schema) => `
+-- The order within the queue has a condition that a search by key lacks. So the planner cannot choose
+-- this index for a key, and filter all runs of the queue.
+DROP INDEX ${schema}.workflow_runs_order_idx;
+CREATE INDEX workflow_runs_order_idx ON ${schema}.workflow_runs (queue, (started_at IS NULL), priority DESC, ready_at)
+  WHERE place = 'queued' AND status = 'waiting';
+${admissionSql(schema, TOGETHER)}`,
   (schema) => `
 DROP FUNCTION ${schema}.workflow_admit_and_claim(text, text[], integer, double precision, bigint, text, integer, text[], integer[], text);
 DROP INDEX ${schema}.workflow_runs_order_idx;

@@ -22,6 +22,7 @@ import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
 import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.js';
 import { Adoption1764400010300 } from './1764400010300-adoption.js';
 import { KeyedSubscriptions1764400011100 } from './1764400011100-keyed-subscriptions.js';
+import { ApartAdmission1764400011200 } from './1764400011200-apart-admission.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -57,6 +58,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   Adoption1764400010300,
   RunsOfSchedules1764400011000,
   KeyedSubscriptions1764400011100,
+  ApartAdmission1764400011200,
 ];
 
 /**

@@ -100,6 +100,26 @@ describe('the admission of runs', () => {
     await held;
   });
 
+  it('admits the other runs of a queue while the database refuses to change one of them', async () => {
+    await declare({ key: { concurrency: 1 }, rateLimit: { limit: 50, period: '10ms' } });
+    await insert('a', 3);
+    await insert('b', 1);
+    await fixture.admin.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not this one''; END';
+      CREATE TRIGGER refuse BEFORE UPDATE ON durable.workflow_runs FOR EACH ROW WHEN (OLD.id = 'a-0-1') EXECUTE FUNCTION refuse()`);
+    const { admissions, admitted } = newAdmissions();
+    await admissions.request('q');
+    await admissions.settled();
+    expect(admitted.sort()).toEqual(['a-0-2', 'b-0-1']);
+    expect(open.database.unwritable.list(10)).toMatchObject([{ runId: 'a-0-1', error: { message: 'not this one' } }]);
+    await fixture.admin.query('DROP TRIGGER refuse ON durable.workflow_runs');
+    await end('a-0-2');
+    await admissions.request('q', 'a');
+    await admissions.settled();
+    expect(admitted.at(-1)).toBe('a-0-1');
+    expect(open.database.unwritable.list(10)).toEqual([]);
+    admissions.close();
+  });
+
   it('keeps the alarm for the next slot of a key when another key has a later one', async () => {
     await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
     await insert('soon', 2);

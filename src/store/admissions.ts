@@ -1,8 +1,11 @@
+import { performance } from 'node:perf_hooks';
+
 import type { DueRun } from '../core/run.js';
 import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
+import { admitApart, noteAdmitted } from './sql/admit-apart.js';
 import { admitRuns, type Admission } from './sql/admit-runs.js';
 import type { Claim, ClaimedRun } from './sql/claim-runs.js';
 
@@ -15,6 +18,8 @@ const AHEAD_MS = 500;
 const LOCKED_PAUSE_MS = 20;
 /** Number of such pauses for which `settled` waits. */
 const SETTLED_PAUSES = 50;
+/** Milliseconds for which a queue is admitted run by run after the database has refused a run. */
+const APART_MS = 10_000;
 
 /** Claim of runs in the statement that admits them. */
 export interface AdmissionClaim {
@@ -43,6 +48,8 @@ export class Admissions {
   private readonly alarms = new Map<string, ClockAlarm & { readonly at: number }>();
   /** Next tries after a lock, by queue. */
   private readonly retries = new Map<string, NodeJS.Timeout>();
+  /** Times until which queues are admitted run by run, by performance.now(). */
+  private readonly apartUntil = new Map<string, number>();
   private working: Promise<void> | undefined;
   private isClosed = false;
 
@@ -120,7 +127,8 @@ export class Admissions {
 
   private async admit(queue: string, keys: readonly string[] | undefined): Promise<void> {
     try {
-      const { runs, moreMs } = await this.admitAndClaim(queue, keys);
+      const isApart = (this.apartUntil.get(queue) ?? 0) > performance.now();
+      const { runs, moreMs } = isApart ? await this.admitApart(queue) : await this.admitTogether(queue, keys);
       if (runs.length > 0) await this.due(runs);
       if (moreMs === 0) void this.request(queue);
       else if (moreMs !== undefined) this.later(queue, moreMs);
@@ -131,12 +139,30 @@ export class Admissions {
     }
   }
 
+  /** Admits runs in one statement. One run that the database refuses must not hold up its queue. */
+  private async admitTogether(queue: string, keys: readonly string[] | undefined): Promise<Pick<Admission, 'runs' | 'moreMs'>> {
+    try {
+      return await this.admitAndClaim(queue, keys);
+    } catch (error) {
+      if (faultOf(error) !== 'data') throw error;
+      return this.admitApart(queue);
+    }
+  }
+
+  private async admitApart(queue: string): Promise<Pick<Admission, 'runs' | 'moreMs'>> {
+    const admission = await admitApart(this.database, queue, AHEAD_MS);
+    if (admission.refused > 0) this.apartUntil.set(queue, performance.now() + APART_MS);
+    else this.apartUntil.delete(queue);
+    return admission;
+  }
+
   private async admitAndClaim(queue: string, keys: readonly string[] | undefined): Promise<Admission> {
     const prepared = this.claimant?.prepare(queue);
     let claimed: readonly ClaimedRun[] = [];
     try {
       const admission = await admitRuns(this.database, queue, keys, AHEAD_MS, prepared?.claim);
       claimed = admission.claimed;
+      noteAdmitted(this.database, [...admission.runs, ...claimed]);
       return admission;
     } finally {
       prepared?.end(claimed);
