@@ -96,17 +96,24 @@ export async function redeliverEvent(database: Database, name: string, id: strin
 }
 
 /**
- * Deletes the oldest events. An event that was not dispatched stays. The rows are read in the order
- * of the primary key, so a deletion never reads events that are kept.
+ * Deletes the oldest events, and passes over those that were not dispatched or wait for a class.
+ * The rows are read in the order of the primary key, so a deletion reads few events that are kept.
+ * Locks only the events that it deletes.
  */
 const EXPIRE: Statement = {
   name: 'durable_expire_events',
-  text: (schema, lockTimeout) => `WITH oldest AS MATERIALIZED (
-  SELECT seq, happened_at, dispatched_at, waits_for FROM ${schema}.workflow_events ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED
+  text: (schema, lockTimeout) => {
+    const isOver = "dispatched_at IS NOT NULL AND waits_for IS NULL AND happened_at < now() - $1::float8 * interval '1 millisecond'";
+    return `WITH oldest AS MATERIALIZED (
+  SELECT seq, happened_at, dispatched_at, waits_for FROM ${schema}.workflow_events
+  WHERE dispatched_at IS NOT NULL AND waits_for IS NULL ORDER BY seq LIMIT $2
+), locked AS MATERIALIZED (
+  SELECT e.seq FROM (SELECT seq FROM oldest WHERE ${isOver}) AS o CROSS JOIN LATERAL (
+    SELECT seq FROM ${schema}.workflow_events WHERE seq = o.seq AND ${isOver} LIMIT 1 FOR UPDATE SKIP LOCKED
+  ) AS e
 )
-DELETE FROM ${schema}.workflow_events e USING oldest
-WHERE e.seq = ANY (ARRAY[oldest.seq]) AND oldest.dispatched_at IS NOT NULL AND oldest.waits_for IS NULL
-  AND oldest.happened_at < now() - $1::float8 * interval '1 millisecond'${lockTimeout} RETURNING 1`,
+DELETE FROM ${schema}.workflow_events e USING locked WHERE e.seq = ANY (ARRAY[locked.seq])${lockTimeout} RETURNING 1`;
+  },
 };
 
 /** Deletes dispatched events that are older than the retention. Returns the number of events. */

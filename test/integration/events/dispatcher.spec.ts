@@ -245,4 +245,15 @@ describe('the dispatcher of events', () => {
     await waitFor(async () => (await client.events.list()).events.length === 1);
     expect((await client.events.list()).events).toMatchObject([{ id: 'new', payload: 2 }]);
   });
+
+  it('removes events after the retention although many older ones wait for a class', async () => {
+    const { client } = await boot([Receiver], { events: { retention: '1 day' } });
+    await database.query(`INSERT INTO durable.workflow_events (name, id, payload, dispatched_at, happened_at, waits_for)
+      SELECT 'shared', n::text, '0', now(), now() - interval '3 days', '{gone}' FROM generate_series(1, 1000) AS n`);
+    await client.emit(shared, 1, { id: 'old' });
+    await waitFor(async () => (await undispatched()) === 0);
+    await database.query(`UPDATE durable.workflow_events SET happened_at = happened_at - interval '2 days' WHERE id = 'old'`);
+    await waitFor(async () => (await client.events.list({ id: 'old' })).events.length === 0);
+    expect(await database.query('SELECT count(*)::int AS kept FROM durable.workflow_events')).toEqual([{ kept: 1000 }]);
+  });
 });
