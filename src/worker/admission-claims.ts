@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { ANY_VERSION, type ClaimKey } from '../core/run.js';
+import { tracer } from '../core/tracing.js';
 import type { AdmissionClaim, AdmissionClaimant } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
@@ -55,6 +56,7 @@ export class AdmissionClaims implements AdmissionClaimant {
   /** Reserves room for as many runs as the claim may return. */
   private reserved(claim: Claim): AdmissionClaim {
     const since = performance.now();
+    const claimedAt = tracer ? Date.now() : 0;
     let settle = (): void => undefined;
     const settled = new Promise<void>((resolve) => (settle = resolve));
     const entry = { since, settled };
@@ -67,6 +69,7 @@ export class AdmissionClaims implements AdmissionClaimant {
         if (claimed.length > 0) this.port.begin(claimed, claim.fence, since).catch(this.port.failed);
         this.slots.dismiss(claim.limit);
         settle();
+        tracer?.claimed(claimed, claimedAt);
       },
     };
   }

@@ -63,6 +63,13 @@ class Sleeping {
   }
 }
 
+@Workflow({ name: 'limited', queue: 'limited' })
+class Limited {
+  async run(): Promise<string> {
+    return 'done';
+  }
+}
+
 const WORKFLOWS = [ThreeSteps, Chain, Held, Listening, Sleeping];
 
 describe('tracing', () => {
@@ -303,6 +310,19 @@ describe('tracing', () => {
     const [pass] = tracing.named('process three steps');
     expect(pass!.parentSpanContext).toMatchObject({ spanId: start!.spanContext().spanId });
     expect(pass!.links.map((link) => link.context.spanId)).toEqual([delivery!.spanContext().spanId]);
+    expect(tracing.unended).toBe(0);
+  });
+
+  it('shows the claim of a run that waited for a place in its queue', async () => {
+    const tracing = TestTracing.register();
+    const { client, close } = await startApplication(database.url, [Limited], { queues: { limited: { concurrency: 1 } } });
+    const root = await tracing.request(async (span) => {
+      const handles = await client.startMany(Limited, [undefined, undefined]);
+      for (const handle of handles) expect(await handle.result()).toBe('done');
+      return span;
+    });
+    await close();
+    expect(tracing.namesIn(root).filter((name) => name === 'claim')).not.toEqual([]);
     expect(tracing.unended).toBe(0);
   });
 });
