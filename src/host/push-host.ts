@@ -33,10 +33,7 @@ const SWEEP_AGAIN_MS = 10_000;
 
 type PushedSweep = Pick<Sweep, 'run' | 'failure'>;
 
-/**
- * Bounds a sweep that works and pauses for as long as there is work. Takeovers and wake-ups of this
- * process wait for the end of all sweeps.
- */
+/** Bounds a sweep that works for as long as there is work. Takeovers wait for all sweeps. */
 function inTime(sweep: Sweep): PushedSweep {
   return {
     failure: sweep.failure,
