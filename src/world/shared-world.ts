@@ -18,15 +18,12 @@ export function unshareWorld(world: World): void {
   if (holder[SHARED] === world) delete holder[SHARED];
 }
 
-/** Shares a World until it is closed. The last of several Worlds counts. */
+/**
+ * Shares a World until it is closed. Deliveries that end while the World closes still need it. The
+ * last of several Worlds counts.
+ */
 export function shareUntilClosed(world: World): World {
-  const shared: World = {
-    ...world,
-    close: () => {
-      unshareWorld(shared);
-      return world.close();
-    },
-  };
+  const shared: World = { ...world, close: () => world.close().finally(() => unshareWorld(shared)) };
   shareWorld(shared);
   return shared;
 }

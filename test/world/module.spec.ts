@@ -7,7 +7,8 @@ import { WorkflowClient, WorkflowModule } from '../../src/index.js';
 import { createWorld, getWorldToken, WorldModule, type World } from '../../src/world/index.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { kitFolder } from './support/kits.js';
-import { newId, refusalOf, runCreated, startRun } from './support/test-world.js';
+import { waitFor } from '../support/wait.js';
+import { newId, refusalOf, runCreated, serve, startRun } from './support/test-world.js';
 
 describe('WorldModule', () => {
   let database: TestDatabase;
@@ -66,6 +67,45 @@ describe('WorldModule', () => {
     await own.close();
     const name = (): Promise<string> => early.getDeploymentId();
     expect(await name().catch(() => 'none is configured')).not.toBe('own');
+  });
+
+  it.each(['WorldModule', 'createWorld'])('is the World of the kit until the deliveries have ended, made by %s', async (maker) => {
+    const early = createWorld();
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const seen: string[] = [];
+    // The runtime writes events by its own World while it executes a delivery.
+    const handle = early.createQueueHandler('__wkf_workflow_', async () => {
+      seen.push('begun');
+      await gate;
+      seen.push(await early.getDeploymentId().catch(() => 'none is configured'));
+    });
+    const routes = await serve(handle);
+    try {
+      const options = { databaseUrl: database.url, baseUrl: routes.url, deploymentId: maker, pollIntervalMs: 100 };
+      let close: () => Promise<void>;
+      if (maker === 'WorldModule') {
+        const testing = await Test.createTestingModule({ imports: [WorldModule.forRoot(options)] }).compile();
+        application = await testing.createNestApplication().init();
+        close = () => application.close();
+      } else {
+        const world = createWorld(options);
+        await world.start();
+        close = () => world.close();
+      }
+      await early.queue('__wkf_workflow_test', { runId: newId() });
+      await waitFor(() => seen.includes('begun') || undefined);
+      const reader = (await early.streams.get(newId(), 'strm_any')).getReader();
+      const failure = refusalOf(reader.read());
+      const closed = close();
+      // A World that closes fails its readers first.
+      expect(await failure).toMatchObject({ status: 503 });
+      open();
+      await closed;
+      expect(seen).toEqual(['begun', maker]);
+    } finally {
+      await routes.close();
+    }
   });
 
   it('works without WorkflowModule', async () => {

@@ -47,10 +47,12 @@ class WorldHost {
     await this.world.start();
   }
 
-  /** Lets deliveries end while the application still answers requests. */
+  /**
+   * Lets deliveries end while the application still answers requests. They write by the kit's World,
+   * so it stays shared until they have ended.
+   */
   async beforeApplicationShutdown(): Promise<void> {
-    unshareWorld(this.world);
-    await this.world.close();
+    await this.world.close().finally(() => unshareWorld(this.world));
   }
 }
 
