@@ -8,6 +8,11 @@ import { listWorldRuns } from '../../store/sql/world-runs.js';
 const MAX_LIMIT = 1_000;
 const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
 
+/** Returns the schema of a World when none is named. */
+export function defaultWorldSchema(): string {
+  return process.env.DURABLE_WORLD_SCHEMA || 'durable_world';
+}
+
 /** Filter and page of `client.world.list`. */
 export interface WorldListOptions {
   /** Schema of the World. (default: the variable `DURABLE_WORLD_SCHEMA`, or `'durable_world'`) */
@@ -56,7 +61,7 @@ export class WorldRuns {
    */
   async list(options: WorldListOptions = {}): Promise<WorldRunPage> {
     const {
-      schema = process.env.DURABLE_WORLD_SCHEMA || 'durable_world',
+      schema = defaultWorldSchema(),
       workflowName,
       status,
       limit = 50,

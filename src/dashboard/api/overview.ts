@@ -1,5 +1,6 @@
 import type { FailureGroup, FailureGrouping } from '../../client/queries/listing.js';
 import type { WorkflowHealth } from '../../client/queries/health.js';
+import { defaultWorldSchema } from '../../client/queries/world-runs.js';
 import { countOwnedRuns } from '../../store/sql/count-owned-runs.js';
 import { listSessions } from '../../store/sql/health.js';
 import { readWorkflowRates, RATED_RUNS, sinceFailures, type WorkflowRate } from '../../store/sql/recent-runs.js';
@@ -76,9 +77,6 @@ export type ShownHealth = Shown<WorkflowHealth>;
 /** Number of the newest failed runs that are grouped. */
 const GROUPED_RUNS = 30_000;
 
-/** Schema of a World by default. */
-const WORLD_SCHEMA = 'durable_world';
-
 const DAY_MS = 86_400_000;
 
 export const overviewRoutes: readonly Route[] = [
@@ -91,7 +89,7 @@ export const overviewRoutes: readonly Route[] = [
       actor,
       isReadOnly,
       showsPayloads,
-      hasWorld: await hasWorldRuns(database, WORLD_SCHEMA),
+      hasWorld: await hasWorldRuns(database, defaultWorldSchema()),
       now: new Date(now()),
     }),
   },

@@ -13,7 +13,7 @@ export const worldRoutes: readonly Route[] = [
       status: 'Status of the runs.',
       cursor: 'The `cursor` of the previous page.',
       limit: 'Runs per page, from 1 to 1,000. (default: 50)',
-      schema: 'Schema of the World. (default: durable_world)',
+      schema: 'Schema of the World. (default: the variable DURABLE_WORLD_SCHEMA of the application, or durable_world)',
     },
     answer: ({ client, query }): Promise<WorldRunPage> => {
       const names = ['workflowName', 'status', 'cursor', 'schema'];

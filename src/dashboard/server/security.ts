@@ -28,11 +28,12 @@ export function refusalOf(method: 'GET' | 'POST', headers: IncomingHttpHeaders):
   if (site !== undefined && site !== 'same-origin' && (site !== 'none' || method === 'POST')) {
     return 'requests from other sites are refused';
   }
-  if (method === 'GET') return undefined;
-  if (headers[CHANGE_HEADER] === undefined) return `a request that changes something needs the header ${CHANGE_HEADER}`;
+  // Browsers send no `Sec-Fetch-Site` to an address without encryption.
   if (site === undefined && headers.origin !== undefined && !isOwnOrigin(headers.origin, headers)) {
     return 'requests from other origins are refused';
   }
+  if (method === 'GET') return undefined;
+  if (headers[CHANGE_HEADER] === undefined) return `a request that changes something needs the header ${CHANGE_HEADER}`;
   if (!/^application\/json\b/.test(headers['content-type'] ?? '')) return 'the body must be JSON, with the content type application/json';
   return undefined;
 }

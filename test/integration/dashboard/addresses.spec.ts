@@ -103,7 +103,13 @@ it('shows runs of the Workflow DevKit only to a role that may read them', async 
     await database.query(`GRANT SELECT ON durable_world.world_runs TO ${role}`);
     expect(await read('overview')).toMatchObject({ hasWorld: true });
     expect(await read('world?status=completed')).toMatchObject({ runs: [{ runId: 'wrun_1', workflowName: 'order', status: 'completed' }] });
+    await database.query('ALTER SCHEMA durable_world RENAME TO other_world');
+    expect(await read('overview')).toMatchObject({ hasWorld: false });
+    process.env.DURABLE_WORLD_SCHEMA = 'other_world';
+    expect(await read('overview')).toMatchObject({ hasWorld: true });
+    expect(await read('world')).toMatchObject({ runs: [{ runId: 'wrun_1' }] });
   } finally {
+    delete process.env.DURABLE_WORLD_SCHEMA;
     await closeApplications();
     await database.query(`DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`);
   }

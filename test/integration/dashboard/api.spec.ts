@@ -278,8 +278,8 @@ it('changes nothing for requests that are unauthenticated, from other sites, or 
     [{ method: 'DELETE', headers: marked }, 404],
   ];
   for (const [init, status] of refused) expect([init, (await fetch(address, init)).status]).toEqual([init, status]);
-  const foreign = { ...ANN, 'sec-fetch-site': 'cross-site' };
-  expect((await fetch(`${url}/workflow/dashboard/api/runs`, { headers: foreign })).status).toBe(403);
+  for (const foreign of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'http://evil.example' }])
+    expect((await fetch(`${url}/workflow/dashboard/api/runs`, { headers: { ...ANN, ...foreign } as HeadersInit })).status).toBe(403);
   expect(await client.status('a')).toBe('failed');
   // The origin of the page itself, and of the host that a proxy has received.
   expect((await postJson(address, {}, { ...ANN, origin: url, 'sec-fetch-site': 'same-origin' })).status).toBe(200);
