@@ -8,7 +8,7 @@ import { queueRoutes } from './api/queues.js';
 import { oneRunRoutes } from './api/run.js';
 import { auditOf, type ApiParts, type Route, type RouteRequest } from './api/route.js';
 import { runRoutes } from './api/runs.js';
-import { decodedSegment } from './api/segments.js';
+import { decodedSegment, takePart } from './api/segments.js';
 import { scheduleRoutes } from './api/schedules.js';
 import { worldRoutes } from './api/world.js';
 import type { DashboardRequest, DashboardResponse } from './request.js';
@@ -70,11 +70,11 @@ export class Dashboard {
     const refusal = refusalOf(method, headers);
     if (refusal !== undefined) return secured(problem(403, 'Forbidden', refusal));
     if (method === 'GET' && segments.join('/') === 'openapi.json') return secured(json(openApiOf(ROUTES), headers));
-    const found = find(method, segments);
+    const found = find(method, segments, request.query);
     if (!found) return secured(notFound());
     if (method === 'POST' && this.parts.isReadOnly) return secured(problem(403, 'Forbidden', 'the dashboard is read-only'));
-    const { route, params } = found;
-    const { query, actor } = request;
+    const { route, params, query } = found;
+    const { actor } = request;
     const body =
       route.body === undefined ? {} : checkNamedOptions((request.body ?? {}) as Record<string, unknown>, 'body', Object.keys(route.body));
     const param = (name: string): string => decodedSegment(params.get(name)!, name);
@@ -83,13 +83,16 @@ export class Dashboard {
     // A reason that is not valid is refused before the change, also where only the log keeps it.
     const audit = auditOf(asked);
     const answer = await route.answer(asked);
-    if (!route.isPreparation) this.#log(segments, audit);
+    if (!route.isPreparation)
+      this.#log(
+        route.path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(param(name))),
+        audit,
+      );
     return secured(json(answer, {}));
   }
 
   /** Logs a change. The store has no place for the user who signals a run or changes a queue. */
-  #log(segments: readonly string[], { actor, reason }: { readonly actor?: string; readonly reason?: string }): void {
-    const change = segments.map(encodeURIComponent).join('/');
+  #log(change: string, { actor, reason }: { readonly actor?: string; readonly reason?: string }): void {
     const user = actor === undefined ? '' : ` by ${JSON.stringify(actor)}`;
     const why = reason === undefined ? '' : `: ${JSON.stringify(reason)}`;
     const fields = { change, ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) };
@@ -97,14 +100,24 @@ export class Dashboard {
   }
 }
 
+interface FoundRoute {
+  readonly route: Route;
+  readonly params: ReadonlyMap<string, string>;
+  /** Parameters of the query without those that hold parts of the path. */
+  readonly query: URLSearchParams;
+}
+
 /** Finds the route of a request. Fixed parts of a path win over parameters, as the order says. */
-function find(method: string, segments: readonly string[]): { route: Route; params: ReadonlyMap<string, string> } | undefined {
+function find(method: string, segments: readonly string[], given: URLSearchParams): FoundRoute | undefined {
   for (const route of ROUTES) {
     const pattern = route.path.split('/');
     if (route.method !== method || pattern.length !== segments.length) continue;
     if (!pattern.every((part, index) => part.startsWith(':') || part === segments[index])) continue;
-    const params = pattern.flatMap((part, index) => (part.startsWith(':') ? [[part.slice(1), segments[index]!] as const] : []));
-    return { route, params: new Map(params) };
+    const query = new URLSearchParams(given);
+    const params = new Map<string, string>();
+    for (const [index, part] of pattern.entries())
+      if (part.startsWith(':')) params.set(part.slice(1), takePart(segments[index]!, index, query));
+    return { route, params, query };
   }
   return undefined;
 }

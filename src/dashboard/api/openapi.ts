@@ -16,6 +16,7 @@ export function openApiOf(routes: readonly Route[]): unknown {
       description:
         'The guards of the dashboard protect every path. Times are ISO 8601 in UTC. ' +
         'A part of a path that begins with ~ is base64url, for ids with slashes. ' +
+        'A part of more than 100 characters is ~, and the parameter ~1 of the query has the text; 1 is the place of the part. ' +
         `A POST needs the header ${CHANGE_HEADER} with any value, and a JSON body.`,
     },
     servers: [{ url: '.' }],

@@ -14,3 +14,15 @@ export function decodedSegment(segment: string, name: string): string {
   if (!isExact || text === '') throw new InvalidInputError(name, 'begins with ~, so base64url must follow');
   return text;
 }
+
+/**
+ * Takes a long part of a path out of the query: for `~` at place 1, the parameter `~1`. Fastify
+ * accepts only 100 characters in a part of a path.
+ */
+export function takePart(segment: string, place: number, query: URLSearchParams): string {
+  const name = `~${place}`;
+  const part = segment === '~' ? query.get(name) : null;
+  if (part === null) return segment;
+  query.delete(name);
+  return part;
+}

@@ -38,7 +38,7 @@ export async function post<T>(path: string, body: unknown): Promise<Wire<T>> {
 async function request<T>(path: string, init: RequestInit): Promise<Wire<T>> {
   let response: Response;
   try {
-    response = await fetch(BASE + path, { credentials: 'same-origin', ...init });
+    response = await fetch(BASE + shortened(path), { credentials: 'same-origin', ...init });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
     throw new ApiError(0, 'The application does not answer.');
@@ -47,6 +47,19 @@ async function request<T>(path: string, init: RequestInit): Promise<Wire<T>> {
   if (response.ok && body !== undefined) return body as Wire<T>;
   const code = typeof body?.code === 'string' ? body.code : undefined;
   throw new ApiError(response.status, messageOf(response.status, body?.message), code);
+}
+
+/** Longest part of a path that every HTTP server accepts. */
+const MAX_PART = 100;
+
+/** Moves long parts of a path into the query, where they have a place of their own. */
+export function shortened(path: string): string {
+  const at = path.indexOf('?');
+  const parts = (at === -1 ? path : path.slice(0, at)).split('/');
+  const long = parts.flatMap((part, place) => (part.length > MAX_PART ? [`~${place}=${part}`] : []));
+  if (long.length === 0) return path;
+  const short = parts.map((part) => (part.length > MAX_PART ? '~' : part)).join('/');
+  return `${short}?${[...long, ...(at === -1 ? [] : [path.slice(at + 1)])].join('&')}`;
 }
 
 function messageOf(status: number, message: unknown): string {

@@ -9,6 +9,7 @@ import {
   type PayloadCodec,
   type WorkflowContext,
 } from '../../../src/index.js';
+import { runPath, shortened } from '../../../src/dashboard/page/api.js';
 import { closeApplications } from '../../support/application.js';
 import { postJson, serveDashboard, type DashboardApplication } from '../../support/dashboard-application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
@@ -105,6 +106,20 @@ for (const [platform, describePlatform] of httpPlatforms) {
       expect(size).toBeLessThan(120_000);
       for (const path of ['/assets/..%2f..%2fpackage.json', '/assets/none.js', '/api/none', '/api/runs/a/b/c/d'])
         expect((await fetch(address + path, { headers: ANN })).status).toBe(404);
+    });
+
+    it('shows and changes runs with long ids', async () => {
+      const { client, url } = await serve();
+      const api = `${url}/workflow/dashboard/api`;
+      for (const id of ['x'.repeat(255), 'é/'.repeat(120)]) {
+        await client.start(Order, { amount: 500 }, { id });
+        await waitFor(async () => (await client.status(id)) === 'failed');
+        expect(await read(`${api}/${shortened(runPath(id))}`)).toMatchObject({ runId: id, status: 'failed' });
+        const { steps } = await read(`${api}/${shortened(runPath(id, '/steps?limit=5'))}`);
+        expect(steps).toHaveLength(1);
+        expect((await postJson(`${api}/${shortened(runPath(id, '/delete'))}`, {}, ANN)).status).toBe(200);
+        expect(await client.count({})).toBe(0);
+      }
     });
 
     it('lists runs by filter and page, and shows one with its steps, errors and history', async () => {
@@ -278,8 +293,9 @@ it('changes nothing for requests that are unauthenticated, from other sites, or 
     [{ method: 'DELETE', headers: marked }, 404],
   ];
   for (const [init, status] of refused) expect([init, (await fetch(address, init)).status]).toEqual([init, status]);
-  for (const foreign of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'http://evil.example' }])
-    expect((await fetch(`${url}/workflow/dashboard/api/runs`, { headers: { ...ANN, ...foreign } as HeadersInit })).status).toBe(403);
+  const foreign: Record<string, string>[] = [{ 'sec-fetch-site': 'cross-site' }, { origin: 'http://evil.example' }];
+  for (const headers of foreign)
+    expect((await fetch(`${url}/workflow/dashboard/api/runs`, { headers: { ...ANN, ...headers } })).status).toBe(403);
   expect(await client.status('a')).toBe('failed');
   // The origin of the page itself, and of the host that a proxy has received.
   expect((await postJson(address, {}, { ...ANN, origin: url, 'sec-fetch-site': 'same-origin' })).status).toBe(200);
@@ -297,7 +313,7 @@ it('logs each change with the user and the reason, as fields for loggers that wr
   await client.start(Order, { amount: 5 }, { id: 'order/1' });
   await client.schedules.create('hourly', { workflow: Order, cron: '0 * * * *', input: { amount: 500 } });
   const body = { name: 'approved', payload: { by: 'bob' }, reason: 'she called\n[forged]' };
-  expect((await postJson(`${api}/runs/order%2F1/signal`, body, ANN)).status).toBe(200);
+  expect((await postJson(`${api}/${runPath('order/1', '/signal')}`, body, ANN)).status).toBe(200);
   for (const path of ['queues/default/pause', 'queues/default/resume', 'schedules/hourly/pause', 'schedules/hourly/trigger'])
     expect([path, (await postJson(`${api}/${path}`, { reason: 'because' }, ANN)).status]).toEqual([path, 200]);
   // Refused changes are no changes.
