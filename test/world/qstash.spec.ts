@@ -72,6 +72,16 @@ describe('a World that QStash calls', () => {
     expect(deliveries.map((each) => each.message)).toEqual([message]);
   });
 
+  it('seed: headers. Passes headers on with each request', async () => {
+    await start(() => Promise.resolve(deliveries.length === 1 ? { timeoutSeconds: 0 } : undefined));
+    const headers = { traceparent: '00-a-b-01', 'content-type': 'text/plain', 'upstash-delay': '7d' };
+    await world.queue(QUEUE, { runId: newId() }, { headers });
+    await delivered(2);
+    // A call of the sweep may be among the requests.
+    const passed = routes.headers.filter(({ traceparent }) => traceparent === '00-a-b-01');
+    expect(passed.map((each) => each['content-type']).slice(0, 2)).toEqual(['application/json', 'application/json']);
+  });
+
   it('seed: delays. Delivers a message when it is due', async () => {
     await start(() => Promise.resolve());
     const queuedAt = Date.now();

@@ -2,12 +2,8 @@ import type { QueueHandler } from '../contract.js';
 import type { MessageStore, TakenMessage } from '../store/message-store.js';
 import { deliver, type Outcome } from './delivery.js';
 import type { Dispatcher } from './dispatcher.js';
+import { LEASE_HEADER, MESSAGE_HEADER } from './headers.js';
 import { LEASE_SECONDS, type Leases } from './lease.js';
-
-/** Header with the id of the delivered message. */
-export const MESSAGE_HEADER = 'x-durable-message';
-/** Header with the lease of the claim: a secret that is good for one delivery. */
-export const LEASE_HEADER = 'x-durable-lease';
 
 /** Parts that a handler needs. */
 export interface HandlerParts {

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 
 import { within } from '../../core/async.js';
 import { BackgroundService } from '../../maintenance/background-service.js';
-import { LEASE_HEADER, MESSAGE_HEADER } from './handler.js';
+import { LEASE_HEADER, MESSAGE_HEADER, passedOn } from './headers.js';
 import type { ClaimedMessage, MessageStore } from '../store/message-store.js';
 import { LEASE_SECONDS } from './lease.js';
 import { pathOf } from './queue-name.js';
@@ -12,8 +12,6 @@ import { routeUrl } from './route-url.js';
 
 /** Seconds until a message is delivered again that did not reach the application. */
 const UNREACHED_SECONDS = 1;
-/** Headers that Node sets itself, or that would change how the body is read. */
-const OWN_HEADERS = new Set(['host', 'content-length', 'content-type', 'connection', 'transfer-encoding', MESSAGE_HEADER, LEASE_HEADER]);
 
 /** Settings of a poller. */
 export interface PollerSettings {
@@ -115,11 +113,10 @@ export class Poller extends BackgroundService {
   private send({ id, lease, queue, runId, headers }: ClaimedMessage): Promise<number> {
     const url = new URL(routeUrl(this.settings.baseUrl(), queue));
     const body = JSON.stringify({ ...(runId === undefined ? {} : { runId }), messageId: id, queueName: queue });
-    const passedOn = Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase()));
     const options = {
       method: 'POST',
       headers: {
-        ...Object.fromEntries(passedOn),
+        ...passedOn(headers),
         'content-type': 'application/json',
         'content-length': Buffer.byteLength(body),
         [MESSAGE_HEADER]: id,

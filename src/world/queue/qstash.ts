@@ -4,6 +4,7 @@ import { within } from '../../core/async.js';
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import type { Announcement, MessageStore, TakenMessage } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
+import { passedOn } from './headers.js';
 import { LEASE_SECONDS } from './lease.js';
 import { routeUrl } from './route-url.js';
 
@@ -35,9 +36,9 @@ interface Parts {
 }
 
 /**
- * Lets QStash deliver the messages. QStash knows only ids: the messages stay in the database, and
- * an announcement that arrives twice, late or never loses nothing. A schedule in QStash finds what
- * was not delivered.
+ * Lets QStash deliver the messages. QStash knows only ids and headers: the messages stay in the
+ * database, and an announcement that arrives twice, late or never loses nothing. A schedule in
+ * QStash finds what was not delivered.
  */
 export class QStashDispatcher implements Dispatcher {
   private parts: Promise<Parts> | undefined;
@@ -48,7 +49,7 @@ export class QStashDispatcher implements Dispatcher {
   ) {}
 
   async announce(message: Announcement, delaySeconds: number): Promise<void> {
-    const { id, queue, runId, failures, announced } = message;
+    const { id, queue, runId, headers, failures, announced } = message;
     const { targetUrl } = this.settings;
     try {
       const { client } = await this.load();
@@ -56,6 +57,7 @@ export class QStashDispatcher implements Dispatcher {
         client.publishJSON({
           url: routeUrl(targetUrl, queue),
           body: { ...(runId === undefined ? {} : { runId }), messageId: id },
+          headers: passedOn(headers),
           // The key of the message must not be used: QStash would swallow its next use for minutes.
           deduplicationId: `${id}.${failures}.${announced}`,
           retries: 3,

@@ -75,7 +75,8 @@ export class QueueService {
       headers,
       delaySeconds,
     });
-    if (isNew) await this.dispatcher.announce({ id: messageId, queue, runId, failures: 0, announced: 0 }, delaySeconds);
+    if (isNew)
+      await this.dispatcher.announce({ id: messageId, queue, runId, headers: headers ?? {}, failures: 0, announced: 0 }, delaySeconds);
     return { messageId };
   }
 

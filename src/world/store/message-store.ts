@@ -27,6 +27,7 @@ export interface Announcement {
   readonly id: string;
   readonly queue: string;
   readonly runId: string | undefined;
+  readonly headers: Record<string, string>;
   readonly failures: number;
   /** Number of announcements before. */
   readonly announced: number;
@@ -100,7 +101,7 @@ const PUT_OFF: Statement = {
   text: (
     schema,
   ) => `UPDATE ${schema}.world_messages SET lease = NULL, due_at = ${LATER('$3')}, failures = failures + $4::int, announced = announced + 1, arranged_at = now()
-WHERE message_id = $1::text AND lease = $2::text RETURNING message_id, queue, run_id, failures, announced`,
+WHERE message_id = $1::text AND lease = $2::text RETURNING message_id, queue, run_id, headers, failures, announced`,
 };
 
 /** Counts the announcement of a message that is not due yet, and that nobody is delivering. */
@@ -108,7 +109,7 @@ const ANNOUNCE_EARLY: Statement = {
   name: 'world_announce_early',
   text: (schema) => `UPDATE ${schema}.world_messages SET announced = announced + 1
 WHERE message_id = $1::text AND lease IS NULL AND due_at > now()
-RETURNING message_id, queue, run_id, failures, announced, extract(epoch FROM due_at - now())::float8`,
+RETURNING message_id, queue, run_id, headers, failures, announced, extract(epoch FROM due_at - now())::float8`,
 };
 
 /** Counts the announcements of messages that are overdue. */
@@ -118,13 +119,17 @@ const ANNOUNCE_OVERDUE: Statement = {
   SELECT message_id FROM ${schema}.world_messages WHERE deployment_id = $1::text AND due_at <= now() - interval '5 seconds'
   ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
 UPDATE ${schema}.world_messages m SET announced = m.announced + 1 FROM due
-WHERE m.message_id = due.message_id RETURNING m.message_id, m.queue, m.run_id, m.failures, m.announced`,
+WHERE m.message_id = due.message_id RETURNING m.message_id, m.queue, m.run_id, m.headers, m.failures, m.announced`,
 };
 
-type AnnouncementRow = [id: string, queue: string, runId: string | null, failures: number, announced: number];
+type AnnouncementRow = [id: string, queue: string, runId: string | null, headers: unknown, failures: number, announced: number];
 
-function announcementOf([id, queue, runId, failures, announced]: AnnouncementRow): Announcement {
-  return { id, queue, runId: runId ?? undefined, failures, announced };
+function announcementOf([id, queue, runId, headers, failures, announced]: AnnouncementRow): Announcement {
+  return { id, queue, runId: runId ?? undefined, headers: headersOf(headers), failures, announced };
+}
+
+function headersOf(stored: unknown): Record<string, string> {
+  return (decodeJson(stored) ?? {}) as Record<string, string>;
 }
 
 type TakenRow = [lease: string, queue: string, body: unknown, failures: number];
@@ -158,7 +163,7 @@ export class MessageStore {
       lease,
       queue,
       runId: runId ?? undefined,
-      headers: (decodeJson(headers) ?? {}) as Record<string, string>,
+      headers: headersOf(headers),
     }));
   }
 
@@ -196,7 +201,7 @@ export class MessageStore {
   async announceEarly(id: string): Promise<(Announcement & { delaySeconds: number }) | undefined> {
     type Row = [...AnnouncementRow, delaySeconds: number];
     const [row] = await this.database.query<Row>(ANNOUNCE_EARLY, [id]);
-    return row && { ...announcementOf(row.slice(0, 5) as AnnouncementRow), delaySeconds: row[5] };
+    return row && { ...announcementOf(row.slice(0, 6) as AnnouncementRow), delaySeconds: row[6] };
   }
 
   /** Counts one more announcement of messages that should have been delivered. */
