@@ -48,8 +48,8 @@ class WorldHost {
   }
 
   /**
-   * Lets deliveries end while the application still answers requests. They write by the kit's World,
-   * so it stays shared until they have ended.
+   * Lets deliveries end while the application still answers requests. They write by the kit's
+   * World, so the World stays shared until they have ended.
    */
   async beforeApplicationShutdown(): Promise<void> {
     await this.world.close().finally(() => unshareWorld(this.world));
