@@ -96,6 +96,8 @@ describeWithChromium('the dashboard in Chromium', () => {
     await driver.shows(driver.page.locator('.payload', { hasText: 'Output' }), '"by": "bob"');
     await driver.page.locator('li[data-step="signal:approved"] .bar[data-state="completed"]').waitFor();
     expect(await driver.page.locator('li[data-step="prepare"] .bar-failure').count()).toBe(1);
+    await driver.open(`${url}/workflow/dashboard#/runs/first?after=abc`);
+    await driver.shows(driver.page.locator('.notice.failure'), 'after');
   });
 
   it('keeps filters in the address, follows the back button, and moves by keys', async () => {

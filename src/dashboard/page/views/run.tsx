@@ -67,9 +67,11 @@ export function RunView({ runId, query }: { readonly runId: string; readonly que
       {data ? (
         <>
           <RunHead run={data} ask={isReadOnly ? undefined : (action) => setAsked({ action })} />
+          {steps.error && <Failure error={steps.error} retry={steps.reload} />}
           <Steps
             run={data}
             page={steps.data}
+            hasFailed={steps.error !== undefined}
             history={history.data}
             query={query}
             ask={isReadOnly ? undefined : (action, stepKey) => setAsked({ action, stepKey })}
@@ -119,14 +121,15 @@ export function RunView({ runId, query }: { readonly runId: string; readonly que
 function Steps(props: {
   readonly run: Wire<ShownRun>;
   readonly page: Wire<StepPage> | undefined;
+  readonly hasFailed: boolean;
   readonly history: Wire<ShownHistory> | undefined;
   readonly query: URLSearchParams;
   readonly ask: ((action: ActionName, stepKey: string) => void) | undefined;
-}): JSX.Element {
-  const { run, page, history, query, ask } = props;
+}): JSX.Element | null {
+  const { run, page, hasFailed, history, query, ask } = props;
   const chosen = query.get('step') ?? undefined;
   const after = query.get('after');
-  if (!page) return <Skeleton lines={5} />;
+  if (!page) return hasFailed ? null : <Skeleton lines={5} />;
   const all = rowsOf(run, page.steps, history?.entries ?? []);
   // Open waits belong to the last page.
   const rows = page.next === undefined ? all : all.filter(({ step }) => step !== undefined);
