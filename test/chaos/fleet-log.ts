@@ -6,7 +6,7 @@ const EXPECTED = [
   /^WARN |^BOOT |^\[Upstash QStash\] /,
   /^ERROR run "[^"]*" \([^)]*\) failed with /,
   /^ERROR Unable to connect to the database/,
-  /^ERROR Error: (?:Connection terminated|timeout exceeded when trying to connect|connect E|read E).* ExceptionHandler$/,
+  /^ERROR (?:QueryFailed)?Error: (?:Connection terminated|terminating connection|timeout exceeded when trying to connect|connect E|read E).* ExceptionHandler$/,
 ];
 
 /** Log of the processes of a fleet. */
