@@ -97,7 +97,7 @@ export interface SchedulesHealth {
    * normal. 1,000 stands for 1,000 or more.
    */
   overdue: number;
-  /** Moment since which the first of them has been due. Undefined when no schedule is due. */
+  /** Due time of the schedule that has waited longest. Undefined when no schedule is due. */
   overdueSince: Date | undefined;
   /** Number of schedules whose last try to start a run failed. `list` shows `lastError`. */
   failing: number;
