@@ -210,12 +210,20 @@ describe('the admission of runs', () => {
     await fixture.admin.query('TRUNCATE durable.workflow_runs CASCADE');
     for (let calls = 0; calls < 10; calls++) await pages('stuck,other');
     await insert('stuck', 20_000);
-    await insert('other', 3);
-    await insert('third', 3);
-    expect((await admit(['stuck', 'other'])).sort()).toEqual(['other-0-1', 'stuck-0-1']);
-    await end('other-0-1');
-    expect(await pages('stuck,other')).toBeLessThan(400);
-    expect(await pages('third')).toBeLessThan(400);
-    expect(await admit(['other', 'third'])).toEqual([]);
+    await insert('other', 4);
+    await insert('third', 4);
+    expect((await admit(['stuck', 'other', 'third'])).sort()).toEqual(['other-0-1', 'stuck-0-1', 'third-0-1']);
+    /** The least of three calls, because a call that plans a statement again reads the catalogs too. */
+    const leastPages = async (key: string, keys: string): Promise<number> => {
+      const counts: number[] = [];
+      for (const n of [1, 2, 3]) {
+        await end(`${key}-0-${n}`);
+        counts.push(await pages(keys));
+      }
+      expect(await admit([key])).toEqual([]);
+      return Math.min(...counts);
+    };
+    expect(await leastPages('other', 'stuck,other')).toBeLessThan(200);
+    expect(await leastPages('third', 'third')).toBeLessThan(200);
   });
 });
