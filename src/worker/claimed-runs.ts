@@ -88,6 +88,8 @@ export class ClaimedRuns {
     try {
       const inputs = await sealBatches(this.database, fence, unsealed);
       batches = unsealed.flatMap((run) => (inputs.has(run.id) ? [{ ...run, input: inputs.get(run.id)! }] : []));
+      // A batch that has lost its members has ended.
+      for (const run of unsealed) if (run.hasPlace && !inputs.has(run.id)) this.events.placeFreed(run.queue, run.queueKey ?? '');
     } catch (error) {
       this.events.log('warn', 'histories-not-loaded', 'worker: could not read the members of batches; the batches are handed back', error);
       for (const run of unsealed) this.loading.delete(run.id);

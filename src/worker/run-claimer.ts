@@ -256,7 +256,10 @@ export class RunClaimer {
     }
     // Claims in the statement that admits runs need room too.
     const limit = this.database.queues.hasLimits ? Math.ceil(this.slots.room / 2) : this.slots.room;
-    if (limit === 0) return;
+    if (limit === 0) {
+      this.backlog = true;
+      return;
+    }
     this.dueClaimLimit = limit;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const sentAt = performance.now();

@@ -80,14 +80,25 @@ class ParentWorkflow {
   }
 }
 
-const WORKFLOWS = [ToldWorkflow, IndexWorkflow, SoonWorkflow, ShortWorkflow, EndlessWorkflow, ParentWorkflow];
+@Workflow({ name: 'holding' })
+class HoldingWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.waitForSignal(release);
+  }
+}
+
+const WORKFLOWS = [HoldingWorkflow, ToldWorkflow, IndexWorkflow, SoonWorkflow, ShortWorkflow, EndlessWorkflow, ParentWorkflow];
 
 describe('batches', () => {
   let database: TestDatabase;
   let app: TestApplication;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, WORKFLOWS, { ...configured(), worker: { suspendAfter: 20 } });
+    app = await startApplication(database.url, WORKFLOWS, {
+      ...configured(),
+      queues: { single: { concurrency: 1, countSuspended: true } },
+      worker: { queues: ['default', 'single'], suspendAfter: 20 },
+    });
   });
   afterEach(async () => {
     written.length = 0;
@@ -138,6 +149,21 @@ describe('batches', () => {
     await index('d');
     expect(await results([first!, second!, third!])).toEqual(['WorkflowCancelledError', 'indexed b', 'indexed c']);
     expect(written).toEqual([['b', 'c', 'd']]);
+  });
+
+  it('gives the place of a batch that has lost all members to the next run', async () => {
+    const single = { queue: 'single' };
+    // No sweep admits the next run.
+    await database.query(`UPDATE durable.workflow_queues SET swept_at = 'infinity' WHERE name = 'single'`);
+    const holder = await app.client.start(HoldingWorkflow, undefined, single);
+    await waitFor(async () => (await holder.status()) === 'waiting');
+    const members = await app.client.startMany(ShortWorkflow, ['a', 'b'], single);
+    await waitFor(async () => (await app.client.describe(await batchOf(members[0]!))).waitingFor?.[0]?.kind === 'place');
+    await Promise.all(members.map((member) => member.cancel()));
+    const next = await app.client.start(SoonWorkflow, 7, { ...single, delay: 1 });
+    await waitFor(async () => (await next.describe()).waitingFor?.[0]?.kind === 'place');
+    await holder.signal(release, undefined);
+    expect(await next.result()).toEqual({ sum: 7 });
   });
 
   it('executes the last member alone when all others were cancelled', async () => {
@@ -194,7 +220,11 @@ describe('batches', () => {
     await waitFor(() => written.length === 1);
     await app.close();
     await handles[3]!.cancel().catch(() => undefined);
-    app = await startApplication(database.url, WORKFLOWS, { ...configured(), worker: { suspendAfter: 20 } });
+    app = await startApplication(database.url, WORKFLOWS, {
+      ...configured(),
+      queues: { single: { concurrency: 1, countSuspended: true } },
+      worker: { queues: ['default', 'single'], suspendAfter: 20 },
+    });
     const again = handles.map(({ runId }) => app.client.getHandle(IndexWorkflow, runId));
     await app.client.cancel(again[2]!.runId);
     await app.client.signal(await batchOf(again[0]!), release);
