@@ -3,6 +3,9 @@ import { describe, expect, it } from '@jest/globals';
 import { onScene, range } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
+/** Milliseconds of a body in the test that measures the use of the places. */
+const BODY_MS = 2_000;
+const ROUNDS = 4;
 const RUNS = process.env['DURABLE_CHAOS'] ? 700 : 140;
 const PROCESSES = 5;
 const program = 'limited-worker.ts';
@@ -16,13 +19,25 @@ const MOST = `SELECT coalesce(max(n), 0)::int AS most FROM (
   WHERE kind = $1 AND ended IS NOT NULL
 ) AS counts`;
 
+/**
+ * Share of seven places that execute bodies, from the first time at which seven bodies were
+ * executed to the start of the last body.
+ */
+const USED = `WITH span AS (
+  SELECT (SELECT began FROM spans ORDER BY began OFFSET 6 LIMIT 1) AS first, (SELECT max(began) FROM spans) AS last
+)
+SELECT (sum(extract(epoch FROM least(s.ended, span.last) - greatest(s.began, span.first)))
+  / (7 * extract(epoch FROM max(span.last) - max(span.first))))::float8 AS used
+FROM spans s CROSS JOIN span WHERE s.ended > span.first`;
+
+const CREATE_SPANS =
+  'CREATE TABLE spans (id bigserial PRIMARY KEY, kind text, run_id text, step_key text, pid int, began timestamptz, ended timestamptz)';
+
 describe('limits while processes are killed', () => {
   it(
     `${PROCESSES} processes never exceed a limit of seven runs and three steps, and complete all runs`,
     onScene(async (scene) => {
-      await scene.database.query(
-        'CREATE TABLE spans (id bigserial PRIMARY KEY, kind text, run_id text, step_key text, pid int, began timestamptz, ended timestamptz)',
-      );
+      await scene.database.query(CREATE_SPANS);
       const workers = await Promise.all(range('', PROCESSES).map(() => scene.ready({ program })));
       const { client } = scene.application;
       await client.startMany('limited', range('run-', RUNS), (id) => ({ id, queue: 'sevens' }));
@@ -52,6 +67,27 @@ describe('limits while processes are killed', () => {
       }
       const places = `SELECT count(*)::int AS n FROM durable.workflow_runs WHERE place IN ('admitted', 'kept', 'queued')`;
       expect(await scene.database.query(places)).toEqual([{ n: 0 }]);
+    }),
+  );
+});
+
+describe('limits of several processes', () => {
+  it(
+    `${PROCESSES} processes use the places of a limit of seven runs to at least 95 %`,
+    onScene(async (scene) => {
+      await scene.database.query(CREATE_SPANS);
+      await Promise.all(range('', PROCESSES).map(() => scene.ready({ program })));
+      const runs = 7 * ROUNDS;
+      await scene.application.client.startMany(
+        'limited',
+        Array.from({ length: runs }, () => ({ ms: BODY_MS })),
+        { queue: 'sevens' },
+      );
+      const ended = async (): Promise<unknown> =>
+        (await scene.database.query(`SELECT count(*)::int AS n FROM durable.workflow_runs WHERE status = 'completed'`))[0]!.n;
+      await waitFor(async () => (await ended()) === runs, { timeoutMs: 60_000, message: 'all runs' });
+      expect((await scene.database.query(MOST, ['run']))[0]!.most).toBe(7);
+      expect((await scene.database.query(USED))[0]!.used).toBeGreaterThanOrEqual(0.95);
     }),
   );
 });

@@ -19,20 +19,20 @@ const counter = new pg.Pool({ connectionString: settings.countUrl, max: 8 });
 counter.on('error', () => undefined);
 
 /** Records a body from within: the recorded time is part of the time of the body. */
-async function recorded(kind: string): Promise<void> {
+async function recorded(kind: string, ms = 30): Promise<void> {
   const { runId, stepKey } = currentStep();
   const { rows } = await counter.query<{ id: string }>(
     'INSERT INTO spans (kind, run_id, step_key, pid, began) VALUES ($1, $2, $3, $4, clock_timestamp()) RETURNING id',
     [kind, runId, stepKey, process.pid],
   );
-  await sleep(30);
+  await sleep(ms);
   await counter.query('UPDATE spans SET ended = clock_timestamp() WHERE id = $1', [rows[0]!.id]);
 }
 
 @Workflow({ name: 'limited', queue: 'sevens' })
 class LimitedWorkflow {
-  async run(_input: unknown, ctx: WorkflowContext): Promise<void> {
-    await ctx.step('body', () => recorded('run'));
+  async run(input: string | { readonly ms: number }, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', () => recorded('run', typeof input === 'string' ? undefined : input.ms));
   }
 }
 
