@@ -62,6 +62,7 @@ const LINES: readonly Line[] = [
   ['  over the same without limits', 'keyed.perUnlimited', 'x', '0.6'],
   ['  beside 100,000 stuck runs', 'keyed.besideStuck.ratio', 'x', '0.9'],
   ['use of a limit of 7, bodies of 50 ms', 'limited.utilisation', 'x', '0.95'],
+  ['  the same by two updates of one row', 'limited.floor', 'x', ''],
   ['use of a rate limit of 500/s', 'rate.used', 'x', '0.98'],
   ['  most starts in a second', 'rate.mostInWindow', 'runs', '500'],
   ['1 s sleep, late by p50', 'timer.p50', 'ms', ''],

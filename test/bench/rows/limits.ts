@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Workflow, type WorkflowClient, type WorkflowContext } from 'nestjs-durable';
+import pg from 'pg';
 import { startLimited } from '../application.js';
 import type { Bench } from '../bench.js';
 import { withClient } from '../server.js';
@@ -80,18 +81,23 @@ export async function keyed({ server, quick, say }: Bench) {
   }
 }
 
-/** Share of the time for which the places of a queue execute bodies of 50 ms. */
+/**
+ * Share of the time for which the places of a queue execute bodies of 50 ms. The floor is the same
+ * share of seven loops that store the end of a body and the start of the next one by two updates of
+ * one row each.
+ */
 export async function limited({ server, quick, say }: Bench) {
   const runs = quick ? 700 : 2_800;
   const database = await server.createDatabase();
+  const floor = await usedByUpdates(database.url, runs);
   const application = await startLimited(database.url, QUEUES, WORKFLOWS);
   try {
     await executeAll(application.client, 'limited', BODY_MS, CONCURRENCY * 4);
     const began = performance.now();
     await executeAll(application.client, 'limited', BODY_MS, runs);
     const utilisation = (runs * BODY_MS) / (CONCURRENCY * (performance.now() - began));
-    say(`limited: the places are used to ${utilisation.toFixed(3)}`);
-    return { limited: { utilisation } };
+    say(`limited: the places are used to ${utilisation.toFixed(3)}, by two updates to ${floor.toFixed(3)}`);
+    return { limited: { utilisation, floor } };
   } finally {
     await application.close();
     await database.drop();
@@ -120,6 +126,31 @@ export async function rate({ server, quick, say }: Bench) {
   } finally {
     await application.close();
     await database.drop();
+  }
+}
+
+async function usedByUpdates(url: string, bodies: number): Promise<number> {
+  const pool = new pg.Pool({ connectionString: url, max: CONCURRENCY });
+  try {
+    await pool.query('CREATE TABLE floor (n int PRIMARY KEY, changes int NOT NULL)');
+    await pool.query('INSERT INTO floor SELECT n, 0 FROM generate_series(0, $1::int) AS n', [bodies]);
+    const change = (n: number): Promise<unknown> =>
+      pool.query({ name: 'change', text: 'UPDATE floor SET changes = changes + 1 WHERE n = $1', values: [n] });
+    await Promise.all(Array.from({ length: CONCURRENCY * 4 }, (_, n) => change(n)));
+    let next = 0;
+    const loop = async (): Promise<void> => {
+      while (next < bodies) {
+        const n = next++;
+        await sleep(BODY_MS);
+        await change(n);
+        await change(n + 1);
+      }
+    };
+    const began = performance.now();
+    await Promise.all(Array.from({ length: CONCURRENCY }, loop));
+    return (bodies * BODY_MS) / (CONCURRENCY * (performance.now() - began));
+  } finally {
+    await pool.end();
   }
 }
 
