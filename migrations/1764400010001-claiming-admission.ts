@@ -10,12 +10,15 @@ export interface AdmissionForm {
   readonly columns: string;
   readonly variables: string;
   readonly reserve: string;
+  /** SQL before the search for candidates of the key `k`. */
+  readonly beforeKey?: (schema: string) => string;
   /** SQL before and after the admission of a run. */
   readonly before: (label: string) => string;
   readonly after: (label: string) => string;
 }
 
-const TOGETHER: AdmissionForm = {
+/** The function of this migration. */
+export const TOGETHER: AdmissionForm = {
   name: 'workflow_admit_and_claim',
   columns: '',
   variables: '',
@@ -160,7 +163,7 @@ BEGIN
         capacity := least(capacity, q.key_concurrency - used);
         CONTINUE WHEN capacity <= 0;
       END IF;
-      IF is_shared THEN q.last_key := k; END IF;
+${form.beforeKey?.(schema) ?? ''}      IF is_shared THEN q.last_key := k; END IF;
       FOR candidate IN
         SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.worker_losses, r.blocked_deployments
         FROM ${schema}.workflow_runs r

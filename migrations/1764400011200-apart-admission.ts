@@ -7,7 +7,8 @@ const MOST_REFUSED = 50;
 /** Classes of errors that mean that the database refuses one run, as in `database-errors.ts`. */
 const REFUSALS = '^(09|2[123]|38|39|44|54|P0|42804|42846|428C9|42P18)';
 
-const APART: AdmissionForm = {
+/** The function of this migration. */
+export const APART: AdmissionForm = {
   name: 'workflow_admit_apart',
   columns: ', refused text',
   variables: `

@@ -23,6 +23,7 @@ import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.j
 import { Adoption1764400010300 } from './1764400010300-adoption.js';
 import { KeyedSubscriptions1764400011100 } from './1764400011100-keyed-subscriptions.js';
 import { ApartAdmission1764400011200 } from './1764400011200-apart-admission.js';
+import { ClosedKeys1764400011300 } from './1764400011300-closed-keys.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -59,6 +60,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   RunsOfSchedules1764400011000,
   KeyedSubscriptions1764400011100,
   ApartAdmission1764400011200,
+  ClosedKeys1764400011300,
 ];
 
 /**

@@ -20,7 +20,7 @@ export class PoolNotices implements RunNotices {
 
   constructor(private readonly database: Database) {
     const ignore = (): void => undefined;
-    this.admissions = new Admissions(database, new DatabaseClock(), (runs) => this.due(runs), ignore);
+    this.admissions = new Admissions(database, new DatabaseClock(), { due: (runs) => this.due(runs), failed: ignore });
   }
 
   async due(runs: readonly DueRun[]): Promise<void> {

@@ -8,10 +8,10 @@ import { meetUnarmed, removeExpiredEvents, type EventDispatcher } from '../maint
 import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
-import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
+import { forgetWakeUps } from '../store/sql/outbox.js';
 import { hasFreeQueuedRun } from '../store/sql/schedules.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
-import type { WakeUpMessage } from '../transports/qstash/message.js';
+import type { SweepPart, WakeUpMessage } from '../transports/qstash/message.js';
 import type { Publisher } from '../transports/qstash/publisher.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -21,15 +21,15 @@ import { schedulesSweep, type HostSchedules } from './schedule-host.js';
 import { workerEvents } from './worker-events.js';
 import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
+import { WakeUpSweep } from './wake-up-sweep.js';
 
-/**
- * Maximum number of runs that one query of a sweep returns. A query that returns this many runs is
- * repeated, for at most `SEND_WAKE_UPS_MS`. The next sweep finds the remaining runs.
- */
-const SWEEP_LIMIT = 1_000;
-const SEND_WAKE_UPS_MS = 20_000;
 /** Milliseconds for which one sweep continues while more work becomes due. */
 const SWEEP_AGAIN_MS = 10_000;
+/**
+ * Milliseconds for which one call admits runs of rate limits. Longer than a second, so that the
+ * call that QStash makes for the next second finds no gap.
+ */
+const ADMIT_AGAIN_MS = 1_500;
 
 type PushedSweep = Pick<Sweep, 'run' | 'failure'>;
 
@@ -49,6 +49,8 @@ export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
   private readonly schedulesSweep: PushedSweep;
+  /** Parts of the sweep that QStash calls alone, and how long one call continues. */
+  private readonly parts: Readonly<Record<SweepPart, readonly [sweep: PushedSweep, againMs: number]>>;
   private readonly sweeps: readonly PushedSweep[];
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
@@ -82,6 +84,9 @@ export class PushHost {
       (at) => runtime.scheduled(at),
       () => runtime.clock.now(),
     );
+    const { admissions } = runtime;
+    const queuesSweep = { failure: 'sweep: could not admit runs of rate limits', run: () => admissions.admitOpened() };
+    this.parts = { schedules: [this.schedulesSweep, SWEEP_AGAIN_MS], queues: [queuesSweep, ADMIT_AGAIN_MS] };
     this.sweeps = this.createSweeps();
   }
 
@@ -113,7 +118,7 @@ export class PushHost {
       },
       warn: (code, message, error, fields) => runtime.warn(code, message, error, fields),
     });
-    const wakeUps = { failure: 'sweep: could not announce due runs', run: () => this.sendWakeUps() };
+    const wakeUps = new WakeUpSweep(runtime, publisher, () => this.registry.keys(this.queues), this.deploymentId);
     const { listeners } = this;
     const calls = listeners ? [{ failure: 'sweep: could not call listeners', run: (signal: AbortSignal) => listeners.run(signal) }] : [];
     return [deadSessions, wakeUps, this.schedulesSweep, ...others, ...calls, ...deletions.map(inTime)];
@@ -167,21 +172,13 @@ export class PushHost {
    * Finds work that was not announced: sleeps that have ended, runs of processes that died, and
    * messages and due runs whose announcement was lost.
    *
+   * @param part `schedules` only starts the runs of due schedules; `queues` only admits the runs
+   *   that rate limits allow now
    * @throws errors of the database; ClosedError when the application is closed before the database
    *   has answered
    */
-  sweep(): Promise<void> {
-    return this.stopping.until(this.inTurn());
-  }
-
-  /**
-   * Starts the runs of due schedules, and does nothing else.
-   *
-   * @throws errors of the database; ClosedError when the application is closed before the database
-   *   has answered
-   */
-  sweepSchedules(): Promise<void> {
-    return this.stopping.until(this.sweepOnce(this.schedulesSweep));
+  sweep(part: SweepPart | 'all'): Promise<void> {
+    return this.stopping.until(part === 'all' ? this.inTurn() : this.sweepOnce(...this.parts[part]));
   }
 
   /** Runs one sweep at a time. All requests that arrive during a sweep share the next one. */
@@ -216,9 +213,9 @@ export class PushHost {
     await forgetWakeUps(this.runtime.database);
   }
 
-  private async sweepOnce(sweep: PushedSweep): Promise<void> {
+  private async sweepOnce(sweep: PushedSweep, againMs = SWEEP_AGAIN_MS): Promise<void> {
     const { signal } = this.stopped;
-    const until = performance.now() + SWEEP_AGAIN_MS;
+    const until = performance.now() + againMs;
     let dueInMs = await sweep.run(signal);
     // A bulk operation with a rate limit has several parts. Execute more than one part per sweep,
     // while there is time.
@@ -247,33 +244,6 @@ export class PushHost {
       if (schedule && (await hasFreeQueuedRun(this.runtime.database, schedule.name))) await this.schedulesSweep.run(this.stopped.signal);
     } catch (error) {
       this.runtime.warn('schedules-unavailable', 'schedules: could not start a queued run; the sweep will start the run', error);
-    }
-  }
-
-  private async sendWakeUps(): Promise<undefined> {
-    const { database } = this.runtime;
-    const until = performance.now() + SEND_WAKE_UPS_MS;
-    const keys = this.registry.keys(this.queues);
-    // This order matters: `wakeListed` makes runs due and announces them. If it came first,
-    // `resendWakeUps` would announce these runs a second time.
-    await this.sendAll(until, async () => {
-      const wakeUps = await resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT);
-      return { wakeUps, count: wakeUps.length };
-    });
-    await this.sendAll(until, async () => {
-      const { wakeUps, queued } = await wakeListed(database, SWEEP_LIMIT);
-      for (const { queue, key } of queued) void this.runtime.admissions.request(queue, key);
-      return { wakeUps, count: wakeUps.length + queued.length };
-    });
-    // The process may end after the sweep, and with it the announcements of admitted runs.
-    await this.runtime.admissions.settled();
-  }
-
-  private async sendAll(until: number, find: () => Promise<{ wakeUps: readonly WakeUp[]; count: number }>): Promise<void> {
-    for (;;) {
-      const { wakeUps, count } = await find();
-      await this.publisher.send(wakeUps);
-      if (count < SWEEP_LIMIT || this.publisher.isPausing || performance.now() > until) return;
     }
   }
 

@@ -137,12 +137,12 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.notifier = new RunNotifier(database, this, (error) =>
       this.warn('notify-failed', 'notifier: could not notify runs of messages yet', error),
     );
-    this.admissions = new Admissions(
-      database,
-      this.clock,
-      (runs) => this.due(runs),
-      (error) => this.warn('admission-failed', 'queues: could not admit runs that wait for a place; trying again', error),
-    );
+    this.admissions = new Admissions(database, this.clock, {
+      due: (runs) => this.due(runs),
+      failed: (error) => this.warn('admission-failed', 'queues: could not admit runs that wait for a place; trying again', error),
+      // A process that QStash calls may be frozen when the rate limit opens.
+      opensAt: (at) => settings.transport === 'qstash' && qstash?.queueOpens(at, this.clock.now()),
+    });
     database.unwritable.report = (runId, error) =>
       this.warn('run-unwritable', `database: the server refuses to change run "${runId}"; other runs continue without it`, error, {
         runId,

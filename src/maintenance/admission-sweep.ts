@@ -3,7 +3,8 @@ import { performance } from 'node:perf_hooks';
 import type { Admissions } from '../store/admissions.js';
 import type { Database } from '../store/database.js';
 import { adoptPending, adoptSlice } from '../store/sql/adopt-runs.js';
-import { takeQueuesToSweep } from '../store/sql/queues.js';
+import { forgetKeys } from '../store/sql/forget-keys.js';
+import { postponeSweep, takeQueuesToSweep } from '../store/sql/queues.js';
 import type { Sweep } from './sweep.js';
 
 const EVERY_MS = 1_000;
@@ -11,6 +12,15 @@ const EVERY_MS = 1_000;
 const ADOPTING_MS = 500;
 /** Milliseconds until the next sweep while there are more of these runs. */
 const MORE_MS = 50;
+/** Milliseconds of an admission from which the next sweep of the queue is postponed. */
+const LONG_MS = 50;
+/**
+ * The next sweep of the queue waits this many times as long as the admission took, within limits.
+ */
+const PAUSES = 20;
+const MOST_PAUSE_MS = 60_000;
+const FORGET_EVERY_MS = 600_000;
+const BATCH_KEYS = 1_000;
 
 /**
  * Admits runs of queues with limits that wait although there is a place. An example is a process
@@ -20,6 +30,9 @@ const MORE_MS = 50;
 export class AdmissionSweep implements Sweep {
   readonly failure = 'sweep: could not admit runs of queues with limits';
   readonly everyMs = EVERY_MS;
+
+  /** Time of the next deletion of keys, by performance.now(). */
+  private forgetAt = 0;
 
   constructor(
     private readonly database: Database,
@@ -31,9 +44,24 @@ export class AdmissionSweep implements Sweep {
     const isMore = await this.adopt(signal);
     for (const queue of await takeQueuesToSweep(this.database, EVERY_MS * 0.7)) {
       if (signal.aborted) return undefined;
-      await this.admissions.request(queue);
+      await this.admit(queue);
     }
+    await this.forget(signal);
     return isMore ? MORE_MS : undefined;
+  }
+
+  /** Admits runs of a queue. The next sweep of the queue waits longer when this took long. */
+  private async admit(queue: string): Promise<void> {
+    await this.admissions.request(queue);
+    const ms = this.admissions.lastLookMs(queue);
+    if (ms >= LONG_MS) await postponeSweep(this.database, queue, Math.min(ms * PAUSES, MOST_PAUSE_MS));
+  }
+
+  /** Deletes keys whose rate limits were last used long ago. */
+  private async forget(signal: AbortSignal): Promise<void> {
+    if (performance.now() < this.forgetAt) return;
+    this.forgetAt = performance.now() + FORGET_EVERY_MS;
+    for (let count = BATCH_KEYS; count === BATCH_KEYS && !signal.aborted;) count = await forgetKeys(this.database, BATCH_KEYS);
   }
 
   /** Adopts runs for a bounded time. Returns true when there may be more. */

@@ -6,6 +6,7 @@ import { JournalFixture, type OpenJournal } from '../../test/support/faults/jour
 import { waitFor } from '../../test/support/wait.js';
 import { Admissions } from './admissions.js';
 import { admitRuns } from './sql/admit-runs.js';
+import { readOpenedKeys } from './sql/opened-keys.js';
 import { reserveQueueSlots } from './sql/queue-slots.js';
 import { declareQueue, pauseQueue } from './sql/queues.js';
 
@@ -18,7 +19,9 @@ describe('the admission of runs', () => {
     fixture = await JournalFixture.create();
     open = await fixture.journal();
   });
-  beforeEach(() => fixture.admin.query('DELETE FROM durable.workflow_runs; DELETE FROM durable.workflow_queues'));
+  beforeEach(() =>
+    fixture.admin.query('DELETE FROM durable.workflow_runs; DELETE FROM durable.workflow_queues; DELETE FROM durable.workflow_queue_keys'),
+  );
   afterAll(() => fixture.close());
 
   const declare = (options: QueueOptions): Promise<boolean> =>
@@ -43,9 +46,10 @@ describe('the admission of runs', () => {
       return { cancel: () => void (alarm.isCancelled = true) };
     };
     const due = async (runs: readonly { readonly id: string }[]): Promise<void> => void admitted.push(...runs.map(({ id }) => id));
-    const admissions = new Admissions(open.database, { now: () => clock.now(), at }, due, (error) => {
+    const failed = (error: unknown): void => {
       throw error;
-    });
+    };
+    const admissions = new Admissions(open.database, { now: () => clock.now(), at }, { due, failed });
     return { admissions, admitted, alarms };
   };
   const end = (id: string): Promise<unknown> =>
@@ -134,6 +138,52 @@ describe('the admission of runs', () => {
     admissions.close();
   });
 
+  it('finds the keys whose slot opens, and the time of the next one, among keys with waiting runs', async () => {
+    await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
+    for (const [key, slot] of Object.entries({
+      open: 'now()',
+      soon: `now() + interval '0.2 seconds'`,
+      later: `now() + interval '1 minute'`,
+    })) {
+      await insert(key, 1);
+      await fixture.admin.query(`INSERT INTO durable.workflow_queue_keys (kind, name, key, arrival_at)
+        SELECT 'queue', 'q', k, ${slot} FROM unnest('{${key},idle-${key}}'::text[]) AS k`);
+    }
+    await insert('new', 1);
+    const { keys, moreMs } = await readOpenedKeys(open.database, 'q', 500);
+    expect(keys).toEqual(['open', 'soon']);
+    expect(moreMs).toBeGreaterThan(50_000);
+    expect(moreMs).toBeLessThanOrEqual(60_000);
+    expect(await readOpenedKeys(open.database, 'unknown', 500)).toEqual({ keys: [], moreMs: undefined });
+    await declare({ concurrency: 2, key: { rateLimit: { limit: 1, period: '1h' } } });
+    expect(await readOpenedKeys(open.database, 'q', 500)).toEqual({ keys: 'all', moreMs: undefined });
+  });
+
+  it('passes over the runs of a key whose slot is closed without locking them, unless one has started', async () => {
+    await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
+    for (const key of ['a', 'b', 'c']) await insert(key, 2);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET started_at = now() WHERE id = 'b-0-2'`);
+    await fixture.admin.query(`INSERT INTO durable.workflow_queue_keys (kind, name, key, arrival_at)
+      SELECT 'queue', 'q', k, now() + interval '1 hour' FROM unnest('{a,b,c}'::text[]) AS k`);
+    const { runs, moreMs } = await admitRuns(open.database, 'q', undefined, 500);
+    expect(runs.map(({ id }) => id)).toEqual(['b-0-2']);
+    expect(moreMs).toBeGreaterThan(3_500_000);
+    const locked = await fixture.admin.query(`SELECT id FROM durable.workflow_runs WHERE xmax <> 0 ORDER BY id`);
+    expect(locked).toEqual([{ id: 'b-0-1' }, { id: 'b-0-2' }]);
+  });
+
+  it('admits runs of more keys than one statement looks at', async () => {
+    await declare({ key: { concurrency: 1 } });
+    await fixture.admin.query(
+      `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input, queue_key, place)
+      SELECT 'k' || n, 'w', 1, 'q', 'pending', now(), now(), n, '{}', 'k' || n, 'outside' FROM generate_series(1, 1200) AS n`,
+    );
+    const { admissions, admitted } = newAdmissions();
+    await Promise.all(Array.from({ length: 1_200 }, (_, index) => admissions.request('q', `k${index + 1}`)));
+    expect(new Set(admitted).size).toBe(1_200);
+    admissions.close();
+  });
+
   it('names a time for the next look only when a rate limit opens at that time', async () => {
     await declare({ concurrency: 1 });
     await insert('a', 2);
@@ -213,7 +263,7 @@ describe('the admission of runs', () => {
     await insert('other', 4);
     await insert('third', 4);
     expect((await admit(['stuck', 'other', 'third'])).sort()).toEqual(['other-0-1', 'stuck-0-1', 'third-0-1']);
-    /** The least of three calls, because a call that plans a statement again reads the catalogs too. */
+    /** The least of three calls, because a call that plans a statement also reads the catalogs. */
     const leastPages = async (key: string, keys: string): Promise<number> => {
       const counts: number[] = [];
       for (const n of [1, 2, 3]) {

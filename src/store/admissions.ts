@@ -8,6 +8,7 @@ import type { Database } from './database.js';
 import { admitApart, noteAdmitted } from './sql/admit-apart.js';
 import { admitRuns, type Admission } from './sql/admit-runs.js';
 import type { Claim, ClaimedRun } from './sql/claim-runs.js';
+import { readOpenedKeys } from './sql/opened-keys.js';
 
 /**
  * Milliseconds before its slot of a rate limit at which a run is admitted. The time must suffice
@@ -18,6 +19,8 @@ const AHEAD_MS = 500;
 const LOCKED_PAUSE_MS = 20;
 /** Number of such pauses for which `settled` waits. */
 const SETTLED_PAUSES = 50;
+/** Largest number of keys of one admission, which holds the row of the queue meanwhile. */
+const MOST_KEYS = 500;
 /** Milliseconds for which a queue is admitted run by run after the database has refused a run. */
 const APART_MS = 10_000;
 
@@ -26,6 +29,15 @@ export interface AdmissionClaim {
   readonly claim: Claim;
   /** Begins the claimed runs, and gives back the room that was reserved for more. */
   end(claimed: readonly ClaimedRun[]): void;
+}
+
+/** Functions that admissions call. */
+export interface AdmissionsPort {
+  /** Announces runs that were admitted. */
+  readonly due: (runs: readonly DueRun[]) => Promise<void>;
+  readonly failed: (error: unknown) => void;
+  /** Called when a rate limit allows more runs at a later time, in milliseconds since the epoch. */
+  readonly opensAt?: (at: number) => unknown;
 }
 
 /** Worker that claims runs of limited queues as soon as they are admitted. */
@@ -50,15 +62,15 @@ export class Admissions {
   private readonly retries = new Map<string, NodeJS.Timeout>();
   /** Times until which queues are admitted run by run, by performance.now(). */
   private readonly apartUntil = new Map<string, number>();
+  /** Milliseconds that the last look at all keys took, by queue. */
+  private readonly lookMs = new Map<string, number>();
   private working: Promise<void> | undefined;
   private isClosed = false;
 
-  /** @param due announces runs that were admitted */
   constructor(
     private readonly database: Database,
     private readonly clock: Pick<DatabaseClock, 'now' | 'at'>,
-    private readonly due: (runs: readonly DueRun[]) => Promise<void>,
-    private readonly failed: (error: unknown) => void,
+    private readonly port: AdmissionsPort,
   ) {}
 
   /**
@@ -86,6 +98,17 @@ export class Admissions {
   /** True while an admission is in progress, or is about to be tried again. */
   get isBusy(): boolean {
     return this.working !== undefined || this.retries.size > 0;
+  }
+
+  /** Returns the milliseconds that the last admission of all keys of a queue took. */
+  lastLookMs(queue: string): number {
+    return this.lookMs.get(queue) ?? 0;
+  }
+
+  /** Milliseconds until a rate limit allows more, as far as this process knows; else undefined. */
+  private get nextMs(): number | undefined {
+    const next = Math.min(...[...this.alarms.values()].map(({ at }) => at));
+    return Number.isFinite(next) ? Math.max(0, next - this.clock.now()) : undefined;
   }
 
   /**
@@ -120,23 +143,33 @@ export class Admissions {
   private take(): [queue: string, keys: readonly string[] | undefined] | undefined {
     for (const [queue, keys] of this.requests) {
       this.requests.delete(queue);
-      return [queue, keys === 'all' ? undefined : [...keys]];
+      if (keys === 'all') return [queue, undefined];
+      const all = [...keys];
+      if (all.length > MOST_KEYS) this.requests.set(queue, new Set(all.slice(MOST_KEYS)));
+      return [queue, all.slice(0, MOST_KEYS)];
     }
     return undefined;
   }
 
   private async admit(queue: string, keys: readonly string[] | undefined): Promise<void> {
     try {
+      const began = performance.now();
       const isApart = (this.apartUntil.get(queue) ?? 0) > performance.now();
       const { runs, moreMs } = isApart ? await this.admitApart(queue) : await this.admitTogether(queue, keys);
-      if (runs.length > 0) await this.due(runs);
-      if (moreMs === 0) void this.request(queue);
+      if (keys === undefined) this.lookMs.set(queue, performance.now() - began);
+      if (runs.length > 0) await this.port.due(runs);
+      if (moreMs === 0) this.requestAgain(queue, keys);
       else if (moreMs !== undefined) this.later(queue, moreMs);
     } catch (error) {
       if (this.isClosed) return;
       if (['locked', 'conflict'].includes(faultOf(error))) return this.retry(queue);
-      this.failed(error);
+      this.port.failed(error);
     }
+  }
+
+  /** Requests the same admission again, because one statement admits a bounded number of runs. */
+  private requestAgain(queue: string, keys: readonly string[] | undefined): void {
+    for (const key of keys ?? [undefined]) void this.request(queue, key);
   }
 
   /** Admits runs in one statement. One run that the database refuses must not hold up its queue. */
@@ -170,8 +203,8 @@ export class Admissions {
   }
 
   /**
-   * Requests the admission of all keys when the rate limit allows more. An earlier alarm stays: it
-   * may be for other keys than those at which the last admission has looked.
+   * Requests an admission when the rate limit allows more. An earlier alarm stays: it may be for
+   * other keys than those at which the last admission has looked.
    */
   private later(queue: string, pauseMs: number): void {
     if (this.isClosed) return;
@@ -181,9 +214,32 @@ export class Admissions {
     known?.cancel();
     const alarm = this.clock.at(at, () => {
       this.alarms.delete(queue);
-      void this.request(queue);
+      void this.requestOpened(queue);
     });
     this.alarms.set(queue, { at, cancel: () => alarm.cancel() });
+    this.port.opensAt?.(at);
+  }
+
+  /**
+   * Admits runs of all queues with rate limits, as far as the limits allow more now. Returns the
+   * milliseconds until a limit allows more, undefined without one.
+   */
+  async admitOpened(): Promise<number | undefined> {
+    await Promise.all(this.database.queues.rated.map((queue) => this.requestOpened(queue)));
+    await this.settled();
+    return this.nextMs;
+  }
+
+  /** Requests the admission of the keys whose rate limit allows more now. */
+  private async requestOpened(queue: string): Promise<void> {
+    try {
+      const { keys, moreMs } = await readOpenedKeys(this.database, queue, AHEAD_MS);
+      if (keys === 'all') return void this.request(queue);
+      for (const key of keys) void this.request(queue, key);
+      if (moreMs !== undefined) this.later(queue, Math.max(moreMs - AHEAD_MS / 2, 1));
+    } catch (error) {
+      if (!this.isClosed) this.port.failed(error);
+    }
   }
 
   /** Requests the admission of all keys again. The timer does not keep the process alive. */

@@ -40,6 +40,11 @@ export class KnownQueues {
     return false;
   }
 
+  /** Names of the queues with rate limits. */
+  get rated(): string[] {
+    return [...this.queues.values()].flatMap(({ name, hasRate }) => (hasRate ? [name] : []));
+  }
+
   isLimited(queue: string): boolean {
     return this.queues.size > 0 && (this.queues.get(queue)?.isLimited ?? false);
   }

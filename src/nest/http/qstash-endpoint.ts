@@ -9,7 +9,7 @@ import { within } from '../../core/async.js';
 import type { LogFields } from '../../core/log-fields.js';
 import type { WarningCode } from '../../core/warning-codes.js';
 import type { DeliveryOutcome } from '../../transports/qstash/deliveries.js';
-import { decodeMessage, SCHEDULES_MESSAGE } from '../../transports/qstash/message.js';
+import { decodeMessage, decodeSweep } from '../../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
 import type { PushHost } from '../../host/push-host.js';
 import { isSigned } from '../../transports/qstash/signature.js';
@@ -118,7 +118,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     const limitMs = qstash.settings.deliveryTimeoutMs - ANSWER_MARGIN_MS;
     return kind === 'delivery'
       ? await deliver(push, body, request.headers, limitMs)
-      : await sweep(body === SCHEDULES_MESSAGE ? push.sweepSchedules() : push.sweep(), Math.min(SWEEP_TIMEOUT_MS, limitMs));
+      : await sweep(push.sweep(decodeSweep(body)), Math.min(SWEEP_TIMEOUT_MS, limitMs));
   } catch (error) {
     if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };

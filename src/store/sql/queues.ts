@@ -59,7 +59,7 @@ const DECLARE: Statement = {
 SELECT $1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END
 WHERE NOT EXISTS (SELECT 1 FROM ${schema}.workflow_queues s WHERE s.kind = $1 AND s.name = $2 AND s.declared::text = $3::json::text)
 ON CONFLICT (kind, name) DO UPDATE SET declared = excluded.declared, revision = q.revision + 1, updated_at = now(),
-  adopting_after = ${adoptingSql('CASE WHEN q.override IS NULL THEN excluded.is_limited ELSE q.is_limited END')},
+  swept_at = '-infinity', adopting_after = ${adoptingSql('CASE WHEN q.override IS NULL THEN excluded.is_limited ELSE q.is_limited END')},
   ${LIMITS.map(([name]) => `${name} = CASE WHEN q.override IS NULL THEN excluded.${name}${name === 'is_limited' ? ' OR q.is_paused' : ''} ELSE q.${name} END`).join(', ')}
 WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
 RETURNING 1`,
@@ -76,7 +76,7 @@ const CONFIGURE: Statement = {
   text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, override, ${COLUMN_NAMES}, adopting_after)
 VALUES ($1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END)
 ON CONFLICT (kind, name) DO UPDATE SET override = excluded.override, revision = q.revision + 1, updated_at = now(),
-  adopting_after = ${adoptingSql('excluded.is_limited')},
+  swept_at = '-infinity', adopting_after = ${adoptingSql('excluded.is_limited')},
   ${LIMITS.map(([name]) => `${name} = ${name === 'is_limited' ? 'excluded.is_limited OR q.is_paused' : `excluded.${name}`}`).join(', ')}
 WHERE true${lockTimeout}`,
 };
@@ -91,7 +91,7 @@ const PAUSE: Statement = {
   text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, is_paused, is_limited, adopting_after)
 VALUES ('queue', $1, $2, $2, CASE WHEN $2 THEN '' END)
 ON CONFLICT (kind, name) DO UPDATE SET is_paused = excluded.is_paused, revision = q.revision + 1, updated_at = now(),
-  adopting_after = ${adoptingSql('excluded.is_paused')},
+  swept_at = '-infinity', adopting_after = ${adoptingSql('excluded.is_paused')},
   is_limited = excluded.is_paused OR q.concurrency IS NOT NULL OR q.key_concurrency IS NOT NULL OR q.interval_ms IS NOT NULL
     OR q.key_interval_ms IS NOT NULL
 WHERE q.is_paused <> excluded.is_paused${lockTimeout}`,
@@ -136,6 +136,23 @@ const SWEEP: Statement = {
 )
 UPDATE ${schema}.workflow_queues q SET swept_at = now() FROM due WHERE q.kind = 'queue' AND q.name = due.name RETURNING q.name`,
 };
+
+const POSTPONE: Statement = {
+  name: 'durable_postpone_sweep',
+  text: (schema) => `WITH unlocked AS MATERIALIZED (
+  SELECT q.name FROM ${schema}.workflow_queues q WHERE q.kind = 'queue' AND q.name = $1 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ${schema}.workflow_queues q SET swept_at = now() + $2::float8 * interval '1 millisecond'
+FROM unlocked u WHERE q.kind = 'queue' AND q.name = u.name`,
+};
+
+/**
+ * Keeps all processes from sweeping a queue for some time, unless an admission has locked the queue
+ * or its limits change.
+ */
+export async function postponeSweep(database: Database, queue: string, ms: number): Promise<void> {
+  await database.query(POSTPONE, [queue, ms]);
+}
 
 /** Takes the queues with waiting runs that no process has swept lately. */
 export async function takeQueuesToSweep(database: Database, notSweptForMs: number): Promise<string[]> {

@@ -6,7 +6,7 @@ import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { within } from '../../core/async.js';
 import { tracer } from '../../core/tracing.js';
 import type { WakeUp } from '../../store/sql/outbox.js';
-import { decodeMessage, encodeMessage, SCHEDULES_MESSAGE } from './message.js';
+import { decodeMessage, encodeMessage, encodeSweep, type SweepPart } from './message.js';
 import type { QStashSettings } from './settings.js';
 
 /** Milliseconds until a call of the API times out. The SDK has no timeout of its own. */
@@ -156,19 +156,19 @@ export class QStashApi {
   }
 
   /**
-   * Asks QStash to call the sweep for schedules after a delay. A repeated call for the same time
-   * sends one message.
+   * Asks QStash to call a part of the sweep after a delay. A repeated call for the same time sends
+   * one message.
    *
-   * @param at due time of the schedule, which identifies the message
+   * @param at time of the call, which identifies the message
    * @throws the error of the SDK, or a TimeoutError
    */
-  async callForSchedules(at: number, delayMs: number): Promise<void> {
+  async callSweep(part: SweepPart, at: number, delayMs: number): Promise<void> {
     const { sweepUrl, label } = this.settings;
     const message = {
       url: sweepUrl,
-      body: SCHEDULES_MESSAGE,
+      body: encodeSweep(part),
       headers: { 'content-type': 'application/json' },
-      deduplicationId: `${this.prefix}.schedules.${at}`,
+      deduplicationId: `${this.prefix}.${part}.${at}`,
       retries: 0,
       ...(delayMs > 0 ? { delay: Math.ceil(delayMs / 1_000) } : {}),
       ...(label === undefined ? {} : { label }),

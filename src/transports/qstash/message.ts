@@ -34,7 +34,21 @@ export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   return { run, queue, seq };
 }
 
-/**
- * Body of a message that asks only for the work on schedules. Other bodies ask for a whole sweep.
- */
-export const SCHEDULES_MESSAGE = JSON.stringify({ v: VERSION, schedules: true });
+/** Part of the sweep that QStash can call alone: schedules, or queues with rate limits. */
+export type SweepPart = 'schedules' | 'queues';
+
+/** Bodies of messages that ask only for a part of the sweep. Other bodies ask for a whole sweep. */
+const PARTS: Readonly<Record<SweepPart, string>> = {
+  schedules: JSON.stringify({ v: VERSION, schedules: true }),
+  queues: JSON.stringify({ v: VERSION, queues: true }),
+};
+
+export function encodeSweep(part: SweepPart): string {
+  return PARTS[part];
+}
+
+/** Returns the part of the sweep that a message asks for. */
+export function decodeSweep(body: string): SweepPart | 'all' {
+  if (body === PARTS.schedules) return 'schedules';
+  return body === PARTS.queues ? 'queues' : 'all';
+}

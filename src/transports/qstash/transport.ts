@@ -5,8 +5,8 @@ import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { QStashApi } from './api.js';
 import { Publisher } from './publisher.js';
-import { ScheduleCalls } from './schedule-calls.js';
 import type { QStashSettings } from './settings.js';
+import { SweepCalls } from './sweep-calls.js';
 
 type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
 
@@ -16,7 +16,8 @@ type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
  */
 export class QStashTransport {
   readonly publisher: Publisher;
-  readonly scheduleCalls: ScheduleCalls;
+  private readonly scheduleCalls: SweepCalls;
+  private readonly queueCalls: SweepCalls;
   private scheduleUpdate: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -27,7 +28,8 @@ export class QStashTransport {
     private readonly warn: Warn,
   ) {
     this.publisher = new Publisher(database, api, settings, metrics, warn);
-    this.scheduleCalls = new ScheduleCalls(api, settings, warn);
+    this.scheduleCalls = new SweepCalls(api, settings, 'schedules', warn);
+    this.queueCalls = new SweepCalls(api, settings, 'queues', warn);
   }
 
   /**
@@ -47,6 +49,12 @@ export class QStashTransport {
   /** Announces the next due time of a schedule, and does not wait for QStash. */
   scheduled(at: number, now: number): void {
     const announced = outside(() => this.scheduleCalls.announce(at, now));
+    this.settings.waitUntil?.(announced);
+  }
+
+  /** Announces when a rate limit of a queue allows more runs, and does not wait for QStash. */
+  queueOpens(at: number, now: number): void {
+    const announced = outside(() => this.queueCalls.announceSoon(at, now));
     this.settings.waitUntil?.(announced);
   }
 

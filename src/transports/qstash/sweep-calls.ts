@@ -1,0 +1,58 @@
+import type { Warn } from '../../core/log-fields.js';
+import type { QStashApi } from './api.js';
+import type { SweepPart } from './message.js';
+import type { QStashSettings } from './settings.js';
+
+const FAILURES = {
+  schedules: 'qstash: could not announce the next due time of a schedule; the sweep will find it',
+  queues: 'qstash: could not announce when a rate limit allows more runs; the sweep will admit them',
+} as const;
+
+/**
+ * Asks QStash to call one part of the sweep at a time, so that its work does not wait for the next
+ * sweep: runs of due schedules, or runs that wait for a rate limit. A lost message does no harm,
+ * because the sweep does the same work.
+ */
+export class SweepCalls {
+  /** Time for which the last message was sent. */
+  private last: number | undefined;
+  /** Time of the next call that `announceSoon` has asked for. */
+  private next = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly api: QStashApi,
+    private readonly settings: QStashSettings,
+    private readonly part: SweepPart,
+    private readonly warn: Warn,
+  ) {}
+
+  /**
+   * Sends a message for a time, unless the time is further away than a message may be delayed. The
+   * sweep then sends the message later. Without a sweep, the message comes early, and its call
+   * sends the next one.
+   */
+  async announce(at: number, now: number): Promise<void> {
+    const { maxDelayMs, sweepCron } = this.settings;
+    const dueInMs = Math.max(0, at - now);
+    if (at === this.last || (dueInMs > maxDelayMs && sweepCron !== undefined)) return;
+    const isInReach = dueInMs <= maxDelayMs;
+    try {
+      await this.api.callSweep(this.part, isInReach ? at : Math.ceil(now), Math.min(dueInMs, maxDelayMs));
+      this.last = isInReach ? at : undefined;
+    } catch (error) {
+      this.warn('qstash-announce-failed', FAILURES[this.part], error);
+    }
+  }
+
+  /**
+   * Sends a message for the first whole second from a time on, because QStash delays messages by
+   * whole seconds. Sends none while an earlier message is on its way: its call announces the next
+   * time.
+   */
+  async announceSoon(at: number, now: number): Promise<void> {
+    const second = Math.ceil(at / 1_000) * 1_000;
+    if (this.next > now && this.next <= second) return;
+    this.next = second;
+    await this.announce(second, now);
+  }
+}
