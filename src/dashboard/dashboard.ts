@@ -67,7 +67,7 @@ export class Dashboard {
    */
   async api(request: DashboardRequest): Promise<DashboardResponse> {
     const { method, headers, segments } = request;
-    const refusal = refusalOf(method, headers);
+    const refusal = refusalOf(request);
     if (refusal !== undefined) return secured(problem(403, 'Forbidden', refusal));
     if (method === 'GET' && segments.join('/') === 'openapi.json') return secured(json(openApiOf(ROUTES), headers));
     const found = find(method, segments, request.query);

@@ -7,6 +7,11 @@ export interface DashboardRequest {
   readonly segments: readonly string[];
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /**
+   * Host and port that the browser asked for, as the HTTP server of the application has found them:
+   * in the headers of a proxy only where the application trusts the proxy.
+   */
+  readonly host: string | undefined;
   /** Body that the application's parser has read; undefined without one. */
   readonly body: unknown;
   /** Person or system that makes the request, for histories of runs. */

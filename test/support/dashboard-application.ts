@@ -29,14 +29,16 @@ export async function serveDashboard(
     readonly prepare?: (app: INestApplication) => void;
     /** Logger of the application. (default: none) */
     readonly logger?: LoggerService;
+    /** Addresses of the proxies that the application trusts. (default: none) */
+    readonly trusted?: readonly string[];
   } = {},
 ): Promise<DashboardApplication> {
-  const { platform = 'express', options = {}, prepare, logger = false as const } = more;
+  const { platform = 'express', options = {}, prepare, logger = false as const, trusted } = more;
   class Root {}
   const module = WorkflowModule.forRoot({ connection: { url: databaseUrl }, worker: {}, ...options, http: { dashboard } });
   // Chromium keeps connections that have sent nothing, and Node would wait for them.
   const settings = { logger, abortOnError: false as const, forceCloseConnections: true };
-  const app = closeLater(await createHttpApplication(platform, { module: Root, imports: [module], providers }, settings));
+  const app = closeLater(await createHttpApplication(platform, { module: Root, imports: [module], providers }, settings, trusted));
   prepare?.(app);
   await app.listen(0, '127.0.0.1');
   const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { DashboardRequest } from '../request.js';
 
 /**
  * Header that every request must have that changes something. A page of another origin can send it
@@ -23,14 +23,14 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
  * `Sec-Fetch-Site` where a request comes from. Programs other than browsers send neither
  * `Sec-Fetch-Site` nor `Origin`.
  */
-export function refusalOf(method: 'GET' | 'POST', headers: IncomingHttpHeaders): string | undefined {
+export function refusalOf({ method, headers, host }: Pick<DashboardRequest, 'method' | 'headers' | 'host'>): string | undefined {
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && (site !== 'none' || method === 'POST')) {
     return 'requests from other sites are refused';
   }
   // Browsers send no `Sec-Fetch-Site` to an address without encryption.
-  if (site === undefined && headers.origin !== undefined && !isOwnOrigin(headers.origin, headers)) {
-    return 'requests from other origins are refused';
+  if (site === undefined && headers.origin !== undefined && !isOwnOrigin(headers.origin, host)) {
+    return 'requests from other origins are refused; behind a proxy that changes the Host header, the application must trust the proxy';
   }
   if (method === 'GET') return undefined;
   if (headers[CHANGE_HEADER] === undefined) return `a request that changes something needs the header ${CHANGE_HEADER}`;
@@ -38,9 +38,14 @@ export function refusalOf(method: 'GET' | 'POST', headers: IncomingHttpHeaders):
   return undefined;
 }
 
-/** True when the origin has the host of the request, or the host that a proxy has received. */
-function isOwnOrigin(origin: string, headers: IncomingHttpHeaders): boolean {
-  const host = URL.canParse(origin) ? new URL(origin).host : undefined;
-  const forwarded = headers['x-forwarded-host'];
-  return host !== undefined && (host === headers.host || host === (Array.isArray(forwarded) ? forwarded[0] : forwarded));
+/**
+ * True when the origin has the host of the request. `X-Forwarded-Host` does not count here: anybody
+ * can send this header, and only the HTTP server knows the proxies that the application trusts.
+ */
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(origin)) return false;
+  const { protocol, host: named } = new URL(origin);
+  // A proxy may name the default port, which an origin never does.
+  const own = `${protocol}//${host}`;
+  return URL.canParse(own) && new URL(own).host === named;
 }

@@ -18,6 +18,8 @@ export interface DashboardPlatformRequest extends DashboardHttpRequest {
   readonly url: string;
   /** Address before Express has removed the path of a router. */
   readonly originalUrl?: string;
+  /** Host and port: those of `X-Forwarded-Host` when the application trusts the proxy. */
+  readonly host?: string;
 }
 
 /** Response object, as in Express and Fastify. */
@@ -108,7 +110,7 @@ export class DashboardHandler implements OnModuleInit {
     const query = new URLSearchParams(at === -1 ? '' : address.slice(at));
     try {
       const actor = this.settings.actorOf(request);
-      send(response, await this.dashboard!.api({ method, segments, query, headers: request.headers, body, actor }));
+      send(response, await this.dashboard!.api({ method, segments, query, headers: request.headers, host: request.host, body, actor }));
     } catch (error) {
       send(response, this.answerTo(error));
     }
