@@ -9,21 +9,22 @@ import { TokensInHistory1764400006000 } from './1764400006000-tokens-in-history.
 import { ListingsAndEvents1764400006500 } from './1764400006500-listings-and-events.js';
 import { Queues1764400007000 } from './1764400007000-queues.js';
 import { Admission1764400007001 } from './1764400007001-admission.js';
-import { World1764400100000 } from './1764400100000-world.js';
-import { WorldMessages1764400100001 } from './1764400100001-world-messages.js';
-import { Events1764400008000 } from './1764400008000-events.js';
-import { Schedules1764400009000 } from './1764400009000-schedules.js';
 import { SharedStarts1764400007500 } from './1764400007500-shared-starts.js';
 import { Batches1764400007501 } from './1764400007501-batches.js';
+import { Events1764400008000 } from './1764400008000-events.js';
+import { Schedules1764400009000 } from './1764400009000-schedules.js';
 import { ExactSlots1764400010000 } from './1764400010000-exact-slots.js';
 import { ClaimingAdmission1764400010001 } from './1764400010001-claiming-admission.js';
-import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
 import { StepPlaces1764400010100 } from './1764400010100-step-places.js';
 import { OrphanedMembers1764400010200 } from './1764400010200-orphaned-members.js';
 import { Adoption1764400010300 } from './1764400010300-adoption.js';
+import { RunsOfSchedules1764400011000 } from './1764400011000-runs-of-schedules.js';
 import { KeyedSubscriptions1764400011100 } from './1764400011100-keyed-subscriptions.js';
 import { ApartAdmission1764400011200 } from './1764400011200-apart-admission.js';
 import { ClosedKeys1764400011300 } from './1764400011300-closed-keys.js';
+import { RunsByStatus1764400011400 } from './1764400011400-runs-by-status.js';
+import { World1764400100000 } from './1764400100000-world.js';
+import { WorldMessages1764400100001 } from './1764400100001-world-messages.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -61,6 +62,7 @@ export const durableMigrations: readonly DurableMigration[] = [
   KeyedSubscriptions1764400011100,
   ApartAdmission1764400011200,
   ClosedKeys1764400011300,
+  RunsByStatus1764400011400,
 ];
 
 /**

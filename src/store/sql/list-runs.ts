@@ -5,7 +5,7 @@ import type { Database } from '../database.js';
 import { shownStatusSql } from './chains.js';
 import { queuedKeySql } from './places.js';
 import { scheduledForSql } from './scheduled-for.js';
-import { conditionsSql, Parameters } from './run-conditions.js';
+import { areIndexed, conditionsSql, Parameters } from './run-conditions.js';
 
 /** Columns of a run in a listing. Times are in milliseconds since the epoch. */
 export interface RunSummaryRow {
@@ -194,6 +194,9 @@ WHERE ${older} AND ${created} ORDER BY r.created_at DESC, r.id DESC LIMIT 2 OFFS
 /** Statuses whose runs are in a partial index that has few entries. */
 const SPARSE: ReadonlySet<ShownStatus> = new Set(['pending', 'running', 'paused']);
 
+/** Statuses whose runs are in an index in the order of a listing. */
+const ORDERED: ReadonlySet<ShownStatus> = new Set(['waiting', 'cancelled', 'continued', 'paused']);
+
 /** Number of runs that a search sorts. */
 const MAX_SEARCHED = 50_000;
 
@@ -201,15 +204,21 @@ const MAX_SEARCHED = 50_000;
 async function readingOfAll(database: Database, conditions: RunConditions): Promise<'any' | 'sorted' | undefined> {
   const { name, version, queue, errorCode, failedStep, status, blocked } = conditions;
   if (hasIndexOfItsOwn(conditions)) return 'any';
-  if (blocked === true || status?.every((each) => SPARSE.has(each))) return 'any';
-  const isFailed = errorCode !== undefined || failedStep !== undefined || status?.every((each) => each === 'failed');
+  if (blocked === true || status?.every((each) => SPARSE.has(each)) || isInOrder(conditions)) return 'any';
+  const isFailed = errorCode !== undefined || failedStep !== undefined;
   const kind = { ...(name && { name }), ...(version && { version }), ...(queue && { queue }) };
   const selections: RunConditions[] = [
     ...(isFailed ? [{ status: ['failed'] as const }] : []),
+    ...(status && areIndexed(status) ? [{ status }] : []),
     ...(Object.keys(kind).length > 0 ? [kind] : []),
   ];
   for (const selection of selections) if ((await estimate(database, selection)) <= MAX_SEARCHED) return 'sorted';
   return undefined;
+}
+
+/** True when an index has exactly the runs that meet the conditions, in the order of a listing. */
+function isInOrder({ status, createdAfter: _, createdBefore: __, ...others }: RunConditions): boolean {
+  return status?.length === 1 && ORDERED.has(status[0]!) && Object.keys(others).length === 0;
 }
 
 type Row = [micros: string, fields: string];

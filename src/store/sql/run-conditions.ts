@@ -70,28 +70,36 @@ function failedSql(column: string, values: readonly string[] | null, parameters:
   return `r.status = 'failed' AND ${values === null ? `${column} IS NULL` : `${column} = ANY (${parameters.add(values, 'text[]')})`}`;
 }
 
+/** Condition of the index of runs by status, which only listings name. True for every run. */
+const IS_LISTED = `r.created_at > '-infinity'`;
+
 /**
- * Conditions on statuses that few runs have at a time. Each alternative matches the predicate of an
- * index.
+ * Conditions on statuses that have an index. Each alternative matches the predicate of an index.
  */
-const RARE_STATUSES: Partial<Record<ShownStatus, string>> = {
+const INDEXED_STATUSES: Readonly<Record<Exclude<ShownStatus, 'completed'>, string>> = {
   pending: `(r.status = 'pending' AND r.worker_losses < 2) OR (r.status = 'pending' AND r.worker_losses >= 2)`,
   running: `r.status = 'running'`,
   paused: `r.status = 'paused'`,
+  waiting: `(r.status = 'waiting' AND ${IS_LISTED})`,
+  failed: `r.status = 'failed'`,
+  cancelled: `(r.status = 'cancelled' AND ${IS_LISTED})`,
+  continued: `(r.status = 'completed' AND r.continued_as IS NOT NULL AND ${IS_LISTED})`,
 };
+
+/** True when an index contains the runs of each status. */
+export function areIndexed(statuses: readonly ShownStatus[]): statuses is readonly Exclude<ShownStatus, 'completed'>[] {
+  return !statuses.includes('completed');
+}
 
 /**
  * Builds the condition for the status that users see. For a run that was continued, users see
  * `continued`, while the column contains `completed`.
  */
 function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): string {
-  const rare = statuses.map((status) => RARE_STATUSES[status]);
-  if (!rare.includes(undefined)) return `(${rare.join(' OR ')})`;
+  if (areIndexed(statuses)) return `(${statuses.map((status) => INDEXED_STATUSES[status]).join(' OR ')})`;
   const others = statuses.filter((status) => status !== 'continued');
   const stored = `r.status = ANY (${parameters.add(others, 'text[]')})`;
-  if (!statuses.includes('continued')) return others.includes('completed') ? `(${stored} AND r.continued_as IS NULL)` : stored;
-  if (others.includes('completed')) return stored;
-  return `(${stored} OR (r.status = 'completed' AND r.continued_as IS NOT NULL))`;
+  return statuses.includes('continued') ? stored : `(${stored} AND r.continued_as IS NULL)`;
 }
 
 const KEYS = Object.keys(CONDITIONS) as (keyof RunConditions)[];
