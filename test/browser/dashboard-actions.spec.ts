@@ -169,8 +169,11 @@ describeWithChromium('changes by the dashboard in Chromium', () => {
     await driver.act('Redeliver', 'Deliver the event', REASON, event);
     await waitFor(async () => (await client.count({ name: 'receipt', status: 'completed' })) === 1);
     expect((await client.list({ name: 'receipt' })).runs.map(({ runId }) => runId)).toEqual(['receipt:order.paid:evt-7']);
-    await driver.page.goto(`${url}/workflow/dashboard#/events?id=evt-7`);
-    await driver.shows(driver.page.locator('main'), 'needs event');
+    await driver.open(`${url}/workflow/dashboard#/events`);
+    await driver.page.getByLabel('Id', { exact: true }).fill('evt-8');
+    await driver.page.getByRole('button', { name: 'Filter' }).click();
+    await waitFor(async () => (await driver.page.locator('tr[data-event]').count()) === 1);
+    await driver.page.locator('tr[data-event="evt-8"]').waitFor();
   });
 
   it('changes all runs of a filter after it has counted them', async () => {

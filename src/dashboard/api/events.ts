@@ -1,5 +1,4 @@
 import type { EventDescription } from '../../client/events.js';
-import { InvalidInputError } from '../../core/errors/index.js';
 import { checkNames, numberOf } from './parameters.js';
 import { REASON, type Route } from './route.js';
 import { PREVIEW_LENGTH, shownPayload, type ShownPayload } from './shown.js';
@@ -24,15 +23,13 @@ export const eventRoutes: readonly Route[] = [
     query: {
       event: 'Name of the event.',
       key: 'Key of the events. Needs `event`.',
-      id: 'Id of the event. Needs `event`.',
+      id: 'Id of the event.',
       cursor: 'The `cursor` of the previous page.',
       limit: 'Events per page, from 1 to 1,000. (default: 50)',
     },
     answer: async ({ events, query }): Promise<ShownEventPage> => {
       checkNames(query, ['event', 'key', 'id', 'cursor', 'limit']);
       const given = ['event', 'key', 'id', 'cursor'].flatMap((name) => (query.has(name) ? [[name, query.get(name)!] as const] : []));
-      // Ids are unique for each event, so no index finds an id alone.
-      if (query.has('id') && !query.has('event')) throw new InvalidInputError('id', 'needs event');
       const limit = numberOf(query, 'limit');
       const page = await events.list({ ...Object.fromEntries(given), ...(limit === undefined ? {} : { limit }) });
       return {

@@ -36,8 +36,24 @@ const COLUMNS = `e.seq::text, CASE WHEN e.happened_at = 'infinity' THEN 'infinit
 const BEFORE_PLACE = `($7::text IS NULL OR (e.happened_at, e.seq) < (
     CASE WHEN $6::text = 'infinity' THEN 'infinity'::timestamptz ELSE 'epoch'::timestamptz + $6::text::float8 * interval '1 microsecond' END, $7::text::bigint))`;
 
+/** Builds the condition on the place of the cursor in a listing of all names. */
+const BEFORE_SEQ = '($7::text IS NULL OR e.seq < $7::text::bigint)';
+
 const FILTER = `($4::float8 IS NULL OR e.emitted_at >= to_timestamp($4::float8 / 1000))
   AND ($5::float8 IS NULL OR e.emitted_at < to_timestamp($5::float8 / 1000))`;
+
+/**
+ * Names of the stored events. Reads one entry of an index for each name. An id alone has no index,
+ * and few names are in use.
+ */
+const namesSql = (schema: string): string => {
+  const next = (condition: string): string => `(SELECT e.name FROM ${schema}.workflow_events e WHERE ${condition} ORDER BY e.name LIMIT 1)`;
+  return `names AS (
+  ${next('$1::text IS NULL AND $3::text IS NOT NULL')}
+  UNION ALL
+  SELECT ${next('e.name > n.name')} FROM names AS n WHERE n.name IS NOT NULL
+)`;
+};
 
 /**
  * Lists events in the order in which they happened, newest first. Each branch reads one index, and
@@ -49,14 +65,16 @@ const LIST: Statement = {
     const branch = (condition: string, order: string, place: string): string => `(
   SELECT e.* FROM ${schema}.workflow_events e WHERE ${condition} AND ${FILTER} AND ${place} ORDER BY ${order} LIMIT $8
 )`;
-    return `SELECT ${COLUMNS} FROM (
+    return `WITH RECURSIVE ${namesSql(schema)} SELECT ${COLUMNS} FROM (
   ${branch('$1::text IS NOT NULL AND $3::text IS NOT NULL AND e.name = $1 AND e.id = $3 AND ($2::text IS NULL OR e.key = $2)', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
   UNION ALL
   ${branch('$1::text IS NOT NULL AND $2::text IS NOT NULL AND $3::text IS NULL AND e.name = $1 AND e.key = $2', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
   UNION ALL
   ${branch('$1::text IS NOT NULL AND $2::text IS NULL AND $3::text IS NULL AND e.name = $1', 'e.happened_at DESC, e.seq DESC', BEFORE_PLACE)}
   UNION ALL
-  ${branch('$1::text IS NULL AND ($3::text IS NULL OR e.id = $3)', 'e.seq DESC', '($7::text IS NULL OR e.seq < $7::text::bigint)')}
+  ${branch('$1::text IS NULL AND $3::text IS NULL', 'e.seq DESC', BEFORE_SEQ)}
+  UNION ALL
+  (SELECT e.* FROM names AS n CROSS JOIN LATERAL ${branch('e.name = n.name AND e.id = $3', 'e.seq', BEFORE_SEQ)} AS e ORDER BY e.seq DESC LIMIT $8)
 ) AS e ORDER BY CASE WHEN $1::text IS NULL THEN NULL ELSE e.happened_at END DESC, e.seq DESC LIMIT $8`;
   },
 };

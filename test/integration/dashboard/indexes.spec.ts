@@ -22,7 +22,7 @@ const MOST_ROWS_OF_SEARCH = 210_000;
 /** Tables whose size grows with the number of runs or events. */
 const LARGE = ['workflow_runs', 'workflow_steps', 'workflow_tags', 'workflow_events', 'workflow_run_log', 'workflow_waits'];
 
-const STATUSES = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled', 'continued'];
+const STATUSES = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled', 'continued'] as const;
 
 /** Requests of the page, with each filter that it offers. */
 const ADDRESSES: readonly string[] = [
@@ -42,6 +42,8 @@ const ADDRESSES: readonly string[] = [
   'events?event=paid&key=7',
   'events?event=paid&id=7',
   'events?event=none',
+  'events?id=7',
+  'events?id=none',
   'runs/100',
   'runs/100/steps',
   'runs/100/history',
@@ -123,8 +125,32 @@ it(`reads few rows, and those by an index, for each request of the page beside $
   expect(observed).toBeGreaterThan(RUNS / 10);
 });
 
-it('searches for a status that no run has in parts, up to the oldest run', async () => {
-  const address = 'runs?status=cancelled';
+it('lists runs by each status that few runs have, and events by their id, through an index', async () => {
+  const { client } = served;
+  const rowsOf = async (list: () => Promise<unknown>): Promise<number> => {
+    statements.take();
+    await list();
+    const executed = statements.take();
+    expect(executed.flatMap(({ scanned }) => scanned).filter((table) => LARGE.includes(table))).toEqual([]);
+    return executed.reduce((sum, { rows }) => sum + rows, 0);
+  };
+  for (const status of STATUSES) expect([status, await rowsOf(() => client.list({ status }))]).toEqual([status, expect.any(Number)]);
+  expect(await rowsOf(() => client.list({ status: 'cancelled' }))).toBe(0);
+  expect(await rowsOf(() => client.list({ status: ['cancelled', 'paused', 'running'] }))).toBe(0);
+  expect(await rowsOf(() => client.count({ status: ['cancelled'] }))).toBe(0);
+  // Two names of events are in use.
+  for (const [id, found] of [
+    ['7', 1],
+    ['none', 0],
+  ] as const) {
+    // The plan that is used for all parameters after some executions reads as little.
+    for (let time = 0; time < 8; time++) expect(await rowsOf(() => client.events.list({ id }))).toBeLessThan(10);
+    expect((await client.events.list({ id })).events).toHaveLength(found);
+  }
+});
+
+it('searches for runs that no index selects in parts, up to the oldest run', async () => {
+  const address = 'runs?status=completed&finishedAfter=2100-01-01T00:00:00Z';
   const parts: string[] = [];
   for (let cursor: string | undefined = ''; cursor !== undefined;) {
     const { body, rows, scanned } = await read(cursor === '' ? address : `${address}&cursor=${cursor}`);

@@ -55,7 +55,9 @@ function EventFilter({ filter }: { readonly filter: URLSearchParams }): JSX.Elem
   const [values, setValues] = useState<Readonly<Record<string, string>>>(Object.fromEntries(filter));
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    const given = FIELDS.flatMap(([name]) => (values[name] ? [[name, values[name]] as [string, string]] : []));
+    // A key needs the name of its event.
+    const named = values['event'] ? FIELDS : FIELDS.filter(([name]) => name !== 'key');
+    const given = named.flatMap(([name]) => (values[name] ? [[name, values[name]] as [string, string]] : []));
     go(href(['events'], new URLSearchParams(given)));
   };
   return (
@@ -68,7 +70,7 @@ function EventFilter({ filter }: { readonly filter: URLSearchParams }): JSX.Elem
           placeholder={label}
           autocomplete="off"
           spellcheck={false}
-          disabled={name !== 'event' && !values['event']}
+          disabled={name === 'key' && !values['event']}
           value={values[name] ?? ''}
           onInput={(event) => setValues({ ...values, [name]: event.currentTarget.value })}
         />
