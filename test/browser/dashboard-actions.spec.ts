@@ -210,6 +210,32 @@ describeWithChromium('changes by the dashboard in Chromium', () => {
     expect((await client.describe('other')).cancelRequestedAt).toBeUndefined();
   });
 
+  it('says why an operation on many runs could not be stopped, and stops it then', async () => {
+    const served = await driver.serve();
+    const { client, url } = served;
+    const inputs = Array.from({ length: 100 }, () => ({ amount: 1 }));
+    await client.startMany(Checkout, inputs, { delay: '1h', tags: { day: 'monday' } });
+    await driver.open(`${url}/workflow/dashboard#/runs?tag=day%3Dmonday`);
+    await driver.page.getByRole('button', { name: 'Change all…' }).click();
+    await driver.dialog().locator('select').selectOption('terminate');
+    await driver.dialog().getByRole('button', { name: 'Count the runs' }).click();
+    // At one run per second, the operation runs until it is stopped.
+    await driver.dialog().getByLabel('Most runs per second').fill('1');
+    await driver.dialog().getByRole('button', { name: 'Change 100 runs' }).click();
+    const stop = driver.dialog().getByRole('button', { name: 'Stop', exact: true });
+    const stopping = '**/api/bulk/*/stop';
+    const body = JSON.stringify({ statusCode: 403, message: 'the session has ended', error: 'Forbidden' });
+    await driver.page.route(stopping, (route) => route.fulfill({ status: 403, contentType: 'application/json', body }));
+    await stop.click();
+    await driver.shows(driver.dialog().getByRole('alert'), 'Error 403. the session has ended');
+    await driver.dialog().locator('[data-state="running"]').waitFor();
+    await driver.page.unroute(stopping);
+    await stop.click();
+    await driver.dialog().locator('[data-state="stopped"]').waitFor();
+    expect(await driver.dialog().getByRole('alert').count()).toBe(0);
+    expect(await client.count({ status: 'cancelled' })).toBeLessThan(100);
+  });
+
   it('retries exactly the runs of a group of failures', async () => {
     const served = await driver.serve();
     const { client, url } = served;

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 
 import type { BulkPreview, BulkStatus } from '../../../client/control/bulk.js';
-import { post, segment } from '../api.js';
+import { ApiError, post, segment } from '../api.js';
 import { FILTERS } from '../filters.js';
 import { AskDialog, Field, Modal } from '../parts/dialog.js';
 import { Failure, Text } from '../parts/basics.js';
@@ -103,13 +103,24 @@ function FilterSummary({ filter }: { readonly filter: URLSearchParams }): JSX.El
 
 function Progress({ token, title, close }: { readonly token: string; readonly title: string; readonly close: () => void }): JSX.Element {
   const [isOver, setOver] = useState(false);
-  const { data, error } = useResource<BulkStatus>(`bulk/${segment(token)}`, isOver ? undefined : 500);
+  const [refusal, setRefusal] = useState<ApiError>();
+  const { data, error, reload } = useResource<BulkStatus>(`bulk/${segment(token)}`, isOver ? undefined : 500);
   if (data && data.state !== 'running' && !isOver) setOver(true);
+  const stop = async (): Promise<void> => {
+    setRefusal(undefined);
+    try {
+      await post(`bulk/${segment(token)}/stop`, {});
+      reload();
+    } catch (failure) {
+      setRefusal(failure instanceof ApiError ? failure : new ApiError(0, String(failure)));
+    }
+  };
   const share = data === undefined ? 0 : (data.done + data.skipped) / Math.max(1, data.count);
   return (
     <Modal title={title} close={close}>
       <div class="dialog-body" role="status" data-state={data?.state}>
         {error && <Failure error={error} />}
+        {refusal && data?.state === 'running' && <Failure error={refusal} />}
         <progress max={1} value={isOver ? 1 : share} aria-label="Progress" />
         {data && (
           <p>
@@ -121,7 +132,7 @@ function Progress({ token, title, close }: { readonly token: string; readonly ti
       </div>
       <div class="dialog-foot">
         {data?.state === 'running' && (
-          <button type="button" onClick={() => void post(`bulk/${segment(token)}/stop`, {})}>
+          <button type="button" onClick={() => void stop()}>
             Stop
           </button>
         )}
