@@ -181,6 +181,48 @@ describeWithChromium('the dashboard in Chromium', () => {
     expect(await driver.page.locator('main img, main script').count()).toBe(0);
   });
 
+  it('cuts huge payloads, and stays quick with huge and deep ones', async () => {
+    const served = await driver.serve();
+    const { client, url } = served;
+    const ids = ['huge', 'flat', 'deep', 'abyss'] as const;
+    for (const id of ids) await client.start(Checkout, { amount: 1 }, { id });
+    for (const id of ids) await waits(served, id);
+    const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
+    // The client refuses such payloads, while other programs may write them.
+    for (const [id, input] of [
+      ['huge', JSON.stringify({ note: '\u202E'.repeat(5_000_000) })],
+      ['flat', JSON.stringify(Array.from({ length: 400_000 }, () => ({ a: 1 })))],
+      ['deep', nested(1_000)],
+      ['abyss', nested(10_000)],
+    ])
+      await driver.database.query('UPDATE durable.workflow_runs SET input = $2 WHERE id = $1', [id, input]);
+    const input = driver.page.locator('.payload', { hasText: 'Input' });
+    const shownLength = async (): Promise<number> => (await input.locator('pre').textContent())!.length;
+    const open = async (id: string): Promise<void> => {
+      await driver.open(`${url}/workflow/dashboard#/runs/${id}`);
+      await input.waitFor();
+    };
+    for (const id of ['huge', 'flat']) {
+      await open(id);
+      await driver.shows(input, '2,000 of ');
+      expect(await shownLength()).toBeLessThanOrEqual(16_001);
+      await input.getByRole('button', { name: 'Show more' }).click();
+      await driver.shows(input, '1,000,000 of ');
+      // Codes of characters that are not visible make the text longer.
+      expect(await shownLength()).toBe(1_000_001);
+    }
+    await open('deep');
+    // Indentation would make a thousand levels a million characters.
+    expect(await input.locator('pre').innerText()).toBe(nested(1_000));
+    await open('abyss');
+    expect(await input.innerText()).toMatch(/nested too deeply|2,000 of 20,000/);
+    // The page still follows keys.
+    await driver.page.locator('h1').click();
+    await driver.page.keyboard.press('g');
+    await driver.page.keyboard.press('f');
+    await waitFor(() => driver.page.url().endsWith('#/failures'));
+  });
+
   it('makes each change after a question, with the user and the reason', async () => {
     const served = await driver.serve();
     const { client, url } = served;

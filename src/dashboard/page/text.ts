@@ -13,14 +13,40 @@ export function shortened(text: string, length: number): string {
   return `${text.slice(0, length - end - 1)}…${text.slice(-end)}`;
 }
 
+/** Longest text that a browser shows without a pause. */
+const MOST_SHOWN = 1_000_000;
+
+/**
+ * Formats JSON of a payload for the page. Codes and indentation make a text longer, so it is cut
+ * again, and ends with an ellipsis then.
+ */
+export function payloadText(text: string, isCut: boolean): string {
+  const shown = visible(indented(text, isCut));
+  return isCut || shown.length > MOST_SHOWN ? `${shown.slice(0, MOST_SHOWN)}…` : shown;
+}
+
+/** Most levels of a text that is indented. The indentation grows with the square of the levels. */
+const MOST_LEVELS = 50;
+
 /** Formats JSON with indentation. A text that is cut or nested too deeply stays as it is. */
-export function indented(text: string, isCut: boolean): string {
-  if (isCut || text.length > 200_000) return text;
+function indented(text: string, isCut: boolean): string {
+  if (isCut || text.length > 200_000 || levelsOf(text) > MOST_LEVELS) return text;
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
     return text;
   }
+}
+
+/** Returns the number of levels to which JSON is nested. */
+function levelsOf(text: string): number {
+  let level = 0;
+  let most = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{]|[\]}]/g)) {
+    if (token === '[' || token === '{') most = Math.max(most, ++level);
+    else if (token === ']' || token === '}') level--;
+  }
+  return most;
 }
 
 /** Returns a number with its noun. */

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 
 import type { Wire } from '../api.js';
 import type { ShownError, ShownPayload } from '../../api/shown.js';
-import { indented, visible } from '../text.js';
+import { payloadText, visible } from '../text.js';
 import { Copy } from './basics.js';
 
 /**
@@ -31,8 +31,7 @@ export function Payload(props: {
       )}
       {payload.state === 'value' && (
         <pre class="code" tabIndex={0} role="region" aria-label={label}>
-          {visible(indented(payload.text, payload.isCut))}
-          {payload.isCut && '…'}
+          {payloadText(payload.text, payload.isCut)}
         </pre>
       )}
       {payload.state === 'value' && payload.isCut && (
