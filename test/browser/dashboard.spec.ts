@@ -223,6 +223,35 @@ describeWithChromium('the dashboard in Chromium', () => {
     await waitFor(() => driver.page.url().endsWith('#/failures'));
   });
 
+  it('prints a run with everything that it shows, and without controls', async () => {
+    const served = await driver.serve();
+    const { client, url } = served;
+    const note = Array.from({ length: 60 }, (_, line) => `line ${line}`);
+    await client.start(Checkout, { amount: 500, note: note.join() }, { id: 'fails', tags: { customer: 'ann' } });
+    await hasStatus(served, 'fails', 'failed');
+    await driver.page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    // A4, without its margins.
+    await driver.page.setViewportSize({ width: 720, height: 1040 });
+    await driver.open(`${url}/workflow/dashboard#/runs/fails?step=charge`);
+    await driver.page.locator('.history li').first().waitFor();
+    await driver.page.screenshot({ path: `${PICTURES}/dashboard-print.png`, fullPage: true, animations: 'disabled' });
+    const main = driver.page.locator('main');
+    for (const text of ['fails', 'failed', 'customer', 'prepare', 'declined line 0', 'line 59', 'run created', 'Input'])
+      expect([text, await main.getByText(text).first().isVisible()]).toEqual([text, true]);
+    const isWhole = `[...document.querySelectorAll('main, main *:not(.hidden)')].filter((element) => getComputedStyle(element).overflowY !== 'visible'
+      && element.scrollHeight > element.clientHeight + 1).map((element) => element.className)`;
+    expect(await driver.page.evaluate(isWhole)).toEqual([]);
+    const controls = driver.page.locator(
+      'button:not(.timeline-label):visible, input:visible, select:visible, .pager:visible, .side:visible',
+    );
+    expect(await controls.allInnerTexts()).toEqual([]);
+    // Browsers print no backgrounds, so the light text of the dark theme would not be readable.
+    const colors = `['backgroundColor', 'color'].map((name) => getComputedStyle(document.documentElement)[name])`;
+    expect(await driver.page.evaluate(colors)).toEqual(['rgb(255, 255, 255)', 'rgb(22, 28, 39)']);
+    await driver.page.evaluate(`document.documentElement.dataset.theme = 'dark'`);
+    expect(await driver.page.evaluate(colors)).toEqual(['rgb(255, 255, 255)', 'rgb(22, 28, 39)']);
+  });
+
   it('makes each change after a question, with the user and the reason', async () => {
     const served = await driver.serve();
     const { client, url } = served;
