@@ -1,5 +1,5 @@
 import type { Statement } from '../../store/database.js';
-import { HOOK_COLUMNS, RUN_COLUMNS, STEP_COLUMNS, stepPayloads, WAIT_COLUMNS } from './rows.js';
+import { HOOK_COLUMNS, NO_PAYLOAD, RUN_COLUMNS, runPayloads, STEP_COLUMNS, stepPayloads, WAIT_COLUMNS } from './rows.js';
 
 /**
  * Condition that lets a statement wait for the lock on a run. The connections of the package wait
@@ -17,9 +17,9 @@ const ACTIVE = `run.status IN ('pending', 'running')`;
  * Parameters of all statements: $1 run, $2 type, $3 correlation id, $4 data, $5 payload, $6 version
  * of the event, $7 newest version that the World can execute.
  */
-const lockedRun = (schema: string): string => `run AS MATERIALIZED (
+const lockedRun = (schema: string, only: string): string => `run AS MATERIALIZED (
   SELECT r.run_id, r.status, r.last_slot, GREATEST(date_trunc('milliseconds', clock_timestamp()), r.last_at + interval '1 millisecond') AS at
-  FROM ${schema}.world_runs r WHERE r.run_id = $1::text AND COALESCE(r.spec_version, 0) <= $7::int AND ${WAIT_FOR_LOCK}
+  FROM ${schema}.world_runs r WHERE r.run_id = $1::text AND COALESCE(r.spec_version, 0) <= $7::int${only} AND ${WAIT_FOR_LOCK}
   FOR NO KEY UPDATE)`;
 
 interface Change {
@@ -34,6 +34,10 @@ interface Change {
   readonly joins?: string;
   /** Further statements that depend on `next`. */
   readonly more?: string;
+  /** Condition of a run that is locked. A run that is only read costs no commit. */
+  readonly only?: string;
+  /** Columns and the rest of the answer when nothing was changed (default: no row). */
+  readonly otherwise?: string;
 }
 
 /**
@@ -44,19 +48,21 @@ function write(name: string, build: (schema: string) => Change): Statement {
   return {
     name,
     text: (schema) => {
-      const { changed, set = '', events = 1, columns, joins = '', more = '' } = build(schema);
+      const { changed, set = '', events = 1, columns, joins = '', more = '', only = '', otherwise } = build(schema);
       const first =
         events === 1
           ? ''
           : `SELECT $1::text, run.last_slot + 1, 'step_created', $3::text, $8::json, $9::bytea, $6::int, run.at FROM run, next UNION ALL`;
-      return `WITH ${lockedRun(schema)}, changed AS (${changed}),
+      return `WITH ${lockedRun(schema, only)}, changed AS (${changed}),
 next AS (
   UPDATE ${schema}.world_runs r SET last_slot = run.last_slot + ${events}, last_at = run.at + interval '${events - 1} milliseconds', updated_at = run.at${set}
   FROM run, changed WHERE r.run_id = $1::text RETURNING r.*),
 event AS (
   INSERT INTO ${schema}.world_events (run_id, slot, type, correlation_id, data, payload, spec_version, created_at)
   ${first} SELECT $1::text, run.last_slot + ${events}, $2::text, $3::text, $4::json, $5::bytea, $6::int, run.at + interval '${events - 1} milliseconds' FROM run, next)${more}
-SELECT next.last_slot, (extract(epoch FROM next.last_at) * 1000)::float8, ${columns} FROM next, changed ${joins}`;
+SELECT next.last_slot, (extract(epoch FROM next.last_at) * 1000)::float8, ${columns} FROM next, changed ${joins}${
+        otherwise === undefined ? '' : `\nUNION ALL SELECT NULL, NULL, ${otherwise} AND NOT EXISTS (SELECT FROM next)`
+      }`;
     },
   };
 }
@@ -91,12 +97,21 @@ export const CREATE_RUN: Statement = { name: 'world_create_run', text: (schema) 
 
 export const CREATE_STARTED_RUN: Statement = { name: 'world_create_started_run', text: (schema) => insertRun(schema, 'running') };
 
-export const START_RUN = write('world_start_run', (schema) => ({
-  changed: `SELECT FROM run WHERE run.status = 'pending'`,
-  set: `, status = 'running', started_at = COALESCE(r.started_at, run.at)`,
-  columns: `${RUN_COLUMNS('next')}, input.type, input.data, input.payload`,
-  joins: `LEFT JOIN ${schema}.world_events input ON input.run_id = $1::text AND input.slot = 1`,
-}));
+/**
+ * Starts a pending run. Each replay calls this: a run that is not pending is neither locked nor
+ * written, and is answered without a place of an event.
+ */
+export const START_RUN = write('world_start_run', (schema) => {
+  const { columns, joins } = runPayloads(schema, 'r', 'all');
+  return {
+    only: ` AND r.status = 'pending'`,
+    changed: 'SELECT FROM run',
+    set: `, status = 'running', started_at = COALESCE(r.started_at, run.at)`,
+    columns: `${RUN_COLUMNS('next')}, input.type, input.data, input.payload, ${NO_PAYLOAD}`,
+    joins: `LEFT JOIN ${schema}.world_events input ON input.run_id = $1::text AND input.slot = 1`,
+    otherwise: `${RUN_COLUMNS('r')}, ${columns} FROM ${schema}.world_runs r ${joins} WHERE r.run_id = $1::text AND COALESCE(r.spec_version, 0) <= $7::int`,
+  };
+});
 
 /** Locks a run, so that the next statement sees all hooks that were made before. */
 export const LOCK_RUN: Statement = {
@@ -104,9 +119,14 @@ export const LOCK_RUN: Statement = {
   text: (schema) => `SELECT r.attributes FROM ${schema}.world_runs r WHERE r.run_id = $1 AND ${WAIT_FOR_LOCK} FOR NO KEY UPDATE`,
 };
 
-/** Ends a run. $8: status, $9: error code. */
+/**
+ * Ends a run. $8: status, $9: error code.
+ *
+ * Hooks that were made while the statement waited for the lock must end too, but the statement does
+ * not see them. Each hook has an event, so the run is ended only if no event came meanwhile.
+ */
 export const END_RUN = write('world_end_run', (schema) => ({
-  changed: `SELECT FROM run WHERE ${ACTIVE}`,
+  changed: `SELECT FROM run WHERE ${ACTIVE} AND run.last_slot = (SELECT r.last_slot FROM ${schema}.world_runs r WHERE r.run_id = $1::text)`,
   set: `, status = $8::text, error_code = $9::text, ended_slot = run.last_slot + 1, completed_at = run.at`,
   columns: `${RUN_COLUMNS('next')}, input.type, input.data, input.payload`,
   joins: `LEFT JOIN ${schema}.world_events input ON input.run_id = $1::text AND input.slot = 1`,
@@ -118,7 +138,7 @@ waits AS (DELETE FROM ${schema}.world_waits w USING next WHERE w.run_id = $1::te
 /** Sets the attributes of a run. $8: attributes after the change, $9: key of a change made once. */
 export const SET_ATTRIBUTES: Statement = {
   name: 'world_set_attributes',
-  text: (schema) => `WITH ${lockedRun(schema)},
+  text: (schema) => `WITH ${lockedRun(schema, '')},
 next AS (
   UPDATE ${schema}.world_runs r SET last_slot = run.last_slot + 1, last_at = run.at, updated_at = run.at, attributes = $8::json
   FROM run WHERE r.run_id = $1::text AND ${ACTIVE} RETURNING r.*),

@@ -25,7 +25,7 @@ export class EventWriter {
 
   constructor(
     private readonly database: Database,
-    private readonly kit: Kit,
+    kit: Kit,
     private readonly line: Line,
     private readonly reader: EventReader,
   ) {
@@ -68,20 +68,20 @@ export class EventWriter {
    */
   private async startRun(runId: string, event: NewWorldEvent, params: CreateEventParams): Promise<CreatedEvent> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const row = await this.write<RunRow>(sql.START_RUN, runId, { ...event, eventData: undefined });
-      if (row) return this.withHistory(this.answer(runId, event, row, { run: runOf(row.slice(2) as RunRow, this.line) }), params);
-      const run = await this.reader.findRun(runId, 'all');
+      const values = this.values(runId, { ...event, eventData: undefined }, []);
+      const [row] = await this.database.query<Written<RunRow> | [null, null, ...RunRow]>(sql.START_RUN, values);
+      const run = row && runOf(row.slice(2) as RunRow, this.line);
+      if (row && row[0] !== null) return this.withHistory(this.answer(runId, event, row, { run }), params);
+      if (run?.status === 'running') return this.withHistory({ run }, params);
       if (!run && event.eventData?.['workflowName'] !== undefined) {
         this.checks.checkUlid(runId);
         const created = await this.insertRun(sql.CREATE_STARTED_RUN, runId, event, event.eventData);
         if (created) return this.withHistory(created, params);
-        continue;
       }
-      if (run?.status === 'running') return this.withHistory({ run }, params);
       const refusal = await this.refusal(runId, event);
       if (refusal) throw refusal;
     }
-    throw this.busy(runId);
+    throw this.refusals.busy(runId);
   }
 
   private async insertRun(
@@ -110,7 +110,7 @@ export class EventWriter {
       const refusal = await this.refusal(runId, event);
       if (refusal) throw refusal;
     }
-    throw this.busy(runId);
+    throw this.refusals.busy(runId);
   }
 
   private tryCreate(runId: string, event: NewWorldEvent): Promise<CreatedEvent | undefined> {
@@ -149,15 +149,16 @@ export class EventWriter {
   }
 
   /**
-   * Ends a run. The lock is taken by a statement of its own: hooks that were made while this
-   * statement waited for the lock must end too, and only a later statement sees them.
+   * Ends a run. When another event came meanwhile, the lock is taken by a statement of its own: the
+   * next statement then sees all hooks that must end too.
    */
   private async endRun(runId: string, event: NewWorldEvent, status: string): Promise<CreatedEvent | undefined> {
     const code = event.eventData?.['errorCode'];
     const values = this.values(runId, event, [status, typeof code === 'string' ? code : null]);
-    const [row] = await this.database.transaction(async (client) => {
+    let [row] = await this.database.query<Written<RunRow>>(sql.END_RUN, values);
+    row ??= await this.database.transaction(async (client) => {
       await this.database.query(sql.LOCK_RUN, [runId], client);
-      return this.database.query<Written<RunRow>>(sql.END_RUN, values, client);
+      return (await this.database.query<Written<RunRow>>(sql.END_RUN, values, client))[0];
     });
     if (row) {
       const run = runOf(row.slice(2) as RunRow, this.line);
@@ -292,9 +293,5 @@ export class EventWriter {
   private async refusal(runId: string, event: NewWorldEvent): Promise<Error | undefined> {
     const [row] = await this.database.query<StateRow>(sql.READ_STATE, [runId, event.correlationId ?? null]);
     return this.refusals.of(runId, event, stateOf(row!));
-  }
-
-  private busy(runId: string): Error {
-    return new this.kit.errors.WorkflowWorldError(`run ${runId} changes too fast`, { status: 503 });
   }
 }

@@ -88,6 +88,11 @@ export class Refusals {
     return new this.kit.errors.EntityConflictError(text);
   }
 
+  /** Error for an event that found another state at each try. */
+  busy(runId: string): Error {
+    return new this.kit.errors.WorkflowWorldError(`run ${runId} changes too fast`, { status: 503 });
+  }
+
   expired(runId: string, status: string | null): Error {
     return new this.kit.errors.RunExpiredError(`run ${runId} has ended (${status})`);
   }

@@ -13,7 +13,7 @@ type Time = number | null;
 type Payload = [type: string | null | undefined, data: unknown, payload: string | null];
 
 const payloadColumns = (event: string): string => `${event}.type, ${event}.data, ${event}.payload`;
-const NO_PAYLOAD = 'NULL::text, NULL::json, NULL::bytea';
+export const NO_PAYLOAD = 'NULL::text, NULL::json, NULL::bytea';
 
 /** Columns of a run, without payloads. */
 export const RUN_COLUMNS = (r: string): string =>
