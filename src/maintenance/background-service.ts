@@ -1,3 +1,4 @@
+import { outside } from '../core/outside.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /**
@@ -53,11 +54,20 @@ export abstract class BackgroundService {
     if (!this.running || this.working) return;
     clearTimeout(this.timer);
     if (pauseMs === Number.POSITIVE_INFINITY) return;
-    this.timer = setTimeout(() => {
-      this.working = this.work().then((nextPauseMs) => {
-        this.working = undefined;
-        this.schedule(Math.min(nextPauseMs, this.latestPauseMs()));
-      });
-    }, pauseMs);
+    this.timer = setTimeout(() => this.workOnce(), pauseMs);
+  }
+
+  /** Begins the work at once. Has no effect during the work, or when the service does not run. */
+  protected workNow(): void {
+    if (!this.running || this.working) return;
+    clearTimeout(this.timer);
+    outside(() => this.workOnce());
+  }
+
+  private workOnce(): void {
+    this.working = this.work().then((nextPauseMs) => {
+      this.working = undefined;
+      this.schedule(Math.min(nextPauseMs, this.latestPauseMs()));
+    });
   }
 }

@@ -1,4 +1,4 @@
-import type { Announcement, TakenMessage } from '../store/message-store.js';
+import type { Announcement, ClaimedMessage, TakenMessage } from '../store/message-store.js';
 
 /** Brings about the delivery of messages that the database holds: the poller, or QStash. */
 export interface Dispatcher {
@@ -11,6 +11,13 @@ export interface Dispatcher {
    * @param prefix prefix of the queues of the route that the request has reached
    */
   take?(request: Request, prefix: string): Promise<TakenMessage | 'forged' | 'nothing' | undefined>;
+  /**
+   * Reserves room for one message that this process delivers as soon as the message is stored.
+   * Returns false when other messages come first. `use` must follow.
+   */
+  reserve?(): boolean;
+  /** Ends a reservation: delivers the message, if there is one. */
+  use?(message: ClaimedMessage | undefined): void;
   start(): Promise<void>;
   stop(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import type { QueueHandler } from '../contract.js';
 import type { MessageStore, TakenMessage } from '../store/message-store.js';
 import { deliver, type Outcome } from './delivery.js';
+import { takeClaim } from './claims.js';
 import type { Dispatcher } from './dispatcher.js';
 import { LEASE_HEADER, MESSAGE_HEADER } from './headers.js';
 import { LEASE_SECONDS, type Leases } from './lease.js';
@@ -16,7 +17,7 @@ export interface HandlerParts {
 /**
  * Creates the handler of one of the kit's routes.
  *
- * The request only names a message and the lease of its claim. The message itself is read from the
+ * The request only names a message and the lease of its claim. The message itself comes from the
  * database, so that bytes come out as they went in, and nobody without the lease can make the
  * application do anything.
  */
@@ -60,8 +61,11 @@ async function take(
   dispatcher: Dispatcher,
 ): Promise<TakenMessage | 'forged' | 'nothing' | undefined> {
   if (!isPolled(request)) return dispatcher.take?.(request, prefix);
-  const { headers } = request;
-  return (await store.take(headers.get(MESSAGE_HEADER)!, headers.get(LEASE_HEADER)!, LEASE_SECONDS)) ?? 'forged';
+  const id = request.headers.get(MESSAGE_HEADER)!;
+  const lease = request.headers.get(LEASE_HEADER)!;
+  const claimed = takeClaim(id, lease);
+  if (claimed === 'used') return 'forged';
+  return claimed ?? (await store.take(id, lease, LEASE_SECONDS)) ?? 'forged';
 }
 
 function answer(status: number, body: object): Response {

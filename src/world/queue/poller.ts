@@ -3,7 +3,9 @@ import { request as httpsRequest } from 'node:https';
 import { performance } from 'node:perf_hooks';
 
 import { within } from '../../core/async.js';
+import { outside } from '../../core/outside.js';
 import { BackgroundService } from '../../maintenance/background-service.js';
+import { forgetClaim, keepClaim } from './claims.js';
 import { LEASE_HEADER, MESSAGE_HEADER, passedOn } from './headers.js';
 import type { ClaimedMessage, MessageStore } from '../store/message-store.js';
 import { LEASE_SECONDS } from './lease.js';
@@ -31,6 +33,9 @@ export class Poller extends BackgroundService {
   private readonly deliveries = new Set<Promise<void>>();
   private readonly requests = new Set<ClientRequest>();
   private isCutOff = false;
+  private reserved = 0;
+  /** True when there may be more due messages than the last look has claimed. */
+  private isFull = false;
   /** Time of the next look. A wake-up that arrives during a look is remembered here. */
   private nextAt = 0;
 
@@ -41,12 +46,33 @@ export class Poller extends BackgroundService {
     super();
   }
 
+  /**
+   * Reserves room for a message that is being stored. Returns false when due messages may wait, and
+   * during a look, which may need the room itself.
+   */
+  reserve(): boolean {
+    if (!this.isRunning || this.isWorking || this.isFull || this.room <= 0) return false;
+    this.reserved++;
+    return true;
+  }
+
+  /** Ends a reservation: delivers the message, if there is one. */
+  use(message: ClaimedMessage | undefined): void {
+    this.reserved--;
+    // A poller that has been stopped leaves the message to other processes.
+    if (message && this.isRunning) outside(() => this.begin(message));
+    else if (message) void this.store.putOff(message, 0, 0).catch(() => undefined);
+    else if (this.isFull) this.wake();
+  }
+
   /** Looks for due messages soon: now, or after some milliseconds. */
   wake(delayMs = 0): void {
     const at = performance.now() + delayMs;
     if (at >= this.nextAt) return;
     this.nextAt = at;
-    this.schedule(delayMs);
+    // A timer waits for a millisecond at least.
+    if (delayMs > 0) this.schedule(delayMs);
+    else this.workNow();
   }
 
   /**
@@ -70,13 +96,19 @@ export class Poller extends BackgroundService {
     return Math.max(0, this.nextAt - now);
   }
 
+  private get room(): number {
+    return this.settings.concurrency - this.deliveries.size - this.reserved;
+  }
+
   private async claim(): Promise<number> {
-    const { deploymentId, concurrency, pollIntervalMs, warn } = this.settings;
-    const room = concurrency - this.deliveries.size;
+    const { deploymentId, pollIntervalMs, warn } = this.settings;
+    const { room } = this;
     // The end of a delivery makes room, and looks again.
-    if (room <= 0) return pollIntervalMs;
+    this.isFull = room <= 0;
+    if (this.isFull) return pollIntervalMs;
     try {
       const messages = await this.store.claim(deploymentId, room, LEASE_SECONDS);
+      this.isFull = messages.length >= room;
       for (const message of messages) this.begin(message);
       return pollIntervalMs;
     } catch (error) {
@@ -88,12 +120,13 @@ export class Poller extends BackgroundService {
   private begin(message: ClaimedMessage): void {
     const delivery = this.post(message).finally(() => {
       this.deliveries.delete(delivery);
-      this.wake();
+      if (this.isFull) this.wake();
     });
     this.deliveries.add(delivery);
   }
 
   private async post(message: ClaimedMessage): Promise<void> {
+    keepClaim(message);
     try {
       const status = await this.send(message);
       // The handler has recorded the outcome of a delivery that reached it.
@@ -101,8 +134,10 @@ export class Poller extends BackgroundService {
       throw new Error(`${pathOf(message.queue)} answered with status ${status}`);
     } catch (error) {
       if (!this.isCutOff) this.settings.warn('a message of the World did not reach the application', error);
-      // Nothing happens when the handler has taken the message over.
-      await this.store.putOff(message, UNREACHED_SECONDS, 0).catch(() => undefined);
+      // Nothing happens when a handler has taken the message over.
+      if (!forgetClaim(message)) await this.store.putOff(message, UNREACHED_SECONDS, 0).catch(() => undefined);
+    } finally {
+      forgetClaim(message);
     }
   }
 

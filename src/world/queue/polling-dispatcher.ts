@@ -1,4 +1,4 @@
-import type { Announcement, MessageStore } from '../store/message-store.js';
+import type { Announcement, ClaimedMessage, MessageStore } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
 import { Poller, type PollerSettings } from './poller.js';
 import type { BackgroundService } from '../../maintenance/background-service.js';
@@ -18,6 +18,14 @@ export class PollingDispatcher implements Dispatcher {
   announce(_message: Announcement, delaySeconds: number): Promise<void> {
     this.poller.wake(delaySeconds * 1_000);
     return Promise.resolve();
+  }
+
+  reserve(): boolean {
+    return this.poller.reserve();
+  }
+
+  use(message: ClaimedMessage | undefined): void {
+    this.poller.use(message);
   }
 
   start(): Promise<void> {

@@ -2,11 +2,11 @@ import type { Database } from '../../store/database.js';
 import type { QueueHandler, QueueOptions } from '../contract.js';
 import type { Kit } from '../kit.js';
 import { baseUrlOf, type WorldSettings } from '../options.js';
-import { MessageStore } from '../store/message-store.js';
+import { MessageStore, type StoredMessage } from '../store/message-store.js';
 import type { Dispatcher } from './dispatcher.js';
 import { headersFault } from './headers.js';
 import { createHandler } from './handler.js';
-import { Leases } from './lease.js';
+import { LEASE_SECONDS, Leases } from './lease.js';
 import { PollingDispatcher } from './polling-dispatcher.js';
 import { QStashDispatcher } from './qstash.js';
 import { kindOf, runOf } from './queue-name.js';
@@ -66,16 +66,16 @@ export class QueueService {
     for (const [name, value] of Object.entries({ idempotencyKey, deploymentId }))
       if (value !== undefined && typeof value !== 'string') throw this.invalid(`${name} must be a text`);
     const runId = runOf(message);
-    const { messageId, isNew } = await this.store.enqueue({
-      queue,
-      deploymentId,
-      body: message,
-      runId,
-      idempotencyKey,
-      headers,
-      delaySeconds,
-    });
-    if (isNew)
+    const isReserved = delaySeconds === 0 && deploymentId === this.parts.settings.deploymentId && this.dispatcher.reserve?.() === true;
+    const leaseSeconds = isReserved ? LEASE_SECONDS : undefined;
+    let stored: StoredMessage | undefined;
+    try {
+      stored = await this.store.enqueue({ queue, deploymentId, body: message, runId, idempotencyKey, headers, delaySeconds, leaseSeconds });
+    } finally {
+      if (isReserved) this.dispatcher.use?.(stored?.claimed);
+    }
+    const { messageId, isNew } = stored;
+    if (isNew && !isReserved)
       await this.dispatcher.announce({ id: messageId, queue, runId, headers: headers ?? {}, failures: 0, announced: 0 }, delaySeconds);
     return { messageId };
   }

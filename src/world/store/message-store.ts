@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { newRunId } from '../../core/ids.js';
 import type { Database, Statement } from '../../store/database.js';
 import { decodeJson, encodeJson } from '../codec.js';
@@ -11,15 +13,16 @@ export interface NewMessage {
   readonly idempotencyKey: string | undefined;
   readonly headers: Record<string, string> | undefined;
   readonly delaySeconds: number;
+  /** Seconds of the lease with which the message is stored: its process delivers it at once. */
+  readonly leaseSeconds?: number | undefined;
 }
 
-/** Claimed message, before it is delivered. */
-export interface ClaimedMessage {
-  readonly id: string;
-  readonly lease: string;
-  readonly queue: string;
-  readonly runId: string | undefined;
-  readonly headers: Record<string, string>;
+/** Message that was stored, or that was there already. */
+export interface StoredMessage {
+  readonly messageId: string;
+  readonly isNew: boolean;
+  /** The claim of a new message that was stored with a lease. */
+  readonly claimed?: ClaimedMessage;
 }
 
 /** Place of a message in its deliveries. It makes the id of an announcement unique. */
@@ -43,14 +46,20 @@ export interface TakenMessage {
   readonly failures: number;
 }
 
+/** Claimed message, before it is delivered. */
+export interface ClaimedMessage extends TakenMessage {
+  readonly runId: string | undefined;
+  readonly headers: Record<string, string>;
+}
+
 const LATER = (seconds: string): string => `now() + ${seconds}::float8 * interval '1 second'`;
 
 const ENQUEUE: Statement = {
   name: 'world_enqueue',
   text: (
     schema,
-  ) => `INSERT INTO ${schema}.world_messages (message_id, queue, deployment_id, run_id, idempotency_key, body, headers, due_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, ${LATER('$8')}, now())
+  ) => `INSERT INTO ${schema}.world_messages (message_id, queue, deployment_id, run_id, idempotency_key, body, headers, due_at, lease, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, ${LATER('$8')}, $9, now())
 ON CONFLICT DO NOTHING RETURNING message_id`,
 };
 
@@ -70,7 +79,7 @@ const CLAIM: Statement = {
   SELECT message_id FROM ${schema}.world_messages WHERE deployment_id = $1::text AND due_at <= now() ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
 UPDATE ${schema}.world_messages m
 SET failures = m.failures + (m.lease IS NOT NULL)::int, lease = gen_random_uuid()::text, due_at = ${LATER('$3')}
-FROM due WHERE m.message_id = due.message_id RETURNING m.message_id, m.lease, m.queue, m.run_id, m.headers`,
+FROM due WHERE m.message_id = due.message_id RETURNING m.message_id, m.lease, m.queue, m.body, m.failures, m.run_id, m.headers`,
 };
 
 const TAKE: Statement = {
@@ -145,23 +154,35 @@ export class MessageStore {
    * Stores a message, unless one with the same key has not been consumed yet. Returns the message's
    * id.
    */
-  async enqueue(message: NewMessage): Promise<{ messageId: string; isNew: boolean }> {
-    const { queue, deploymentId, body, runId = null, idempotencyKey = null, headers, delaySeconds } = message;
-    const values = [queue, deploymentId, runId, idempotencyKey, encodeJson(body), encodeJson(headers), delaySeconds];
+  async enqueue(message: NewMessage): Promise<StoredMessage> {
+    const { queue, deploymentId, body, runId = null, idempotencyKey = null, headers = {}, delaySeconds, leaseSeconds } = message;
+    const encoded = encodeJson(body)!;
+    const lease = leaseSeconds === undefined ? undefined : randomUUID();
+    const values = [queue, deploymentId, runId, idempotencyKey, encoded, encodeJson(headers), leaseSeconds ?? delaySeconds, lease ?? null];
     for (;;) {
-      const [added] = await this.database.query<[string]>(ENQUEUE, [`msg_${newRunId()}`, ...values]);
-      if (added) return { messageId: added[0], isNew: true };
+      const messageId = `msg_${newRunId()}`;
+      const [added] = await this.database.query<[string]>(ENQUEUE, [messageId, ...values]);
+      if (added && lease !== undefined) {
+        // The delivery must not share memory with the caller.
+        const stored = decodeJson(JSON.parse(encoded));
+        const claimed = { id: messageId, lease, queue, body: stored, failures: 0, runId: message.runId, headers };
+        return { messageId, isNew: true, claimed };
+      }
+      if (added) return { messageId, isNew: true };
       const [found] = await this.database.query<[string]>(BY_KEY, [queue, runId ?? '', idempotencyKey]);
       if (found) return { messageId: found[0], isNew: false };
     }
   }
 
   async claim(deploymentId: string, limit: number, leaseSeconds: number): Promise<ClaimedMessage[]> {
-    const rows = await this.database.query<[string, string, string, string | null, unknown]>(CLAIM, [deploymentId, limit, leaseSeconds]);
-    return rows.map(([id, lease, queue, runId, headers]) => ({
+    type Row = [id: string, ...TakenRow, runId: string | null, headers: unknown];
+    const rows = await this.database.query<Row>(CLAIM, [deploymentId, limit, leaseSeconds]);
+    return rows.map(([id, lease, queue, body, failures, runId, headers]) => ({
       id,
       lease,
       queue,
+      body: decodeJson(body),
+      failures,
       runId: runId ?? undefined,
       headers: headersOf(headers),
     }));
