@@ -25,6 +25,7 @@ import { ClosedKeys1764400011300 } from './1764400011300-closed-keys.js';
 import { RunsByStatus1764400011400 } from './1764400011400-runs-by-status.js';
 import { World1764400100000 } from './1764400100000-world.js';
 import { WorldMessages1764400100001 } from './1764400100001-world-messages.js';
+import { WorldListings1764400100002 } from './1764400100002-world-listings.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -69,7 +70,7 @@ export const durableMigrations: readonly DurableMigration[] = [
  * Migrations of the World for the Workflow DevKit, oldest first. They create their tables in a
  * schema of their own.
  */
-export const worldMigrations: readonly DurableMigration[] = [World1764400100000, WorldMessages1764400100001];
+export const worldMigrations: readonly DurableMigration[] = [World1764400100000, WorldMessages1764400100001, WorldListings1764400100002];
 
 /**
  * Builds the SQL of migrations, in one transaction.

@@ -11,17 +11,21 @@ const PAGE = 1_000;
  * otherwise learn of a hook's payload only at the end of the sleep. A run that waits for a hook
  * gets one message too many, and then none.
  */
-const FIND_LOST: Statement = {
+export const FIND_LOST: Statement = {
   name: 'world_find_lost_runs',
   text: (schema) => `SELECT page.run_id, page.workflow_name, page.last_slot,
   page.deployment_id = $2::text AND page.updated_at < now() - $3::float8 * interval '1 millisecond' AND page.swept_slot IS DISTINCT FROM page.last_slot
     AND NOT EXISTS (SELECT FROM ${schema}.world_messages m WHERE m.run_id = page.run_id
       AND (m.lease IS NOT NULL OR m.due_at <= now() OR m.arranged_at >= page.last_at))
-FROM (
-  SELECT r.run_id, r.workflow_name, r.last_slot, r.swept_slot, r.deployment_id, r.updated_at, r.last_at FROM ${schema}.world_runs r
-  WHERE r.status IN ('pending', 'running') AND r.run_id > $1::text ORDER BY r.run_id LIMIT $4::int) page
+FROM (${activePage(schema, 'pending')} UNION ALL ${activePage(schema, 'running')} ORDER BY run_id LIMIT $4::int) page
 ORDER BY page.run_id`,
 };
+
+/** Page of the runs of one status, each of which has an index of its own. */
+function activePage(schema: string, status: 'pending' | 'running'): string {
+  return `(SELECT r.run_id, r.workflow_name, r.last_slot, r.swept_slot, r.deployment_id, r.updated_at, r.last_at
+  FROM ${schema}.world_runs r WHERE r.status = '${status}' AND r.run_id > $1::text ORDER BY r.run_id LIMIT $4::int)`;
+}
 
 const MARK_SWEPT: Statement = {
   name: 'world_mark_swept',
