@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import type { QueueHandler, World } from './contract.js';
 
 /**
@@ -6,7 +8,17 @@ import type { QueueHandler, World } from './contract.js';
  */
 const SHARED = Symbol.for('nestjs-durable/world');
 
-const holder = globalThis as { [SHARED]?: World };
+/** Key of the World of each delivery that is being executed. Global for the same reason. */
+const DELIVERING = Symbol.for('nestjs-durable/world/delivering');
+
+const holder = globalThis as { [SHARED]?: World; [DELIVERING]?: AsyncLocalStorage<World> };
+
+/**
+ * World of the current delivery. A delivery that goes on after its World was closed must not write
+ * to another one, which the environment may name. The closed World refuses its writes, and another
+ * process executes the delivery again.
+ */
+const delivering = (holder[DELIVERING] ??= new AsyncLocalStorage<World>());
 
 /** Makes a World the one that the kit gets in this process. */
 export function shareWorld(world: World): void {
@@ -41,12 +53,13 @@ function forward<T extends object>(names: readonly (keyof T)[], find: () => T): 
 }
 
 /**
- * World that is looked up at each call: the one that is shared in the process, or one of its own.
+ * World that is looked up at each call: the one of the current delivery, the one that is shared in
+ * the process, or one of its own.
  * The kit creates its World while the application's files are loaded, before Nest creates modules.
  */
 export function lateWorld(specVersion: number, create: () => World): World {
   let own: World | undefined;
-  const find = (): World => holder[SHARED] ?? (own ??= create());
+  const find = (): World => delivering.getStore() ?? holder[SHARED] ?? (own ??= create());
   const methods = [
     'queue',
     'getDeploymentId',
@@ -78,6 +91,6 @@ function lateHandler(find: () => World, prefix: string, handler: QueueHandler): 
   return (request) => {
     const world = find();
     if (made?.world !== world) made = { world, handle: world.createQueueHandler(prefix, handler) };
-    return made.handle(request);
+    return delivering.run(world, made.handle, request);
   };
 }

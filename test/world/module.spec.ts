@@ -25,7 +25,7 @@ describe('WorldModule', () => {
     await database.drop();
   });
 
-  afterEach(() => application.close());
+  afterEach(() => (application as INestApplication | undefined)?.close());
 
   it('gives the kit the World of the application, on the pool of WorkflowModule', async () => {
     // The kit creates its World while the files of the application are loaded.
@@ -103,6 +103,32 @@ describe('WorldModule', () => {
       open();
       await closed;
       expect(seen).toEqual(['begun', maker]);
+    } finally {
+      await routes.close();
+    }
+  });
+
+  it('is the World of a delivery that goes on after the close was cut off', async () => {
+    const early = createWorld();
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const seen: string[] = [];
+    const handle = early.createQueueHandler('__wkf_workflow_', async () => {
+      seen.push('begun');
+      await gate;
+      seen.push(await early.getDeploymentId().catch(() => 'none is configured'));
+      seen.push((await refusalOf(early.events.create(newId(), runCreated(early)))).name);
+    });
+    const routes = await serve(handle);
+    const world = createWorld({ databaseUrl: database.url, baseUrl: routes.url, deploymentId: 'cut', shutdownTimeoutMs: 50 });
+    try {
+      await world.start();
+      await world.queue('__wkf_workflow_test', { runId: newId() });
+      await waitFor(() => seen.includes('begun'));
+      await world.close();
+      open();
+      await waitFor(() => seen.length === 3);
+      expect(seen).toEqual(['begun', 'cut', 'WorkflowWorldError']);
     } finally {
       await routes.close();
     }
