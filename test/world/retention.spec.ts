@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { ulid } from 'ulid';
 
 import type { World } from '../../src/world/index.js';
@@ -74,5 +75,33 @@ describe('the retention of a World', () => {
     expect(await streams()).toEqual([{ name: '__health_check__new' }]);
     expect(await rowsOf(kept[2]!)).toEqual(['runs', 'events', 'steps', 'hooks', 'waits', 'streams', 'chunks']);
     for (const runId of [kept[0]!, kept[1]!, named]) expect(await rowsOf(runId)).toEqual(before);
+  });
+
+  it.each(['run', 'stream without a run'])('removes the chunk that a writer adds while its %s is removed', async (subject) => {
+    const runId = subject === 'run' ? await end(await makeRun(), 'completed', 5_000) : `wrun_${ulid()}`;
+    const name = `strm_${runId}`;
+    await world.writeToStream(name, runId, 'first');
+    await database.query(`UPDATE durable_world.world_streams SET updated_at = now() - interval '2 hours' WHERE name = $1`, [name]);
+    const writer = new pg.Client({ connectionString: database.url });
+    await writer.connect();
+    await writer.query('BEGIN');
+    // As the statement of a writer does.
+    await writer.query('UPDATE durable_world.world_streams SET last_index = last_index + 1 WHERE name = $1', [name]);
+    await writer.query(`INSERT INTO durable_world.world_chunks (name, index, data) VALUES ($1, 9, 'last')`, [name]);
+    const removing = await deliverTo('stable', { databaseUrl: database.url, retention: { completed: '1h' } }, () => Promise.resolve());
+    try {
+      await waitFor(
+        async () =>
+          (await database.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)).length > 0,
+      );
+      await writer.query('COMMIT');
+      const left = (table: string): Promise<unknown[]> =>
+        database.query(`SELECT FROM durable_world.world_${table} WHERE name = $1`, [name]);
+      await waitFor(async () => (await left('streams')).length === 0);
+      expect(await left('chunks')).toEqual([]);
+    } finally {
+      await removing.close();
+      await writer.end();
+    }
   });
 });

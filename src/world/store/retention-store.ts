@@ -33,21 +33,40 @@ const SCAN_RUNS: Statement = {
 FROM ${schema}.world_runs r WHERE r.run_id > $1::text AND r.run_id < $2::text ORDER BY r.run_id LIMIT $6::int`,
 };
 
-/** Removes ended runs with everything that belongs to them. Skips a run that is being written. */
-const REMOVE_RUNS: Statement = {
-  name: 'world_remove_runs',
-  text: (schema) => {
-    const ofGone = (table: string): string => `DELETE FROM ${schema}.${table} t WHERE t.run_id = ANY (ARRAY(SELECT gone.run_id FROM gone))`;
-    return `WITH gone AS MATERIALIZED (
+/** Locks the streams that are found, and waits for writers of chunks: they hold the lock briefly. */
+const LOCKED_STREAMS = (schema: string, found: string): string => `SELECT s.name FROM ${schema}.world_streams s
+  WHERE ${found} AND (SELECT set_config('lock_timeout', '10s', true)) IS NOT NULL ORDER BY s.name FOR UPDATE`;
+
+/**
+ * Locks ended runs and their streams. Skips a run that is being written. The removal is a later
+ * statement, which sees all chunks: those that a writer commits while this statement waits for the
+ * lock would stay for ever.
+ */
+const LOCK_RUNS: Statement = {
+  name: 'world_lock_expired_runs',
+  text: (schema) => `WITH gone AS MATERIALIZED (
   SELECT r.run_id FROM ${schema}.world_runs r WHERE r.run_id = ANY ($1::text[]) AND r.completed_at IS NOT NULL
     AND NOT EXISTS (SELECT FROM ${schema}.world_messages m WHERE m.run_id = r.run_id)
   ORDER BY r.run_id FOR UPDATE SKIP LOCKED),
-runs AS (${ofGone('world_runs')}), events AS (${ofGone('world_events')}), steps AS (${ofGone('world_steps')}),
-hooks AS (${ofGone('world_hooks')}), waits AS (${ofGone('world_waits')}), streams AS (${ofGone('world_streams')} RETURNING t.name),
-chunks AS (DELETE FROM ${schema}.world_chunks c WHERE c.name = ANY (ARRAY(SELECT streams.name FROM streams)))
-SELECT count(*)::int FROM gone`;
+streams AS MATERIALIZED (${LOCKED_STREAMS(schema, 's.run_id = ANY (ARRAY(SELECT gone.run_id FROM gone))')})
+SELECT ARRAY(SELECT gone.run_id FROM gone), ARRAY(SELECT streams.name FROM streams)`,
+};
+
+/** Removes locked runs with everything that belongs to them. $2: the locked streams. */
+const REMOVE_RUNS: Statement = {
+  name: 'world_remove_runs',
+  text: (schema) => {
+    const ofGone = (table: string): string => `DELETE FROM ${schema}.${table} t WHERE t.run_id = ANY ($1::text[])`;
+    return `WITH runs AS (${ofGone('world_runs')}), events AS (${ofGone('world_events')}), steps AS (${ofGone('world_steps')}),
+hooks AS (${ofGone('world_hooks')}), waits AS (${ofGone('world_waits')}), ${removedStreams(schema, '$2')} SELECT`;
   },
 };
+
+/** Parts of a statement that remove locked streams with their chunks. */
+function removedStreams(schema: string, names: string): string {
+  return `streams AS (DELETE FROM ${schema}.world_streams s WHERE s.name = ANY (${names}::text[])),
+chunks AS (DELETE FROM ${schema}.world_chunks c WHERE c.name = ANY (${names}::text[]))`;
+}
 
 /**
  * Reads a page of streams, and which of them belong to no run: those of probes, and those that a
@@ -60,14 +79,19 @@ const SCAN_STREAMS: Statement = {
 FROM ${schema}.world_streams s WHERE s.name > $1::text ORDER BY s.name LIMIT $3::int`,
 };
 
+/** Locks streams without a run, as `LOCK_RUNS` does. */
+const LOCK_STREAMS: Statement = {
+  name: 'world_lock_expired_streams',
+  text: (schema) => `WITH streams AS MATERIALIZED (${LOCKED_STREAMS(
+    schema,
+    `s.name = ANY ($1::text[]) AND NOT EXISTS (SELECT FROM ${schema}.world_runs r WHERE r.run_id = s.run_id)`,
+  )})
+SELECT ARRAY(SELECT streams.name FROM streams)`,
+};
+
 const REMOVE_STREAMS: Statement = {
   name: 'world_remove_streams',
-  text: (schema) => `WITH gone AS MATERIALIZED (
-  SELECT s.name FROM ${schema}.world_streams s WHERE s.name = ANY ($1::text[])
-    AND NOT EXISTS (SELECT FROM ${schema}.world_runs r WHERE r.run_id = s.run_id) ORDER BY s.name FOR UPDATE SKIP LOCKED),
-streams AS (DELETE FROM ${schema}.world_streams s WHERE s.name = ANY (ARRAY(SELECT gone.name FROM gone))),
-chunks AS (DELETE FROM ${schema}.world_chunks c WHERE c.name = ANY (ARRAY(SELECT gone.name FROM gone)))
-SELECT count(*)::int FROM gone`,
+  text: (schema) => `WITH ${removedStreams(schema, '$1')} SELECT`,
 };
 
 type ScannedRow = [key: string, isExpired: boolean];
@@ -90,16 +114,19 @@ export class RetentionStore {
 
   /** Removes some of the runs. Returns those that are left to be removed. */
   removeRuns(runIds: string[]): Promise<string[]> {
-    return this.remove(REMOVE_RUNS, runIds);
+    return this.remove(LOCK_RUNS, REMOVE_RUNS, runIds);
   }
 
   /** Removes some of the streams. Returns those that are left to be removed. */
   removeStreams(names: string[]): Promise<string[]> {
-    return this.remove(REMOVE_STREAMS, names);
+    return this.remove(LOCK_STREAMS, REMOVE_STREAMS, names);
   }
 
-  private async remove(statement: Statement, keys: string[]): Promise<string[]> {
-    await this.database.query(statement, [keys.slice(0, REMOVED)]);
+  private async remove(lock: Statement, remove: Statement, keys: string[]): Promise<string[]> {
+    await this.database.transaction(async (client) => {
+      const [locked] = await this.database.query<string[][]>(lock, [keys.slice(0, REMOVED)], client);
+      await this.database.query(remove, locked!, client);
+    });
     return keys.slice(REMOVED);
   }
 }
