@@ -4,7 +4,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import type { DeliveryMeta, QueueHandler, World } from '../../src/world/index.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
-import { bytes, deliverTo, newId, startRun, type ServedRoutes } from './support/test-world.js';
+import { bytes, createTestWorld, deliverTo, newId, startRun, type ServedRoutes } from './support/test-world.js';
 
 const QUEUE = '__wkf_workflow_test';
 const FLOW = '/.well-known/workflow/v1/flow';
@@ -29,6 +29,7 @@ describe('a World that QStash calls', () => {
 
   afterEach(async () => {
     await close?.();
+    close = undefined;
     deliveries.length = 0;
     await database.query('TRUNCATE durable_world.world_messages');
   });
@@ -151,5 +152,50 @@ describe('a World that QStash calls', () => {
     const messages = deliveries.map(({ message }) => message);
     expect(messages).toContainEqual({ lost: true });
     expect(messages).toContainEqual({ runId });
+  });
+
+  it('gives each lost run one message, and announces each overdue message once, when sweeps meet', async () => {
+    // Nothing is delivered, so that what the sweeps do stays visible.
+    const unreachable = 'http://localhost:9';
+    const { QSTASH_URL, QSTASH_TOKEN, QSTASH_CURRENT_SIGNING_KEY, QSTASH_NEXT_SIGNING_KEY } = qstash.env();
+    const keys = { currentSigningKey: QSTASH_CURRENT_SIGNING_KEY, nextSigningKey: QSTASH_NEXT_SIGNING_KEY };
+    const settings = { url: QSTASH_URL, token: QSTASH_TOKEN, targetUrl: unreachable, ...keys };
+    const worlds = [1, 2].map(() => createTestWorld('stable', { databaseUrl: database.url, recoverAfterMs: 1, qstash: settings }));
+    try {
+      const sweeps = worlds.map((each) => each.createQueueHandler('__wkf_workflow_', () => Promise.resolve()));
+      const runs = await Promise.all(Array.from({ length: 40 }, () => startRun(worlds[0]!)));
+      await database.query(
+        `INSERT INTO durable_world.world_messages (message_id, queue, deployment_id, body, due_at, created_at, arranged_at)
+         SELECT 'msg_late_' || n, '${QUEUE}', 'default', '{}', now() - interval '1 minute', now(), now() - interval '1 minute'
+         FROM generate_series(1, 40) n`,
+      );
+      const body = JSON.stringify({ sweep: true });
+      const sweep = (handle: (request: Request) => Promise<Response>): Promise<Response> =>
+        handle(
+          new Request(`${unreachable}${FLOW}`, {
+            method: 'POST',
+            body,
+            headers: { 'upstash-signature': qstash.sign({ url: `${unreachable}${FLOW}`, body }) },
+          }),
+        );
+      const answers = await Promise.all([...sweeps, ...sweeps, ...sweeps].map(sweep));
+      expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 6 }, () => 200));
+      const given = await database.query<{ run_id: string }>(
+        'SELECT run_id FROM durable_world.world_messages WHERE run_id = ANY ($1::text[]) ORDER BY run_id',
+        [runs],
+      );
+      expect(given.map(({ run_id }) => run_id)).toEqual(runs.toSorted());
+      // As when the messages had been consumed: a place of the history gets one message for ever.
+      await database.query('DELETE FROM durable_world.world_messages WHERE run_id IS NOT NULL');
+      await Promise.all(sweeps.map(sweep));
+      expect(
+        await database.query(
+          `SELECT count(*)::int AS messages, count(*) FILTER (WHERE run_id IS NOT NULL)::int AS given, max(announced) AS most
+           FROM durable_world.world_messages`,
+        ),
+      ).toEqual([{ messages: 40, given: 0, most: 1 }]);
+    } finally {
+      await Promise.all(worlds.map((each) => each.close()));
+    }
   });
 });

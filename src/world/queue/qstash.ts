@@ -42,6 +42,7 @@ interface Parts {
  */
 export class QStashDispatcher implements Dispatcher {
   private parts: Promise<Parts> | undefined;
+  private sweeping: Promise<void> | undefined;
 
   constructor(
     private readonly store: MessageStore,
@@ -110,7 +111,13 @@ export class QStashDispatcher implements Dispatcher {
     return Promise.resolve();
   }
 
-  private async sweep(): Promise<void> {
+  /** Sweeps once at a time in this process. A call that comes meanwhile joins the sweep. */
+  private sweep(): Promise<void> {
+    this.sweeping ??= this.sweepOnce().finally(() => (this.sweeping = undefined));
+    return this.sweeping;
+  }
+
+  private async sweepOnce(): Promise<void> {
     await this.settings.sweep();
     const overdue = await this.store.announceOverdue(this.settings.deploymentId, SWEEP_LIMIT);
     await Promise.all(overdue.map((message) => this.announce(message, 0)));

@@ -37,8 +37,7 @@ export class QueueService {
     const { database, settings, warn } = parts;
     const { deploymentId, concurrency, pollIntervalMs, recoverAfterMs, shutdownTimeoutMs } = settings;
     this.store = new MessageStore(database);
-    const enqueue = (workflowName: string, runId: string, idempotencyKey: string): Promise<unknown> =>
-      this.add(`${workflowPrefix()}${workflowName}`, { runId }, { idempotencyKey });
+    const enqueue = (workflowName: string, runId: string, slot: string): Promise<void> => this.addLost(workflowName, runId, slot);
     const recovery = new Recovery(database, { deploymentId, recoverAfterMs, warn, enqueue });
     const { qstash, schema, retention: rule } = settings;
     const retention = rule && new WorldRetention(new RetentionStore(database), rule, warn);
@@ -78,6 +77,13 @@ export class QueueService {
     if (isNew && !isReserved)
       await this.dispatcher.announce({ id: messageId, queue, runId, headers: headers ?? {}, failures: 0, announced: 0 }, delaySeconds);
     return { messageId };
+  }
+
+  /** Gives a message to a run that has lost its own. */
+  private async addLost(workflowName: string, runId: string, slot: string): Promise<void> {
+    const queue = `${workflowPrefix()}${workflowName}`;
+    const id = await this.store.enqueueLost(queue, { runId }, runId, slot);
+    if (id !== undefined) await this.dispatcher.announce({ id, queue, runId, headers: {}, failures: 0, announced: 0 }, 0);
   }
 
   createHandler(prefix: string, handler: QueueHandler): (request: Request) => Promise<Response> {

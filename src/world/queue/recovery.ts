@@ -27,17 +27,12 @@ function activePage(schema: string, status: 'pending' | 'running'): string {
   FROM ${schema}.world_runs r WHERE r.status = '${status}' AND r.run_id > $1::text ORDER BY r.run_id LIMIT $4::int)`;
 }
 
-const MARK_SWEPT: Statement = {
-  name: 'world_mark_swept',
-  text: (schema) => `UPDATE ${schema}.world_runs SET swept_slot = $2::bigint WHERE run_id = $1::text`,
-};
-
 /** Settings of the recovery. */
 export interface RecoverySettings {
   readonly deploymentId: string;
   readonly recoverAfterMs: number;
-  /** Puts a message for a run into its queue. */
-  readonly enqueue: (workflowName: string, runId: string, idempotencyKey: string) => Promise<unknown>;
+  /** Puts a message for a run into its queue, once for each place of its history. */
+  readonly enqueue: (workflowName: string, runId: string, slot: string) => Promise<unknown>;
   readonly warn: (text: string, error: unknown) => void;
 }
 
@@ -83,8 +78,7 @@ export class Recovery extends BackgroundService {
     this.after = runs.length === PAGE ? runs.at(-1)![0] : '';
     for (const [runId, workflowName, slot, isLost] of runs) {
       if (!isLost || !(this.isRunning || this.isSweeping)) continue;
-      await enqueue(workflowName, runId, `recovery:${slot}`);
-      await this.database.query(MARK_SWEPT, [runId, slot]);
+      await enqueue(workflowName, runId, slot);
     }
     return runs.length === PAGE;
   }

@@ -63,6 +63,19 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, ${LATER('$8')}, $9, now())
 ON CONFLICT DO NOTHING RETURNING message_id`,
 };
 
+/**
+ * Gives a message to a run, unless its history has grown, or another sweep has given one for this
+ * place of it. $1: message, $2: queue, $3: body, $4: run, $5: place.
+ */
+const ENQUEUE_LOST: Statement = {
+  name: 'world_enqueue_lost',
+  text: (schema) => `WITH marked AS (
+  UPDATE ${schema}.world_runs SET swept_slot = $5::bigint
+  WHERE run_id = $4::text AND last_slot = $5::bigint AND swept_slot IS DISTINCT FROM $5::bigint RETURNING run_id, deployment_id)
+INSERT INTO ${schema}.world_messages (message_id, queue, deployment_id, run_id, body, due_at, created_at)
+SELECT $1::text, $2::text, marked.deployment_id, marked.run_id, $3::json, now(), now() FROM marked RETURNING message_id`,
+};
+
 const BY_KEY: Statement = {
   name: 'world_message_by_key',
   text: (schema) => `SELECT message_id FROM ${schema}.world_messages
@@ -121,13 +134,16 @@ WHERE message_id = $1::text AND lease IS NULL AND due_at > now()
 RETURNING message_id, queue, run_id, headers, failures, announced, extract(epoch FROM due_at - now())::float8`,
 };
 
-/** Counts the announcements of messages that are overdue. */
+/**
+ * Counts the announcements of messages that are overdue. A message that another sweep has announced
+ * just now is left alone.
+ */
 const ANNOUNCE_OVERDUE: Statement = {
   name: 'world_announce_overdue',
   text: (schema) => `WITH due AS MATERIALIZED (
   SELECT message_id FROM ${schema}.world_messages WHERE deployment_id = $1::text AND due_at <= now() - interval '5 seconds'
-  ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
-UPDATE ${schema}.world_messages m SET announced = m.announced + 1 FROM due
+    AND arranged_at <= now() - interval '5 seconds' ORDER BY due_at LIMIT $2::int FOR UPDATE SKIP LOCKED)
+UPDATE ${schema}.world_messages m SET announced = m.announced + 1, arranged_at = now() FROM due
 WHERE m.message_id = due.message_id RETURNING m.message_id, m.queue, m.run_id, m.headers, m.failures, m.announced`,
 };
 
@@ -172,6 +188,12 @@ export class MessageStore {
       const [found] = await this.database.query<[string]>(BY_KEY, [queue, runId ?? '', idempotencyKey]);
       if (found) return { messageId: found[0], isNew: false };
     }
+  }
+
+  /** Gives a message to a run that has lost its own. Returns its id; undefined when there is one. */
+  async enqueueLost(queue: string, body: unknown, runId: string, slot: string): Promise<string | undefined> {
+    const [row] = await this.database.query<[string]>(ENQUEUE_LOST, [`msg_${newRunId()}`, queue, encodeJson(body), runId, slot]);
+    return row?.[0];
   }
 
   async claim(deploymentId: string, limit: number, leaseSeconds: number): Promise<ClaimedMessage[]> {
