@@ -14,8 +14,8 @@ const DELIVERING = Symbol.for('nestjs-durable/world/delivering');
 const holder = globalThis as { [SHARED]?: World; [DELIVERING]?: AsyncLocalStorage<World> };
 
 /**
- * World of the current delivery. A delivery that goes on after its World was closed must not write
- * to another one, which the environment may name. The closed World refuses its writes, and another
+ * World of the current delivery. A delivery that outlives the close of its World must not write to
+ * another one, which the environment may name. The closed World refuses its writes, and another
  * process executes the delivery again.
  */
 const delivering = (holder[DELIVERING] ??= new AsyncLocalStorage<World>());

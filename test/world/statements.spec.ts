@@ -11,6 +11,20 @@ import { bytes, createTestWorld, deliverTo, newId, refusalOf, serve, startRun, t
 
 const QUEUE = '__wkf_workflow_test';
 
+interface Plan {
+  readonly 'Relation Name'?: string;
+  readonly 'Actual Rows': number;
+  readonly 'Actual Loops': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly Plans?: Plan[];
+}
+
+/** Number of rows of a table that a plan has read. */
+function readOf(plan: Plan, table: string): number {
+  const own = (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops'];
+  return (plan['Relation Name'] === table ? own : 0) + (plan.Plans ?? []).reduce((sum, each) => sum + readOf(each, table), 0);
+}
+
 describe('statements of a World', () => {
   let database: TestDatabase;
   let world: World;
@@ -186,5 +200,37 @@ describe('statements of a World', () => {
     } finally {
       await holder.end();
     }
+  });
+
+  it('read the payloads of the listed steps, and none where none are asked for', async () => {
+    await start(() => Promise.resolve());
+    const runId = await startRun(world);
+    for (let index = 0; index < 60; index++) {
+      const step = `step_${index}`;
+      await world.events.create(runId, event('step_created', { stepName: 's', input: bytes(1) }, step));
+      await world.events.create(runId, event('step_completed', { result: bytes(2) }, step));
+    }
+    await database.query(
+      `INSERT INTO durable_world.world_events (run_id, slot, type, created_at) SELECT 'wrun_other', n, 'noop', now() FROM generate_series(1, 20000) n`,
+    );
+    await database.query('ANALYZE durable_world.world_events, durable_world.world_steps');
+    /** Number of events that a listing reads. */
+    const eventsRead = async (resolveData: 'all' | 'none'): Promise<number> => {
+      const { mock } = jest.spyOn(Database.prototype, 'query');
+      const { data } = await world.steps.list({ runId, resolveData });
+      expect(data.map(({ input, output }) => [input, output])).toEqual(
+        Array.from({ length: 20 }, () => (resolveData === 'all' ? [bytes(1), bytes(2)] : [undefined, undefined])),
+      );
+      const [statement, values] = mock.calls.find(([{ name }]) => name.startsWith('world_list_steps'))!;
+      jest.restoreAllMocks();
+      const [row] = await database.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+        `EXPLAIN (ANALYZE, FORMAT JSON) ${statement.text('durable_world', '')}`,
+        values,
+      );
+      return readOf(row!['QUERY PLAN'][0].Plan, 'world_events');
+    };
+    expect(await eventsRead('all')).toBeGreaterThan(0);
+    // A merge looks at the first event, and finds no step that needs one.
+    expect(await eventsRead('none')).toBeLessThanOrEqual(1);
   });
 });

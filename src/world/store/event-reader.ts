@@ -8,6 +8,7 @@ import * as rows from './rows.js';
 /** Part of a listing's statement, by what the caller asks for. */
 interface Query {
   readonly name: string;
+  /** Table and its alias. */
   readonly from: string;
   readonly columns: string;
   readonly joins?: string;
@@ -226,7 +227,10 @@ export class EventReader {
     return rows.hookOf(row);
   }
 
-  /** Reads one row more than the page holds, in the order of the page. */
+  /**
+   * Reads one row more than the page holds, in the order of the page. The events with payloads are
+   * joined to the rows of the page only.
+   */
   private read<Row extends unknown[]>(query: Query, { limit, after, descending }: Place): Promise<Row[]> {
     const { name, from, columns, joins = '', where, values, order, types } = query;
     const first = values.length + 1;
@@ -234,11 +238,12 @@ export class EventReader {
     const conditions = after === undefined ? where : [...where, `(${order.join(', ')}) ${descending ? '<' : '>'} (${keys})`];
     const limitAt = first + (after?.length ?? 0);
     const direction = descending ? 'DESC' : 'ASC';
+    const ordered = `ORDER BY ${order.map((column) => `${column} ${direction}`).join(', ')}`;
     const statement = {
       name: `${name}_${direction}${after === undefined ? '' : '_after'}`,
       text: (schema: string): string =>
-        `SELECT ${columns} FROM ${schema}.${from} ${joins} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`} ` +
-        `ORDER BY ${order.map((column) => `${column} ${direction}`).join(', ')} LIMIT $${limitAt}::int`,
+        `SELECT ${columns} FROM (SELECT * FROM ${schema}.${from} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`} ` +
+        `${ordered} LIMIT $${limitAt}::int) ${from.split(' ')[1]} ${joins} ${ordered}`,
     };
     return this.database.query<Row>(statement, [...values, ...(after ?? []), limit + 1]);
   }

@@ -33,7 +33,7 @@ const SCAN_RUNS: Statement = {
 FROM ${schema}.world_runs r WHERE r.run_id > $1::text AND r.run_id < $2::text ORDER BY r.run_id LIMIT $6::int`,
 };
 
-/** Locks the streams that are found, and waits for writers of chunks: they hold the lock briefly. */
+/** Locks streams, and waits for writers of chunks: they hold the lock briefly. */
 const LOCKED_STREAMS = (schema: string, found: string): string => `SELECT s.name FROM ${schema}.world_streams s
   WHERE ${found} AND (SELECT set_config('lock_timeout', '10s', true)) IS NOT NULL ORDER BY s.name FOR UPDATE`;
 

@@ -41,7 +41,7 @@ export type RunRow = [
 export function runPayloads(schema: string, r: string, resolve: ResolveData): { columns: string; joins: string } {
   if (resolve === 'none') {
     // An error is no payload: it stays.
-    const error = `LEFT JOIN ${schema}.world_events result ON result.run_id = ${r}.run_id AND result.slot = ${r}.ended_slot AND ${r}.status = 'failed'`;
+    const error = `LEFT JOIN ${schema}.world_events result ON result.run_id = ${r}.run_id AND result.slot = CASE ${r}.status WHEN 'failed' THEN ${r}.ended_slot END`;
     return { columns: `${NO_PAYLOAD}, ${payloadColumns('result')}`, joins: error };
   }
   return {
@@ -108,7 +108,7 @@ export type StepRow = [
 /** Joins and columns of the payloads of a step. */
 export function stepPayloads(schema: string, s: string, resolve: ResolveData): { columns: string; joins: string } {
   if (resolve === 'none') {
-    const error = `LEFT JOIN ${schema}.world_events result ON result.run_id = ${s}.run_id AND result.slot = ${s}.result_slot AND ${s}.status <> 'completed'`;
+    const error = `LEFT JOIN ${schema}.world_events result ON result.run_id = ${s}.run_id AND result.slot = CASE WHEN ${s}.status <> 'completed' THEN ${s}.result_slot END`;
     return { columns: `${NO_PAYLOAD}, ${payloadColumns('result')}`, joins: error };
   }
   return {
