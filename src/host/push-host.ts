@@ -9,6 +9,7 @@ import type { Sweep } from '../maintenance/sweep.js';
 import { createSweeps } from '../maintenance/sweeps.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { forgetWakeUps } from '../store/sql/outbox.js';
+import { refreshKnownQueues } from '../store/sql/queues.js';
 import { hasFreeQueuedRun } from '../store/sql/schedules.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import type { SweepPart, WakeUpMessage } from '../transports/qstash/message.js';
@@ -85,7 +86,13 @@ export class PushHost {
       () => runtime.clock.now(),
     );
     const { admissions } = runtime;
-    const queuesSweep = { failure: 'sweep: could not admit runs of rate limits', run: () => admissions.admitOpened() };
+    const queuesSweep = {
+      failure: 'sweep: could not admit runs of rate limits',
+      run: async () => {
+        await refreshKnownQueues(database);
+        return admissions.admitOpened();
+      },
+    };
     this.parts = { schedules: [this.schedulesSweep, SWEEP_AGAIN_MS], queues: [queuesSweep, ADMIT_AGAIN_MS] };
     this.sweeps = this.createSweeps();
   }
@@ -121,7 +128,15 @@ export class PushHost {
     const wakeUps = new WakeUpSweep(runtime, publisher, () => this.registry.keys(this.queues), this.deploymentId);
     const { listeners } = this;
     const calls = listeners ? [{ failure: 'sweep: could not call listeners', run: (signal: AbortSignal) => listeners.run(signal) }] : [];
-    return [deadSessions, wakeUps, this.schedulesSweep, ...others, ...calls, ...deletions.map(inTime)];
+    // No timer of this process notices that another process has changed the limits of queues.
+    const limits = {
+      failure: 'sweep: could not read the limits of queues',
+      run: async () => {
+        await refreshKnownQueues(runtime.database);
+        return undefined;
+      },
+    };
+    return [limits, deadSessions, wakeUps, this.schedulesSweep, ...others, ...calls, ...deletions.map(inTime)];
   }
 
   get known(): KnownWorker {

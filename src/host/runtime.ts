@@ -207,21 +207,21 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   async due(runs: readonly DueRun[]): Promise<void> {
     const now: DueRun[] = [];
     let wakeAt = Number.POSITIVE_INFINITY;
+    let admitted: Promise<void> | undefined;
     for (const run of runs) {
       // A run of a queue with limits is not due before its queue admits the run.
       if (run.wakeAt === undefined && !run.isAdmitted && this.database.queues.isLimited(run.queue))
-        void this.admissions.request(run.queue, run.queueKey);
+        admitted = this.admissions.request(run.queue, run.queueKey);
       else if (run.wakeAt === undefined) now.push(run);
       else wakeAt = Math.min(wakeAt, run.wakeAt);
     }
-    const isLater = Number.isFinite(wakeAt);
     if (now.length > 0) this.workers.polling?.pollNow();
-    // Processes that QStash calls have no permanent session, so the watch cannot see which
-    // workflows they execute. With QStash, request no early check for unclaimed runs.
+    // Processes that QStash calls have no permanent session, so the watch cannot see them.
     this.watch.note(this.qstash ? undefined : now);
-    if (isLater) this.workers.polling?.noteWake(wakeAt);
-    this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
+    if (Number.isFinite(wakeAt)) this.workers.polling?.noteWake(wakeAt);
+    this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(Number.isFinite(wakeAt) ? { wakeAt } : {}) });
     await this.qstash?.due(runs.filter((run) => run.wakeAt !== undefined || now.includes(run)));
+    if (admitted && this.settings.transport === 'qstash') await this.admissions.settledSoon();
   }
 
   /** Announces the next time at which a schedule needs attention. */

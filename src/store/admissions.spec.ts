@@ -5,6 +5,7 @@ import { checkQueue, type QueueOptions } from '../core/queue-limits.js';
 import { JournalFixture, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import { Admissions } from './admissions.js';
+import type { Database, Statement } from './database.js';
 import { admitRuns } from './sql/admit-runs.js';
 import { readOpenedKeys } from './sql/opened-keys.js';
 import { reserveQueueSlots } from './sql/queue-slots.js';
@@ -104,6 +105,22 @@ describe('the admission of runs', () => {
     await held;
   });
 
+  it('looks at the same keys again after another process has locked the queue', async () => {
+    await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
+    for (const key of ['a', 'b', 'c']) await insert(key, 1);
+    const held = fixture.admin.query(`BEGIN; SELECT 1 FROM durable.workflow_queues FOR UPDATE; SELECT pg_sleep(0.4); COMMIT`);
+    let isOver = false;
+    void held.then(() => (isOver = true));
+    await waitFor(async () => isOver || (await fixture.admin.query(SLEEPING)).length > 0);
+    const { admissions, admitted } = newAdmissions();
+    await admissions.request('q', 'a');
+    await admissions.request('q', 'b');
+    await admissions.settled();
+    expect(admitted.sort()).toEqual(['a-0-1', 'b-0-1']);
+    admissions.close();
+    await held;
+  });
+
   it('admits the other runs of a queue while the database refuses to change one of them', async () => {
     await declare({ key: { concurrency: 1 }, rateLimit: { limit: 50, period: '10ms' } });
     await insert('a', 3);
@@ -135,6 +152,44 @@ describe('the admission of runs', () => {
     await admissions.request('q', 'late');
     // The alarm of the hour gave way to the one of the minute, and not the other way round.
     expect(alarms.filter(({ isCancelled }) => !isCancelled).map(({ at }) => at - Date.now() < 30 * 60_000)).toEqual([true]);
+    admissions.close();
+  });
+
+  it('announces an alarm again that stays, because the announcement may have waited for an earlier one', async () => {
+    await declare({ rateLimit: { limit: 1, period: '1h' } });
+    await insert('', 2);
+    const announced: number[] = [];
+    const failed = (error: unknown): void => {
+      throw error;
+    };
+    const opensAt = (at: number): void => void announced.push(at);
+    const admissions = new Admissions(open.database, new DatabaseClock(), { due: async () => undefined, failed, opensAt });
+    await admissions.request('q');
+    await fixture.admin.query(`UPDATE durable.workflow_queues SET arrival_at = arrival_at + interval '1 minute'`);
+    await admissions.request('q');
+    expect(announced).toEqual([announced[0], announced[0]]);
+    admissions.close();
+  });
+
+  it.each(['durable_admit', 'durable_opened_keys'])('tries again after an error of the statement %s', async (statement) => {
+    await declare({ key: { rateLimit: { limit: 1, period: '1s' } } });
+    await insert('a', 2);
+    const admitted: string[] = [];
+    const failures: unknown[] = [];
+    let isBroken = true;
+    const query = open.database.query.bind(open.database);
+    const database: Database = Object.assign(Object.create(open.database) as Database, {
+      query: (given: Statement, values: unknown[]) => {
+        if (!isBroken || given.name !== statement) return query(given, values);
+        isBroken = false;
+        return Promise.reject(new Error('Connection terminated unexpectedly'));
+      },
+    });
+    const due = async (runs: readonly { readonly id: string }[]): Promise<void> => void admitted.push(...runs.map(({ id }) => id));
+    const admissions = new Admissions(database, new DatabaseClock(), { due, failed: (error) => void failures.push(error) });
+    await admissions.request('q', 'a');
+    await waitFor(() => admitted.length === 2);
+    expect(failures).toHaveLength(1);
     admissions.close();
   });
 

@@ -2,8 +2,9 @@ import { performance } from 'node:perf_hooks';
 
 import type { DueRun } from '../core/run.js';
 import type { ClockAlarm, DatabaseClock } from '../core/clock.js';
+import { within } from '../core/async.js';
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
-import { faultOf } from './database-errors.js';
+import { faultOf, type DatabaseFault } from './database-errors.js';
 import type { Database } from './database.js';
 import { admitApart, noteAdmitted } from './sql/admit-apart.js';
 import { admitRuns, type Admission } from './sql/admit-runs.js';
@@ -19,8 +20,14 @@ const AHEAD_MS = 500;
 const LOCKED_PAUSE_MS = 20;
 /** Number of such pauses for which `settled` waits. */
 const SETTLED_PAUSES = 50;
+/** Milliseconds for which `settledSoon` waits. */
+const SOON_MS = 3_000;
 /** Largest number of keys of one admission, which holds the row of the queue meanwhile. */
 const MOST_KEYS = 500;
+/** Largest number of keys that a next try names. With more, the next try looks at all keys. */
+const MOST_RETRIED_KEYS = 10_000;
+/** Milliseconds before the next try while the database does not answer. */
+const FAILED_PAUSE_MS = 1_000;
 /** Milliseconds for which a queue is admitted run by run after the database has refused a run. */
 const APART_MS = 10_000;
 
@@ -58,8 +65,8 @@ export class Admissions {
   private readonly requests = new Map<string, Set<string> | 'all'>();
   /** Times at which rate limits allow more, by queue. */
   private readonly alarms = new Map<string, ClockAlarm & { readonly at: number }>();
-  /** Next tries after a lock, by queue. */
-  private readonly retries = new Map<string, NodeJS.Timeout>();
+  /** Next tries after a lock, by queue, with the keys to look at. */
+  private readonly retries = new Map<string, { readonly timer: NodeJS.Timeout; readonly keys: readonly string[] | undefined }>();
   /** Times until which queues are admitted run by run, by performance.now(). */
   private readonly apartUntil = new Map<string, number>();
   /** Milliseconds that the last look at all keys took, by queue. */
@@ -123,12 +130,20 @@ export class Admissions {
     }
   }
 
+  /**
+   * Resolves like `settled`, but after some seconds at the latest, because other starts may follow
+   * for ever. A start waits for this where a platform may freeze the process afterwards.
+   */
+  async settledSoon(): Promise<void> {
+    await within(SOON_MS, this.settled());
+  }
+
   /** Admits nothing more. Other processes sweep the queues. */
   close(): void {
     this.isClosed = true;
     this.requests.clear();
     for (const alarm of this.alarms.values()) alarm.cancel();
-    for (const timer of this.retries.values()) clearTimeout(timer);
+    for (const { timer } of this.retries.values()) clearTimeout(timer);
     this.alarms.clear();
     this.retries.clear();
   }
@@ -162,12 +177,14 @@ export class Admissions {
       else if (moreMs !== undefined) this.later(queue, moreMs);
     } catch (error) {
       if (this.isClosed) return;
-      if (['locked', 'conflict'].includes(faultOf(error))) return this.retry(queue);
+      const fault = faultOf(error);
+      if (fault === 'locked' || fault === 'conflict') return this.retry(queue, keys, LOCKED_PAUSE_MS);
       this.port.failed(error);
+      if (isPassing(fault)) this.retry(queue, keys, FAILED_PAUSE_MS);
     }
   }
 
-  /** Requests the same admission again, because one statement admits a bounded number of runs. */
+  /** Requests the same admission again. */
   private requestAgain(queue: string, keys: readonly string[] | undefined): void {
     for (const key of keys ?? [undefined]) void this.request(queue, key);
   }
@@ -210,7 +227,7 @@ export class Admissions {
     if (this.isClosed) return;
     const at = this.clock.now() + pauseMs;
     const known = this.alarms.get(queue);
-    if (known && known.at <= at) return;
+    if (known && known.at <= at) return void this.port.opensAt?.(known.at);
     known?.cancel();
     const alarm = this.clock.at(at, () => {
       this.alarms.delete(queue);
@@ -238,20 +255,34 @@ export class Admissions {
       for (const key of keys) void this.request(queue, key);
       if (moreMs !== undefined) this.later(queue, Math.max(moreMs - AHEAD_MS / 2, 1));
     } catch (error) {
-      if (!this.isClosed) this.port.failed(error);
+      if (this.isClosed) return;
+      this.port.failed(error);
+      if (isPassing(faultOf(error))) this.later(queue, FAILED_PAUSE_MS);
     }
   }
 
-  /** Requests the admission of all keys again. The timer does not keep the process alive. */
-  private retry(queue: string): void {
-    clearTimeout(this.retries.get(queue));
+  /**
+   * Requests the admission of the same keys again. A look at all keys instead would hold the row of
+   * the queue for long, and make further requests find the row locked. The timer does not keep the
+   * process alive.
+   */
+  private retry(queue: string, keys: readonly string[] | undefined, pauseMs: number): void {
+    const known = this.retries.get(queue);
+    clearTimeout(known?.timer);
+    const merged = known === undefined ? keys : known.keys && keys && [...new Set([...known.keys, ...keys])];
+    const all = merged && merged.length > MOST_RETRIED_KEYS ? undefined : merged;
     const timer = setTimeout(
       () => {
         this.retries.delete(queue);
-        void this.request(queue);
+        this.requestAgain(queue, all);
       },
-      LOCKED_PAUSE_MS * (0.5 + Math.random()),
+      pauseMs * (0.5 + Math.random()),
     );
-    this.retries.set(queue, timer.unref());
+    this.retries.set(queue, { timer: timer.unref(), keys: all });
   }
+}
+
+/** True for a fault that ends without an administrator. Other faults wait for the sweep. */
+function isPassing(fault: DatabaseFault): boolean {
+  return fault === 'connection' || fault === 'cancelled';
 }

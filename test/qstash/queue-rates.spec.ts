@@ -33,9 +33,10 @@ describe('rate limits of an application that QStash drives', () => {
   });
   afterAll(() => database.drop());
 
-  const boot = (port: number): Promise<PushedApplication> => {
-    const queues = { all: { rateLimit: { limit: 1, period: '2s' } }, keys: { key: { rateLimit: { limit: 1, period: '2s' } } } } as const;
-    return startPushed(database.url, [Rated], { qstash, port, options: { queues, worker: { queues: ['all', 'keys'] } } });
+  const boot = (port: number, given?: Record<string, never>): Promise<PushedApplication> => {
+    const queues =
+      given ?? ({ all: { rateLimit: { limit: 1, period: '2s' } }, keys: { key: { rateLimit: { limit: 1, period: '2s' } } } } as const);
+    return startPushed(database.url, [Rated], { qstash, port, options: { queues, worker: { queues: ['all', 'keys', 'late'] } } });
   };
   const callsForQueues = () => qstash.messages.filter(({ body }) => body.includes('queues'));
 
@@ -63,5 +64,21 @@ describe('rate limits of an application that QStash drives', () => {
     expect(sent - before).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 1_000) + 1);
     await app.qstash.settled();
     expect(callsForQueues()).toHaveLength(sent);
+  });
+
+  it('announce an admitted run before its start resolves, because the process may be frozen then', async () => {
+    const app = await boot(await freePort());
+    const { runId } = await app.client.start(Rated, 1, { queue: 'keys', queueKey: 'other' });
+    expect(qstash.messages.filter(({ body }) => body.includes(runId))).toHaveLength(1);
+  });
+
+  it('admit runs of a queue that got its first limits from another process', async () => {
+    const app = await boot(await freePort(), {});
+    await database.query(
+      `INSERT INTO durable.workflow_queues (kind, name, is_limited, concurrency, adopting_after) VALUES ('queue', 'late', true, 1, '')`,
+    );
+    const handle = await app.client.start(Rated, 1, { queue: 'late' });
+    await app.sweep();
+    expect(await handle.result({ timeout: '30s' })).toBe(1);
   });
 });

@@ -16,8 +16,8 @@ const FAILURES = {
 export class SweepCalls {
   /** Time for which the last message was sent. */
   private last: number | undefined;
-  /** Time of the next call that `announceSoon` has asked for. */
-  private next = Number.NEGATIVE_INFINITY;
+  /** Times of the calls that `announceSoon` has asked for and that are still to come. */
+  private readonly seconds = new Set<number>();
 
   constructor(
     private readonly api: QStashApi,
@@ -51,8 +51,13 @@ export class SweepCalls {
    */
   async announceSoon(at: number, now: number): Promise<void> {
     const second = Math.ceil(at / 1_000) * 1_000;
-    if (this.next > now && this.next <= second) return;
-    this.next = second;
+    // A message may be delayed for a bounded time, and comes before a time that is further away.
+    const call = Math.min(second, Math.floor((now + this.settings.maxDelayMs) / 1_000) * 1_000);
+    for (const each of this.seconds) {
+      if (each <= now) this.seconds.delete(each);
+      else if (each <= call) return;
+    }
+    this.seconds.add(call);
     await this.announce(second, now);
   }
 }
