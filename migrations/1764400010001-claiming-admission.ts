@@ -12,6 +12,8 @@ export interface AdmissionForm {
   readonly reserve: string;
   /** SQL before the search for candidates of the key `k`. */
   readonly beforeKey?: (schema: string) => string;
+  /** Looks in later turns only at keys that used all that an earlier turn allowed. */
+  readonly remembersKeys?: true;
   /** SQL before and after the admission of a run. */
   readonly before: (label: string) => string;
   readonly after: (label: string) => string;
@@ -109,7 +111,15 @@ DECLARE
   key_arrival timestamptz;
   more timestamptz;
   is_closed boolean := false;
-  is_shared boolean;${form.variables}
+  is_shared boolean;${form.variables}${
+    form.remembersKeys
+      ? `
+  again text[];
+  next_again text[];
+  key_before integer;
+  key_capacity integer;`
+      : ''
+  }
 BEGIN
   -- Sessions are locked before queues. A session that has ended claims nothing. A role that executes
   -- no runs may lack the right to lock sessions.
@@ -136,14 +146,14 @@ BEGIN
     FOR k IN
       WITH RECURSIVE above AS (
         (SELECT r.queue_key FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key > q.last_key
-          AND (p_keys IS NULL OR is_shared) ORDER BY r.queue_key LIMIT 1)
+          AND (p_keys IS NULL OR is_shared)${form.remembersKeys ? ' AND again IS NULL' : ''} ORDER BY r.queue_key LIMIT 1)
         UNION ALL
         SELECT n.queue_key FROM above CROSS JOIN LATERAL (
           SELECT r.queue_key FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key > above.queue_key
           ORDER BY r.queue_key LIMIT 1) AS n
       ), below AS (
         (SELECT r.queue_key FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = p_queue
-          AND (p_keys IS NULL OR is_shared) ORDER BY r.queue_key LIMIT 1)
+          AND (p_keys IS NULL OR is_shared)${form.remembersKeys ? ' AND again IS NULL' : ''} ORDER BY r.queue_key LIMIT 1)
         UNION ALL
         SELECT n.queue_key FROM below CROSS JOIN LATERAL (
           SELECT r.queue_key FROM ${schema}.workflow_runs r WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key > below.queue_key
@@ -152,7 +162,7 @@ BEGIN
       )
       SELECT a.queue_key FROM above a
       UNION ALL SELECT b.queue_key FROM below b WHERE b.queue_key <= q.last_key
-      UNION ALL SELECT x.queue_key FROM unnest(p_keys) AS x(queue_key) WHERE NOT is_shared
+      UNION ALL SELECT x.queue_key FROM unnest(p_keys) AS x(queue_key) WHERE NOT is_shared${form.remembersKeys ? '\n      UNION ALL SELECT y.queue_key FROM unnest(again) AS y(queue_key)' : ''}
     LOOP
       EXIT turns WHEN free <= 0;
       capacity := least(free, quantum);
@@ -163,17 +173,17 @@ BEGIN
         capacity := least(capacity, q.key_concurrency - used);
         CONTINUE WHEN capacity <= 0;
       END IF;
-${form.beforeKey?.(schema) ?? ''}      IF is_shared THEN q.last_key := k; END IF;
+${form.beforeKey?.(schema) ?? ''}      IF is_shared THEN q.last_key := k; END IF;${form.remembersKeys ? '\n      key_before := given;\n      key_capacity := capacity;' : ''}
       FOR candidate IN
         SELECT r.id, r.name, r.version, r.queue_key, r.started_at IS NULL AS is_new, r.worker_losses, r.blocked_deployments
         FROM ${schema}.workflow_runs r
         WHERE r.place = 'queued' AND r.queue = p_queue AND r.queue_key = k
         ORDER BY (r.started_at IS NULL), r.priority DESC, r.ready_at LIMIT capacity${form.reserve} FOR NO KEY UPDATE SKIP LOCKED
       LOOP${admitSql(schema, 'turns', form)}
-      END LOOP;
+      END LOOP;${form.remembersKeys ? '\n      IF given - key_before >= key_capacity THEN next_again := array_append(next_again, k); END IF;' : ''}
     END LOOP;
     EXIT WHEN given = given_before OR (p_keys IS NOT NULL AND NOT is_shared);
-    quantum := quantum * 2;
+    quantum := quantum * 2;${form.remembersKeys ? "\n    again := coalesce(next_again, '{}');\n    next_again := NULL;" : ''}
   END LOOP;
   -- Without turns, runs are admitted in their order. Runs that have started need no slot of the rate
   -- limit, so they continue while the limit admits no new run.

@@ -22,7 +22,7 @@ const passOver = (schema: string): string => `      IF q.key_interval_ms IS NOT 
 /** Builds SQL that replaces both functions that admit runs. */
 const replaced = (schema: string, beforeKey?: AdmissionForm['beforeKey']): string =>
   [TOGETHER, APART]
-    .map((form) => admissionSql(schema, beforeKey ? { ...form, beforeKey } : form).replace('CREATE FUNCTION', 'CREATE OR REPLACE FUNCTION'))
+    .map((form) => admissionSql(schema, beforeKey ? { ...form, beforeKey, remembersKeys: true } : form).replace('CREATE FUNCTION', 'CREATE OR REPLACE FUNCTION'))
     .join('');
 
 /**
@@ -30,6 +30,9 @@ const replaced = (schema: string, beforeKey?: AdmissionForm['beforeKey']): strin
  * runs. Before, each admission locked the next run of each such key, which wrote a page and WAL for
  * each key, several times per second. An admission of all keys that has admitted as many runs as
  * one statement may continues at the next key.
+ *
+ * Later turns look only at keys that used all that the turn before allowed. Before, each turn
+ * passed over all closed keys again.
  */
 export const ClosedKeys1764400011300 = migration(
   'ClosedKeys1764400011300',

@@ -214,6 +214,35 @@ describe('the admission of runs', () => {
     expect(await readOpenedKeys(open.database, 'q', 500)).toEqual({ keys: 'all', moreMs: undefined });
   });
 
+  it.each(['queue', 'key'])('gives slots of a faster rate of the %s soon after a change from a slow one', async (over) => {
+    const limitedTo = (rateLimit: QueueOptions['rateLimit']): QueueOptions => (over === 'key' ? { key: { rateLimit } } : { rateLimit });
+    await declare(limitedTo({ limit: 1, period: '366d', burst: 2 } as QueueOptions['rateLimit']));
+    await insert('a', 4);
+    expect((await admitRuns(open.database, 'q', undefined, 0)).runs).toHaveLength(2);
+    await declare(limitedTo({ limit: 100, period: '1s' }));
+    const { runs, moreMs } = await admitRuns(open.database, 'q', undefined, 500);
+    expect(runs).toEqual([]);
+    expect(moreMs).toBeLessThan(1_000);
+    await waitFor(async () => (await admitRuns(open.database, 'q', undefined, 500)).runs.length > 0);
+  });
+
+  it('looks at closed keys in the first turn only', async () => {
+    await declare({ concurrency: 100, key: { rateLimit: { limit: 1, period: '1h' } } });
+    await fixture.admin.query(
+      `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input, queue_key, place)
+      SELECT 'k' || n, 'w', 1, 'q', 'pending', now(), now(), n, '{}', 'k' || n, 'outside' FROM generate_series(1, 500) AS n`,
+    );
+    await fixture.admin.query(`INSERT INTO durable.workflow_queue_keys (kind, name, key, arrival_at)
+      SELECT 'queue', 'q', 'k' || n, now() + interval '1 hour' FROM generate_series(1, 500) AS n`);
+    await insert('', 100);
+    const call = `SELECT count(run)::int AS n FROM durable.workflow_admit_and_claim('q', NULL, 500, 0, NULL, '', 0, '{}', '{}', '')`;
+    const [row] = await fixture.admin.query(`WITH admitted AS MATERIALIZED (${call})
+      SELECT a.n, (SELECT idx_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'durable' AND relname = 'workflow_queue_keys' AND a.n >= 0)::int AS scans
+      FROM admitted AS a`);
+    expect(row).toMatchObject({ n: 100 });
+    expect(row!.scans).toBeLessThan(600);
+  });
+
   it('passes over the runs of a key whose slot is closed without locking them, unless one has started', async () => {
     await declare({ key: { rateLimit: { limit: 1, period: '1h' } } });
     for (const key of ['a', 'b', 'c']) await insert(key, 2);

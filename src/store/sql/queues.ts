@@ -46,6 +46,20 @@ async function whileLocked<T>(change: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Milliseconds beyond which a slot has not been given to a run, unless runs began late. */
+const GIVEN_MS = 1_000;
+
+/**
+ * SQL that brings the next slot forward when a rate limit becomes faster, so that no run waits for a
+ * slot of the old limit. The new limit then counts from now, as if its burst was just used.
+ */
+const earlierSlot = (arrival: string, interval: string, burst: string): string => {
+  const latest = latestSlot(interval, burst);
+  return `CASE WHEN ${arrival} > ${latest} THEN ${latest} ELSE ${arrival} END`;
+};
+const latestSlot = (interval: string, burst: string): string =>
+  `(now() + (${GIVEN_MS} + ${burst} * ${interval}) * interval '1 millisecond')`;
+
 /** SQL that lets the sweep adopt the runs of a queue which has got its first limits. */
 const adoptingSql = (isLimited: string): string => `CASE WHEN NOT q.is_limited AND (${isLimited}) THEN '' ELSE q.adopting_after END`;
 
@@ -59,15 +73,28 @@ const DECLARE: Statement = {
 SELECT $1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END
 WHERE NOT EXISTS (SELECT 1 FROM ${schema}.workflow_queues s WHERE s.kind = $1 AND s.name = $2 AND s.declared::text = $3::json::text)
 ON CONFLICT (kind, name) DO UPDATE SET declared = excluded.declared, revision = q.revision + 1, updated_at = now(),
+  arrival_at = CASE WHEN q.override IS NULL THEN ${earlierSlot('q.arrival_at', 'excluded.interval_ms', 'excluded.burst')} ELSE q.arrival_at END,
   swept_at = '-infinity', adopting_after = ${adoptingSql('CASE WHEN q.override IS NULL THEN excluded.is_limited ELSE q.is_limited END')},
   ${LIMITS.map(([name]) => `${name} = CASE WHEN q.override IS NULL THEN excluded.${name}${name === 'is_limited' ? ' OR q.is_paused' : ''} ELSE q.${name} END`).join(', ')}
 WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
 RETURNING 1`,
 };
 
+/** Brings the next slots of keys forward. Locks the row of the queue first, as an admission does. */
+const EARLIER_KEYS: Statement = {
+  name: 'durable_earlier_keys',
+  text: (schema, lockTimeout) => `WITH q AS MATERIALIZED (
+  SELECT w.kind, w.name, ${latestSlot('w.key_interval_ms', 'w.key_burst')} AS latest
+  FROM ${schema}.workflow_queues w WHERE w.kind = $1 AND w.name = $2 AND w.key_interval_ms IS NOT NULL FOR NO KEY UPDATE
+)
+UPDATE ${schema}.workflow_queue_keys a SET arrival_at = q.latest
+FROM q WHERE a.kind = q.kind AND a.name = q.name AND a.arrival_at > q.latest${lockTimeout}`,
+};
+
 /** Stores the limits of the module's options. Returns true when the limits have changed. */
 export async function declareQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<boolean> {
   const rows = await whileLocked(() => database.query(DECLARE, [kind, name, json, ...valuesOf(limits)]));
+  if (rows.length > 0) await whileLocked(() => database.query(EARLIER_KEYS, [kind, name]));
   return rows.length > 0;
 }
 
@@ -76,6 +103,7 @@ const CONFIGURE: Statement = {
   text: (schema, lockTimeout) => `INSERT INTO ${schema}.workflow_queues AS q (kind, name, override, ${COLUMN_NAMES}, adopting_after)
 VALUES ($1, $2, $3::json, ${PARAMETERS}, CASE WHEN $4::boolean THEN '' END)
 ON CONFLICT (kind, name) DO UPDATE SET override = excluded.override, revision = q.revision + 1, updated_at = now(),
+  arrival_at = ${earlierSlot('q.arrival_at', 'excluded.interval_ms', 'excluded.burst')},
   swept_at = '-infinity', adopting_after = ${adoptingSql('excluded.is_limited')},
   ${LIMITS.map(([name]) => `${name} = ${name === 'is_limited' ? 'excluded.is_limited OR q.is_paused' : `excluded.${name}`}`).join(', ')}
 WHERE true${lockTimeout}`,
@@ -84,6 +112,7 @@ WHERE true${lockTimeout}`,
 /** Stores limits that replace the declared ones. `json` is null for the declared limits. */
 export async function configureQueue(database: Database, { kind, name, json, limits }: NamedLimits): Promise<void> {
   await whileLocked(() => database.query(CONFIGURE, [kind, name, json, ...valuesOf(limits)]));
+  await whileLocked(() => database.query(EARLIER_KEYS, [kind, name]));
 }
 
 const PAUSE: Statement = {
