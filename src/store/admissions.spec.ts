@@ -216,7 +216,7 @@ describe('the admission of runs', () => {
 
   it.each(['queue', 'key'])('gives slots of a faster rate of the %s soon after a change from a slow one', async (over) => {
     const limitedTo = (rateLimit: QueueOptions['rateLimit']): QueueOptions => (over === 'key' ? { key: { rateLimit } } : { rateLimit });
-    await declare(limitedTo({ limit: 1, period: '366d', burst: 2 } as QueueOptions['rateLimit']));
+    await declare(limitedTo({ limit: 1, period: '366d', burst: 2 }));
     await insert('a', 4);
     expect((await admitRuns(open.database, 'q', undefined, 0)).runs).toHaveLength(2);
     await declare(limitedTo({ limit: 100, period: '1s' }));
