@@ -22,7 +22,12 @@ const passOver = (schema: string): string => `      IF q.key_interval_ms IS NOT 
 /** Builds SQL that replaces both functions that admit runs. */
 const replaced = (schema: string, beforeKey?: AdmissionForm['beforeKey']): string =>
   [TOGETHER, APART]
-    .map((form) => admissionSql(schema, beforeKey ? { ...form, beforeKey, remembersKeys: true } : form).replace('CREATE FUNCTION', 'CREATE OR REPLACE FUNCTION'))
+    .map((form) =>
+      admissionSql(schema, beforeKey ? { ...form, beforeKey, remembersKeys: true } : form).replace(
+        'CREATE FUNCTION',
+        'CREATE OR REPLACE FUNCTION',
+      ),
+    )
     .join('');
 
 /**
