@@ -50,8 +50,8 @@ async function whileLocked<T>(change: () => Promise<T>): Promise<T> {
 const GIVEN_MS = 1_000;
 
 /**
- * SQL that brings the next slot forward when a rate limit becomes faster, so that no run waits for a
- * slot of the old limit. The new limit then counts from now, as if its burst was just used.
+ * SQL that brings the next slot forward when a rate limit becomes faster, so that no run waits for
+ * a slot of the old limit. The new limit then counts from now, as if its burst was just used.
  */
 const earlierSlot = (arrival: string, interval: string, burst: string): string => {
   const latest = latestSlot(interval, burst);
@@ -80,7 +80,7 @@ WHERE q.declared::text IS DISTINCT FROM excluded.declared::text${lockTimeout}
 RETURNING 1`,
 };
 
-/** Brings the next slots of keys forward. Locks the row of the queue first, as an admission does. */
+/** Brings the next slots of keys forward. Locks the queue first, as an admission does. */
 const EARLIER_KEYS: Statement = {
   name: 'durable_earlier_keys',
   text: (schema, lockTimeout) => `WITH q AS MATERIALIZED (
