@@ -18,28 +18,39 @@ const settings = JSON.parse(process.env['FAULT_SETTINGS']!) as LimitedWorkerSett
 const counter = new pg.Pool({ connectionString: settings.countUrl, max: 8 });
 counter.on('error', () => undefined);
 
+/** Work of a body: a pause, or the wait for a row of the run in `gates`. */
+interface Work {
+  readonly ms?: number;
+  readonly gate?: string;
+}
+
+async function isOpen(runId: string): Promise<boolean> {
+  return (await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [runId])).rows.length > 0;
+}
+
 /** Records a body from within: the recorded time is part of the time of the body. */
-async function recorded(kind: string, ms = 30): Promise<void> {
+async function recorded(kind: string, { ms = 30, gate }: Work): Promise<void> {
   const { runId, stepKey } = currentStep();
   const { rows } = await counter.query<{ id: string }>(
     'INSERT INTO spans (kind, run_id, step_key, pid, began) VALUES ($1, $2, $3, $4, clock_timestamp()) RETURNING id',
     [kind, runId, stepKey, process.pid],
   );
-  await sleep(ms);
+  if (gate === undefined) await sleep(ms);
+  else while (!(await isOpen(gate))) await sleep(20);
   await counter.query('UPDATE spans SET ended = clock_timestamp() WHERE id = $1', [rows[0]!.id]);
 }
 
 @Workflow({ name: 'limited', queue: 'sevens' })
 class LimitedWorkflow {
-  async run(input: string | { readonly ms: number }, ctx: WorkflowContext): Promise<void> {
-    await ctx.step('body', () => recorded('run', typeof input === 'string' ? undefined : input.ms));
+  async run(work: Work | string, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('body', () => recorded('run', typeof work === 'string' ? {} : work));
   }
 }
 
 @Workflow({ name: 'calling' })
 class CallingWorkflow {
   async run(_input: unknown, ctx: WorkflowContext): Promise<void> {
-    await ctx.step('call', { limit: 'three' }, () => recorded('step'));
+    await ctx.step('call', { limit: 'three' }, () => recorded('step', {}));
   }
 }
 
