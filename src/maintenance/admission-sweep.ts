@@ -50,7 +50,7 @@ export class AdmissionSweep implements Sweep {
     return isMore ? MORE_MS : undefined;
   }
 
-  /** Admits runs of a queue. The next sweep of the queue waits longer when this took long. */
+  /** Admits runs of a queue. A long admission postpones the next sweep of the queue. */
   private async admit(queue: string): Promise<void> {
     await this.admissions.request(queue);
     const ms = this.admissions.lastLookMs(queue);

@@ -9,8 +9,8 @@ const FAILURES = {
 } as const;
 
 /**
- * Asks QStash to call one part of the sweep at a time, so that its work does not wait for the next
- * sweep: runs of due schedules, or runs that wait for a rate limit. A lost message does no harm,
+ * Asks QStash to call a part of the sweep at a given time. Runs of due schedules, and runs that
+ * wait for a rate limit, then need not wait for the next sweep. A lost message does no harm,
  * because the sweep does the same work.
  */
 export class SweepCalls {

@@ -17,8 +17,9 @@ interface Claim {
 
 /**
  * Claims whose requests this process has sent, by lease. Nearly every request comes back to the
- * process that sent it, which knows the message already: no statement need read it again. All
- * Worlds of the process share the claims, because the kit may create a second one for its routes.
+ * process that sent the request. That process has the message in memory, so no statement reads the
+ * message again. All Worlds of the process share the claims, because the kit may create a second
+ * World for its routes.
  */
 const claims = new Map<string, Claim>();
 

@@ -190,7 +190,7 @@ export class MessageStore {
     }
   }
 
-  /** Gives a message to a run that has lost its own. Returns its id; undefined when it has one. */
+  /** Gives a message to a run that has lost its own. Returns the message's id, or undefined. */
   async enqueueLost(queue: string, body: unknown, runId: string, slot: string): Promise<string | undefined> {
     const [row] = await this.database.query<[string]>(ENQUEUE_LOST, [`msg_${newRunId()}`, queue, encodeJson(body), runId, slot]);
     return row?.[0];
