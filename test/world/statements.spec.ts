@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { setImmediate } from 'node:timers/promises';
 import pg from 'pg';
 
 import { Database } from '../../src/store/database.js';
 import type { NewWorldEvent, QueueHandler, World, WorldOptions } from '../../src/world/index.js';
 import { forgetClaim } from '../../src/world/queue/claims.js';
-import type { ClaimedMessage } from '../../src/world/store/message-store.js';
+import { type ClaimedMessage, MessageStore } from '../../src/world/store/message-store.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 import { bytes, createTestWorld, deliverTo, newId, refusalOf, serve, startRun, type ServedRoutes } from './support/test-world.js';
@@ -46,10 +47,12 @@ describe('statements of a World', () => {
   /** Starts a World that does not look for messages while a test lasts. */
   const start = async (handler: QueueHandler, options: WorldOptions = {}): Promise<void> => {
     const given = { databaseUrl: database.url, pollIntervalMs: 3_600_000, recoverAfterMs: 3_600_000, ...options };
-    const names = record();
+    const { mock } = jest.spyOn(MessageStore.prototype, 'claim');
     ({ world, routes, close } = await deliverTo('stable', given, handler));
-    // The first look of the poller.
-    await waitFor(() => names().includes('world_claim_messages'));
+    // During a look for messages, the poller reserves no room. So the first look must have ended.
+    const first = await waitFor(() => mock.results[0]);
+    await first.value;
+    await setImmediate();
     jest.restoreAllMocks();
   };
   /** Returns a function that lists the World's statements from now on. */
