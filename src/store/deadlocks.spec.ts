@@ -15,7 +15,7 @@ import { wakeDueRuns } from './sql/timers.js';
 
 const FOR_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 2_500;
 const RUNS = 150;
-/** Minimum number of claims, however slow the machine is. */
+/** Minimum number of claims, however slow the machine is. At least one run is deleted, too. */
 const LEAST_ROUNDS = 20;
 
 describe('flushes, claims, takeovers, closed sessions and sweeps over the same runs', () => {
@@ -34,7 +34,7 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
     const errors: string[] = [];
     let rounds = 0;
     let deletions = 0;
-    const isOver = (): boolean => errors.length > 0 || (performance.now() >= until && rounds >= LEAST_ROUNDS);
+    const isOver = (): boolean => errors.length > 0 || (performance.now() >= until && rounds >= LEAST_ROUNDS && deletions > 0);
     const sessions = new Set<string>();
     const keys = [{ queue: 'default', name: 'order', version: 1 }];
 
@@ -123,6 +123,5 @@ describe('flushes, claims, takeovers, closed sessions and sweeps over the same r
       ),
     ]);
     expect(errors).toEqual([]);
-    expect(deletions).toBeGreaterThan(0);
   });
 });
