@@ -6,6 +6,7 @@ import { Workflow, type WorkflowContext } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { freePort } from '../support/free-port.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { slowApi } from '../support/slow-api.js';
 import { PATIENCE, seconds, waitFor } from '../support/wait.js';
@@ -48,11 +49,12 @@ describe('the publisher of messages to QStash', () => {
     const others: Promise<unknown>[] = [];
     const done: string[] = [];
     const first = pushed.client.start(Brief, 0).then(({ runId }) => done.push(runId));
-    while (done.length === 0 && others.length < 100) {
+    const until = performance.now() + seconds(10);
+    while (done.length === 0 && performance.now() < until) {
       others.push(pushed.client.start(Brief, 1));
       await sleep(10);
     }
-    expect(others.length).toBeLessThan(100);
+    expect(done).toHaveLength(1);
     expect(qstash.messages.map(({ body }) => body).join()).toContain(`"${done[0]}"`);
     await Promise.all([first, ...others]);
     await waitFor(async () => (await pushed.client.count({ status: 'pending' })) === 0);
@@ -131,15 +133,16 @@ describe('the publisher of messages to QStash', () => {
   });
 
   it('publishes a message without a sweep when QStash is reachable again', async () => {
-    const first = await QStashEmulator.start();
-    const { port } = new URL(first.url);
+    // No outgoing connection takes such a port while nobody listens on it.
+    const port = await freePort();
+    const first = await QStashEmulator.start({ port });
     const { token, currentSigningKey, nextSigningKey } = first;
     const pushed = await startPushed(database.url, [Brief], { qstash: first, options: { qstash: { sweep: false } } });
     await first.close();
     const began = performance.now();
     const handle = await pushed.client.start(Brief, 4);
     expect(performance.now() - began).toBeLessThan(5_000 * PATIENCE);
-    const second = await QStashEmulator.start({ port: Number(port), token, currentSigningKey, nextSigningKey });
+    const second = await QStashEmulator.start({ port, token, currentSigningKey, nextSigningKey });
     await expect(handle.result({ timeout: seconds(20) })).resolves.toBe(8);
     await pushed.close();
     await second.close();
