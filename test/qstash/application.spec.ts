@@ -221,8 +221,11 @@ describe('an application that QStash drives', () => {
     });
     const failure = await (await short.client.start(Endless)).result({ timeout: seconds(20) }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(WorkflowFailedError);
-    expect(String((failure as Error).cause)).toContain('3000 ms');
-    expect(bodies).toBe(2);
+    const { cause } = failure as WorkflowFailedError;
+    expect(String(cause)).toContain('3000 ms');
+    expect(cause).toMatchObject({ attempts: 2 });
+    // A delivery that begins the step late is cut off before the timeout, and counts no attempt.
+    expect(bodies).toBeLessThanOrEqual(short.qstash.deliveries.length);
     await short.close();
   });
 

@@ -70,8 +70,12 @@ describe('an endpoint of QStash whose database is down', () => {
     expectLater(await send(pushed, { body: wakeUp(runId) }));
     await migration.query('COMMIT');
     await migration.end();
-    expect(await send(pushed, { body: wakeUp(runId) })).toMatchObject({ status: 200, body: { status: 'executed' } });
-    expect(await pushed.client.getHandle(Gated, runId).result({ timeout: seconds(10) })).toBe('done');
+    // The delivery may still hold the run, and may execute the run itself.
+    await waitFor(async () => {
+      await send(pushed, { body: wakeUp(runId) });
+      return (await pushed.client.getHandle(Gated, runId).status()) === 'completed';
+    });
+    expect(bodies).toEqual(['first', 'second', 'third']);
     await waitFor(isRested);
   });
 

@@ -4,7 +4,7 @@ import { defineSignal, Schedule, Workflow, type ScheduleDetails, type WorkflowCo
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 const done = defineSignal('done');
 
@@ -60,7 +60,7 @@ describe('schedules of an application that QStash drives', () => {
   it('start a queued run when the run before it ends, with two messages and without a sweep', async () => {
     const app = await startPushed(database.url, [Waiting]);
     const { schedules } = app.client;
-    const startAt = new Date(Math.floor(Date.now()) + 1_000);
+    const startAt = new Date(Math.floor(Date.now()) + seconds(1));
     const endAt = new Date(startAt.getTime() + 1_500);
     await schedules.create('queued', { workflow: Waiting, every: '1s', overlap: 'queue', startAt, endAt });
     const idle = await waitFor(async () => {
