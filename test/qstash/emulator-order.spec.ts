@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 
 import { type Bench, openBench } from './emulator-bench.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 let bench: Bench;
 let start: Date;
@@ -143,7 +143,7 @@ it('the emulator delivers messages that a handler publishes during advance()', a
 
 it('the emulator waits with a quietPeriod for messages that are published after an answer', async () => {
   await bench.close();
-  bench = await openBench({ quietPeriod: 100 });
+  bench = await openBench({ quietPeriod: seconds(0.5) });
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = ({ body }) => {
     if (body === '0') setTimeout(() => void client.publishJSON({ url: endpoint.url, body: 1, delay: '10s' }), 10);
