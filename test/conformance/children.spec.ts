@@ -166,7 +166,7 @@ describe('children', () => {
     await isWaiting('mourns');
     await handle.cancel();
     // The child is cancelled sooner than the sweep would find the request.
-    await expect(app.client.getHandle('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
+    await expect(app.client.getHandle('unborn').result({ timeout: seconds(4) })).rejects.toMatchObject({
       name: 'WorkflowCancelledError',
       reason: 'its parent no longer waits for it',
     });

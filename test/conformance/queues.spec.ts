@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { defineSignal, InvalidInputError, Workflow, type WorkflowClient, type WorkflowContext } from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { seconds, waitFor } from '../support/wait.js';
+import { waitFor } from '../support/wait.js';
 import { configured } from './configured.js';
 
 const go = defineSignal('go');
@@ -231,8 +231,9 @@ describe('queues with limits', () => {
     isHeld = true;
     const first = await client.start(WorkWorkflow, { group: 'delayed' }, { queue: 'ones' });
     await isRunning('delayed', 1);
-    const late = await client.start(WorkWorkflow, { group: 'delayed' }, { queue: 'ones', delay: seconds(1) });
+    const late = await client.start(WorkWorkflow, { group: 'delayed' }, { queue: 'ones', delay: '1h' });
     expect(await placeOf(late.runId)).toBe('outside');
+    await database.query('UPDATE durable.workflow_runs SET wake_at = now() WHERE id = $1', [late.runId]);
     isHeld = false;
     await results([first, late]);
     expect(most.get('delayed')).toBe(1);

@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import type { WorkflowHandle } from '../../src/index.js';
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { Busy, Collects, Doorbell, Guardian, Mother, number } from './workflows.js';
 
@@ -12,7 +12,7 @@ const REPETITIONS = process.env['DURABLE_CHAOS'] ? 3_000 : 100;
 /** Number of concurrent races. */
 const LANES = 20;
 const SEED = Number(process.env['DURABLE_SEED'] ?? 1);
-const PATIENCE = { timeout: '30s' } as const;
+const PATIENCE = { timeout: seconds(30) };
 
 /**
  * Plays a race many times, each time with other numbers. Returns the number of times that each

@@ -8,7 +8,7 @@ import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'rated' })
 class Rated {
@@ -80,6 +80,6 @@ describe('rate limits of an application that QStash drives', () => {
     );
     const handle = await app.client.start(Rated, 1, { queue: 'late' });
     await app.sweep();
-    expect(await handle.result({ timeout: '30s' })).toBe(1);
+    expect(await handle.result({ timeout: seconds(30) })).toBe(1);
   });
 });
