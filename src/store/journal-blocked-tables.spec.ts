@@ -2,18 +2,16 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, type JournalOptions } from '../../test/support/faults/journal-fixture.js';
-import { waitFor } from '../../test/support/wait.js';
+import { seconds, waitFor } from '../../test/support/wait.js';
 
 /** Delays each write of a row with the text `slow` in a column. */
-const slowWrites = (
-  table: string,
-  column: string,
-  seconds: number,
-): string => `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_sleep(${seconds}); RETURN NEW; END $$;
+const slowWrites = (table: string, column: string, ms: number): string => `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_sleep(${ms / 1_000}); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE INSERT ON durable.${table} FOR EACH ROW WHEN (NEW.${column} LIKE 'slow%') EXECUTE FUNCTION slow()`;
 
-const LIMITED: JournalOptions = { settings: { options: '-c statement_timeout=200ms' } };
+/** Longer than a loaded server takes for a write that nothing delays. */
+const TIMEOUT_MS = seconds(0.2);
+const LIMITED: JournalOptions = { settings: { options: `-c statement_timeout=${TIMEOUT_MS}ms` } };
 const SHORT_START_TIMEOUT: JournalOptions = { limits: { startTimeoutMs: 1_500 } };
 
 describe('a database that cancels writes', () => {
@@ -30,8 +28,8 @@ describe('a database that cancels writes', () => {
   });
 
   it('the journal gives up a start that takes longer than statement_timeout, and writes other starts', async () => {
-    await fixture.admin.query(slowWrites('workflow_runs', 'id', 0.4));
-    const open = await fixture.journal({ ...LIMITED, ...SHORT_START_TIMEOUT });
+    await fixture.admin.query(slowWrites('workflow_runs', 'id', 2 * TIMEOUT_MS));
+    const open = await fixture.journal({ ...LIMITED, limits: { startTimeoutMs: 7.5 * TIMEOUT_MS } });
     const slow = open.submit(startOf('slow', false));
     const given = expect(slow).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
@@ -51,7 +49,7 @@ describe('a database that cancels writes', () => {
     const open = await fixture.journal(LIMITED);
     await open.submit(startOf('stepping', true));
     await open.submit(startOf('neighbour', true));
-    await fixture.admin.query(slowWrites('workflow_steps', 'step_key', 0.4));
+    await fixture.admin.query(slowWrites('workflow_steps', 'step_key', 2 * TIMEOUT_MS));
     let written = false;
     const slow = open.submit(stepOf('stepping', 1, { stepKey: 'slow' })).then(() => (written = true));
     const end = open.submit(changeOf('stepping'));
@@ -64,7 +62,7 @@ describe('a database that cancels writes', () => {
   });
 
   it('the journal writes a batch that takes longer than statement_timeout in parts', async () => {
-    await fixture.admin.query(slowWrites('workflow_runs', 'id', 0.005));
+    await fixture.admin.query(slowWrites('workflow_runs', 'id', TIMEOUT_MS / 40));
     const open = await fixture.journal(LIMITED);
     const ids = Array.from({ length: 120 }, (_, index) => `slow-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, false))));

@@ -3,6 +3,7 @@ import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, submit, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { requestCancel } from '../../test/support/faults/requests.js';
+import { seconds } from '../../test/support/wait.js';
 import { bumpRuns, findMissed } from './sql/bump-runs.js';
 import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
 import { deleteRuns } from './sql/delete-runs.js';
@@ -29,7 +30,7 @@ import { pauseQueue } from './sql/queues.js';
 import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/outbox.js';
 
 /** Longer than the lock timeout, and much shorter than the timeout of an unanswered query. */
-const SOON_MS = 3_000;
+const SOON_MS = seconds(3);
 
 const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
 const pooled = (fixture: JournalFixture): Promise<OpenJournal> => fixture.journal({ pooler: 'transaction' });
