@@ -20,6 +20,7 @@ import {
   type WorkflowContext,
 } from '../../src/index.js';
 import { onePass } from '../support/one-pass.js';
+import { seconds } from '../support/wait.js';
 
 /** Settings that the test passes to this process. */
 interface TracedSettings {
@@ -68,7 +69,8 @@ class Order {
       process.stdout.write('at the gate\n');
       while (settings.gate !== undefined && !existsSync(settings.gate)) await sleep(10);
     });
-    await ctx.sleep(300);
+    // Longer than a loaded machine takes to suspend the run.
+    await ctx.sleep(seconds(0.5));
     await ctx.waitForSignal(approved);
     return ctx.invoke(Shipping, secret);
   }

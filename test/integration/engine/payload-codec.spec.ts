@@ -112,7 +112,7 @@ describe('a payload codec', () => {
 
   it('keeps the text of inputs, outputs and errors out of the database, and clients with the key read it', async () => {
     const { client } = await boot(before);
-    const fine = await client.start(LetterWorkflow, { text: SECRET, fails: 'once', sleepMs: 1_200 });
+    const fine = await client.start(LetterWorkflow, { text: SECRET, fails: 'once', sleepMs: seconds(1.2) });
     const failing = await client.start(LetterWorkflow, { text: SECRET, fails: 'always' });
     const waiting = await client.start(LetterWorkflow, { text: SECRET }, { delay: '1h' });
     await waiting.cancel({ reason: 'no longer wanted' });
@@ -207,7 +207,7 @@ describe('a payload codec', () => {
 
   it('with a wrong key blocks a suspended run, and a deployment with the right key completes the run', async () => {
     const first = await boot(before, 'one');
-    const handle = await first.client.start(LetterWorkflow, { text: SECRET, sleepMs: 3_000 });
+    const handle = await first.client.start(LetterWorkflow, { text: SECRET, sleepMs: seconds(2) });
     await waitFor(async () => (await handle.steps()).length === 1 && (await handle.status()) === 'waiting');
     await first.close();
     const blind = await boot(wrong, 'blind');

@@ -3,17 +3,19 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { PayloadTooLargeError, SerializationError, Step, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 /** Step results that the passes of each run received, by run id. */
 const seen = new Map<string, unknown[]>();
+/** Milliseconds that each run sleeps. */
+let sleepMs = 20;
 
 @Workflow({ name: 'echo' })
 class EchoWorkflow {
   async run(input: unknown, ctx: WorkflowContext): Promise<unknown> {
     const output = await this.echo(input);
     seen.set(ctx.runId, [...(seen.get(ctx.runId) ?? []), output]);
-    // The run suspends here, so that another pass replays the step.
-    await ctx.sleep(1_500);
+    await ctx.sleep(sleepMs);
     return output;
   }
 
@@ -74,6 +76,8 @@ describe('payloads', () => {
     (await startApplication(database.url, [EchoWorkflow], { worker: { suspendAfter: 5 }, defaults: { maxPayloadBytes: 65_536 } })).client;
 
   it('have the same value in the first pass, on replay, in the result and in the description of the run', async () => {
+    // The runs suspend meanwhile, so that another pass replays the step.
+    sleepMs = seconds(1.5);
     const client = await boot();
     const check = async ([, value, stored = value]: (typeof values)[number]): Promise<void> => {
       const handle = await client.start(EchoWorkflow, value);
@@ -88,6 +92,7 @@ describe('payloads', () => {
       expect(description.output).toStrictEqual(stored);
     };
     await Promise.all(values.map(check));
+    sleepMs = 20;
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 

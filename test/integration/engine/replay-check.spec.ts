@@ -12,14 +12,18 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds, waitFor } from '../../support/wait.js';
+
+/** Longer than a loaded machine takes to suspend a run that sleeps. */
+const SLEEP_MS = seconds(1);
 
 @Workflow({ name: 'clock' })
 class ClockWorkflow {
   private count = 0;
-  async run(_: void, ctx: WorkflowContext): Promise<number> {
+  async run(sleepMs: number, ctx: WorkflowContext): Promise<number> {
     const now = this.next();
     await this.note(now);
-    await ctx.sleep(500);
+    await ctx.sleep(sleepMs);
     return 1;
   }
   /**
@@ -111,7 +115,7 @@ async function clientFor(schema: string, worker: object, options: object = {}): 
 describe('replay checks under a test runner', () => {
   it('a run that is not deterministic fails instead of waiting for another deployment', async () => {
     const client = await clientFor('clocks', { suspendAfter: 0, verifyReplay: 'never' });
-    const error = await client.execute(ClockWorkflow, undefined, { id: 'clock' }).catch((thrown: unknown) => thrown);
+    const error = await client.execute(ClockWorkflow, SLEEP_MS, { id: 'clock' }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
     expect((error as WorkflowFailedError).cause).toBeInstanceOf(NonDeterminismError);
     expect(((error as Error).cause as Error).message).toMatch(/Date\.now\(\).*docs\/upgrading\.md/);
@@ -120,17 +124,17 @@ describe('replay checks under a test runner', () => {
 
   it('a run that would differ in a replay fails at its end', async () => {
     const client = await clientFor('closures', {});
-    for (const workflow of [ClosureWorkflow, ClockWorkflow]) {
-      const error = await client.execute(workflow).catch((thrown: unknown) => thrown);
+    for (const execute of [() => client.execute(ClosureWorkflow), () => client.execute(ClockWorkflow, 20)]) {
+      const error = await execute().catch((thrown: unknown) => thrown);
       expect((error as Error).cause).toBeInstanceOf(ReplayDifferenceError);
     }
   });
 
   it('a run that is not deterministic is blocked where onMismatch is block', async () => {
     const client = await clientFor('blocked', { suspendAfter: 0, verifyReplay: 'never', onMismatch: 'block' });
-    const handle = await client.start(ClockWorkflow);
-    await expect(handle.result({ timeout: 1_500 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
-    expect(await handle.describe()).toMatchObject({ blockedDeployments: [expect.any(String)] });
+    const handle = await client.start(ClockWorkflow, SLEEP_MS);
+    await waitFor(async () => (await handle.describe()).blockedDeployments.length === 1);
+    await expect(handle.result({ timeout: 50 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
   });
 });
 

@@ -14,7 +14,7 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 type Body = () => unknown;
 let body: Body = () => undefined;
@@ -80,7 +80,7 @@ describe('a failing step', () => {
   });
 
   it('suspends its run until a distant retry, and keeps the count of its attempts', async () => {
-    const retry = { maxAttempts: 3, initialInterval: 1_000, jitter: false };
+    const retry = { maxAttempts: 3, initialInterval: seconds(1), jitter: false };
     const handle = await start(
       failUntil(2, () => new Error('once')),
       { retry },

@@ -52,8 +52,11 @@ const INCOMPLETE = {
   'breaks off': 'destroy',
 } as const;
 
-/** Speaks the protocol of OpenAI-compatible models. */
-function serveModel(incomplete: (typeof INCOMPLETE)[keyof typeof INCOMPLETE]): Promise<Server> {
+/**
+ * Speaks the protocol of OpenAI-compatible models. The first answer ends after `isRead`, because
+ * another attempt replaces the parts that nobody has read by then.
+ */
+function serveModel(incomplete: (typeof INCOMPLETE)[keyof typeof INCOMPLETE], isRead: Promise<void>): Promise<Server> {
   let calls = 0;
   const server = createServer((request, response) => {
     request.resume().once('end', () => {
@@ -69,9 +72,11 @@ function serveModel(incomplete: (typeof INCOMPLETE)[keyof typeof INCOMPLETE]): P
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       delta(`one of ${++calls}`);
       if (calls === 1) {
-        if (incomplete === 'error') send({ error: { message: 'overloaded' } });
-        // The reader must see the first part, so the end comes later.
-        setTimeout(() => (incomplete === 'destroy' ? response.destroy() : response.end()), 100);
+        void isRead.then(() => {
+          if (incomplete === 'error') send({ error: { message: 'overloaded' } });
+          if (incomplete === 'destroy') response.destroy();
+          else response.end();
+        });
         return;
       }
       delta(', two');
@@ -92,7 +97,8 @@ afterAll(() => database.drop());
 it.each(Object.entries(INCOMPLETE))(
   'an answer of the ai package that %s is not recorded, and another attempt replaces it',
   async (_, end) => {
-    const server = await serveModel(end);
+    let read = (): void => undefined;
+    const server = await serveModel(end, new Promise((resolve) => (read = resolve)));
     try {
       const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
       const model = createOpenAICompatible({ name: 'local', baseURL })('m');
@@ -102,7 +108,10 @@ it.each(Object.entries(INCOMPLETE))(
       });
       const handle = await client.start(AskWorkflow, 'what?');
       const events: StreamEvent<string>[] = [];
-      for await (const event of handle.stream<string>('answer', { form: 'events' })) events.push(event);
+      for await (const event of handle.stream<string>('answer', { form: 'events' })) {
+        events.push(event);
+        read();
+      }
       expect(events.map((event) => (event.type === 'chunk' ? event.value : event.type))).toEqual([
         'one of 1',
         'reset',

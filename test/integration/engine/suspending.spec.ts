@@ -3,7 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
+
+/** Longer than a loaded machine takes to suspend a run that sleeps. */
+const SLEEP_MS = seconds(1);
 
 interface Facts {
   now: number;
@@ -21,7 +24,7 @@ class DeterministicWorkflow {
     note();
     await ctx.step('work', () => new Promise((resolve) => setTimeout(resolve, 20)));
     note();
-    await ctx.sleep(200);
+    await ctx.sleep(SLEEP_MS);
     note();
     return facts;
   }
@@ -56,7 +59,7 @@ let finals = 0;
 class GuardedWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
     try {
-      await Promise.race([ctx.sleep(1_000), ctx.sleep('1 day')]);
+      await Promise.race([ctx.sleep(SLEEP_MS), ctx.sleep('1 day')]);
     } catch {
       return 'caught';
     } finally {
@@ -82,13 +85,13 @@ describe('a run that only waits', () => {
 
   it('is suspended without an owner until its wake time, and resumes then', async () => {
     const client = await boot();
-    const handle = await client.start(SleeperWorkflow, 1_000);
+    const handle = await client.start(SleeperWorkflow, SLEEP_MS);
     const row = await waitFor(async () => {
       const found = await rowOf(handle.runId);
       return found.status === 'waiting' && found;
     });
     expect(row).toMatchObject({ session_id: null, finished_at: null, ready_at: null });
-    expect(row.wake_at.getTime() - row.started_at.getTime()).toBeGreaterThanOrEqual(999);
+    expect(row.wake_at.getTime() - row.started_at.getTime()).toBeGreaterThanOrEqual(SLEEP_MS - 1);
     const description = await handle.describe();
     expect(description).toMatchObject({
       status: 'waiting',
@@ -112,10 +115,11 @@ describe('a run that only waits', () => {
 
   it('holds no slot even before it is suspended', async () => {
     const client = await boot({ concurrency: 1, suspendAfter: '1m' });
-    const sleeper = await client.start(SleeperWorkflow, 300);
+    const sleeper = await client.start(SleeperWorkflow, 3_600_000);
     await waitFor(async () => (await rowOf(sleeper.runId)).status === 'running');
     await expect(client.execute(QuickWorkflow)).resolves.toBe('quick');
     await expect(sleeper.status()).resolves.toBe('running');
+    await client.resolveStep(sleeper.runId, 'sleep', { output: null });
     await expect(sleeper.result()).resolves.toBe('rested');
     expect(await rowOf(sleeper.runId)).toMatchObject({ epoch: 1 });
   });
@@ -130,7 +134,7 @@ describe('a run that only waits', () => {
     expect(facts).toEqual(passes[1]);
     const [first, second, third] = facts;
     expect(second!.now - first!.now).toBeGreaterThanOrEqual(19);
-    expect(third!.now - second!.now).toBeGreaterThanOrEqual(199);
+    expect(third!.now - second!.now).toBeGreaterThanOrEqual(SLEEP_MS - 1);
     expect(new Set(facts.map(({ uuid }) => uuid)).size).toBe(3);
     expect(new Set(facts.map(({ random }) => random)).size).toBe(3);
     for (const { random, uuid } of facts) {
@@ -167,7 +171,7 @@ describe('a run that only waits', () => {
 
   it('resumes in another process after the process that suspended it has closed', async () => {
     const first = await boot();
-    const { runId } = await first.start(SleeperWorkflow, 1_000);
+    const { runId } = await first.start(SleeperWorkflow, SLEEP_MS);
     await waitFor(async () => (await first.status(runId)) === 'waiting');
     await closeApplications();
     const second = await boot();

@@ -36,9 +36,12 @@ import {
 } from '../../../src/index.js';
 import { closeApplications, closeLater, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { seconds } from '../../support/wait.js';
 
 let log: string[] = [];
 let refuse: string | undefined;
+/** Milliseconds that a payment sleeps. */
+let sleepMs = 20;
 
 const isStep = (context: ExecutionContext): boolean => context.getType<string>() === 'workflow';
 
@@ -123,7 +126,7 @@ class PayWorkflow {
 
   async run(amount: number, ctx: WorkflowContext): Promise<string> {
     const charged = await this.payments.charge(amount);
-    await ctx.sleep(200);
+    await ctx.sleep(sleepMs);
     return `${charged} ${await this.payments.refund(amount)} ${await ctx.step('inline', () => 'inline')}`;
   }
 }
@@ -227,6 +230,7 @@ describe('guards and interceptors around steps', () => {
   afterEach(async () => {
     log = [];
     refuse = undefined;
+    sleepMs = 20;
     await closeApplications();
   });
   afterAll(() => database.drop());
@@ -240,6 +244,8 @@ describe('guards and interceptors around steps', () => {
   });
 
   it('run for the method, the class and the application, once for each attempt, and not on replay', async () => {
+    // Longer than a loaded machine takes to suspend the run.
+    sleepMs = seconds(1);
     const { client } = await start({ enhancers: ['guards', 'interceptors'] });
     const handle = await client.start(PayWorkflow, 5);
     await expect(handle.result()).resolves.toBe('charged 5! refunded 5! inline');

@@ -41,7 +41,7 @@ class PerRequestWorkflow {
   async run(_input: { tenant: string }, ctx: WorkflowContext): Promise<unknown> {
     this.count++;
     const own = await this.own();
-    await ctx.sleep(300);
+    await ctx.sleep(seconds(1));
     this.count++;
     return { own, count: this.count, request: this.request };
   }
