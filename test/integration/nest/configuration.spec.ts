@@ -90,6 +90,8 @@ describe('WorkflowModule', () => {
   };
   const connections = () =>
     database.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`);
+  /** Waits for the end of earlier connections: the server ends their processes in its own time. */
+  const noConnections = () => waitFor(async () => (await connections()).length === 0);
   /** All lines that Nest's logger received. */
   const told = (): string[] => {
     const lines: string[] = [];
@@ -127,6 +129,7 @@ describe('WorkflowModule', () => {
   });
 
   it('fails the boot with the error of its options factory, and leaves no connection open', async () => {
+    await noConnections();
     const failing = WorkflowModule.forRootAsync({
       inject: [ConfigService],
       imports: [ConfigModule.forRoot({ ignoreEnvFile: true })],

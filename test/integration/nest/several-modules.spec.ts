@@ -58,6 +58,8 @@ describe('several WorkflowModules in one application', () => {
   const providers = [OrderWorkflow, InvoiceWorkflow];
   const connections = () =>
     database.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`);
+  /** The server ends the process of a closed connection in its own time. */
+  const noConnections = () => waitFor(async () => (await connections()).length === 0);
 
   it('have clients, repositories, schemas and workers of their own', async () => {
     const module = await bootApplication({ imports: [unnamed(), billing()], providers: [...providers, Reader] });
@@ -71,8 +73,7 @@ describe('several WorkflowModules in one application', () => {
     expect(await database.query('SELECT name FROM billing.workflow_runs')).toEqual([{ name: 'invoice' }]);
     expect(await database.query('SELECT id FROM billing.workflow_sessions')).toHaveLength(1);
     await closeApplications();
-    // The server ends the process of a closed connection in its own time.
-    await waitFor(async () => (await connections()).length === 0);
+    await noConnections();
     expect(await database.query('SELECT id FROM billing.workflow_sessions')).toEqual([]);
   });
 
@@ -105,6 +106,7 @@ describe('several WorkflowModules in one application', () => {
   });
 
   it('do not boot when two have one name, and open no connection', async () => {
+    await noConnections();
     const twice = bootApplication({ imports: [unnamed(), unnamed({ schema: 'other' })], providers });
     await expect(twice).rejects.toBeInstanceOf(WorkflowConfigurationError);
     await expect(twice).rejects.toThrow('WorkflowModule is imported 2 times');

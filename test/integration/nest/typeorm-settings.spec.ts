@@ -6,6 +6,7 @@ import { WorkflowModule } from '../../../src/index.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { exercise, EXERCISE_WORKFLOWS } from '../../support/exercise.js';
+import { seconds } from '../../support/wait.js';
 
 class Prefixing extends DefaultNamingStrategy {
   override tableName(target: string, name: string | undefined): string {
@@ -38,6 +39,9 @@ const STRANGE = [
   .map((setting) => `-c ${setting}`)
   .join(' ');
 
+/** Time that no statement of the application needs. */
+const SHORT_MS = seconds(0.5);
+
 /** Settings of TypeORM that an application may have for reasons of its own. */
 const CASES: [string, Record<string, unknown>][] = [
   ['a naming strategy', { namingStrategy: new Prefixing() }],
@@ -52,9 +56,16 @@ const CASES: [string, Record<string, unknown>][] = [
   ['extra.max 1', { extra: { max: 1, min: 1, maxUses: 1, idleTimeoutMillis: 1, maxLifetimeSeconds: 1 } }],
   [
     'timeouts in extra',
-    { extra: { statement_timeout: 500, query_timeout: 500, lock_timeout: 500, idle_in_transaction_session_timeout: 500 } },
+    {
+      extra: {
+        statement_timeout: SHORT_MS,
+        query_timeout: SHORT_MS,
+        lock_timeout: SHORT_MS,
+        idle_in_transaction_session_timeout: SHORT_MS,
+      },
+    },
   ],
-  ['short timeouts in extra', { extra: { connectionTimeoutMillis: 2_000, lock_timeout: 1 } }],
+  ['short timeouts in extra', { extra: { connectionTimeoutMillis: seconds(2), lock_timeout: 1 } }],
   ['applicationName', { applicationName: 'x'.repeat(100) }],
   ['settings in extra.options', { extra: { options: STRANGE } }],
   ['invalidWhereValuesBehavior', { invalidWhereValuesBehavior: { null: 'throw', undefined: 'throw' } }],

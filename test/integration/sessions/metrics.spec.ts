@@ -39,7 +39,7 @@ describe('the metrics of a worker', () => {
   });
 
   const read = async ({ client }: TestApplication): Promise<ReadonlyMap<string, ParsedMetric>> => parseExposition(await client.metrics());
-  /** Waits until a counter without labels has a value. */
+  /** Waits until a metric without labels has a value. */
   const counted = (app: TestApplication, name: string, value: number): Promise<boolean> =>
     waitFor(async () => valueOf(await read(app), `nestjs_durable_${name}`) === value, { message: `${name} to be ${value}` });
 
@@ -75,7 +75,8 @@ describe('the metrics of a worker', () => {
   it('count a body that blocks the event loop', async () => {
     const app = await startApplication(database.url, [Blocking]);
     await app.client.execute(Blocking, 1_800);
-    await counted(app, 'event_loop_stalls_total', 1);
+    // A loaded machine may stall the loop once more.
+    await waitFor(async () => valueOf(await read(app), 'nestjs_durable_event_loop_stalls_total') >= 1);
     expect(valueOf(await read(app), 'nestjs_durable_event_loop_stalled_seconds_total')).toBeGreaterThan(1);
   });
 
