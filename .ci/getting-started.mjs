@@ -3,9 +3,9 @@
 // package is packed here instead of downloaded, and the port is a free one.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 
+import { freePort } from './free-port.mjs';
 import { pack, temporaryDirectory, userEnvironment } from './pack.mjs';
 
 const FIRST_RUN = '<!-- the first completed run -->';
@@ -33,12 +33,7 @@ function* actions() {
   }
 }
 
-const port = await new Promise((resolve) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
+const port = await freePort();
 
 // The shell has a process group of its own, so that background processes can be ended with it.
 const shell = spawn('bash', ['--norc', '-s'], {

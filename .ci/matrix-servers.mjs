@@ -13,10 +13,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+import { freePort } from './free-port.mjs';
 
 /** Versions that are tested. 12 must be refused at boot. */
 export const VERSIONS = {
@@ -82,17 +83,6 @@ function completeLibraries(native) {
     const link = join(native, '..', target);
     if (!existsSync(link)) symlinkSync(relative(dirname(link), join(native, '..', source)), link);
   }
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** Starts a server of a major version, without durability, on 127.0.0.1 only. */
