@@ -148,10 +148,14 @@ describe('a World that QStash calls', () => {
       `INSERT INTO durable_world.world_messages (message_id, queue, deployment_id, body, due_at, created_at)
        VALUES ('msg_lost', '${QUEUE}', 'default', '{"lost": true}', now() - interval '1 minute', now())`,
     );
-    await waitFor(async () => ((await post({ sweep: true })) === 200 && deliveries.length >= 2 ? true : undefined));
-    const messages = deliveries.map(({ message }) => message);
-    expect(messages).toContainEqual({ lost: true });
-    expect(messages).toContainEqual({ runId });
+    // The schedule may sweep by itself between the two events of the start, and add a message.
+    await waitFor(async () => {
+      expect(await post({ sweep: true })).toBe(200);
+      const messages = deliveries.map(({ message }) => message);
+      expect(messages).toContainEqual({ lost: true });
+      expect(messages).toContainEqual({ runId });
+      return true;
+    });
   });
 
   it('gives each lost run one message, and announces each overdue message once, when sweeps meet', async () => {
@@ -185,15 +189,15 @@ describe('a World that QStash calls', () => {
         [runs],
       );
       expect(given.map(({ run_id }) => run_id)).toEqual(runs.toSorted());
+      expect(
+        await database.query(
+          'SELECT count(*)::int AS messages, max(announced) AS most FROM durable_world.world_messages WHERE run_id IS NULL',
+        ),
+      ).toEqual([{ messages: 40, most: 1 }]);
       // As when the messages had been consumed: a place of the history gets one message for ever.
       await database.query('DELETE FROM durable_world.world_messages WHERE run_id IS NOT NULL');
       await Promise.all(sweeps.map(sweep));
-      expect(
-        await database.query(
-          `SELECT count(*)::int AS messages, count(*) FILTER (WHERE run_id IS NOT NULL)::int AS given, max(announced) AS most
-           FROM durable_world.world_messages`,
-        ),
-      ).toEqual([{ messages: 40, given: 0, most: 1 }]);
+      expect(await database.query('SELECT FROM durable_world.world_messages WHERE run_id IS NOT NULL')).toEqual([]);
     } finally {
       await Promise.all(worlds.map((each) => each.close()));
     }

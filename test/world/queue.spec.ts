@@ -81,19 +81,25 @@ describe('the queue of a World', () => {
   });
 
   it('seed: attempts. Counts failed deliveries, and backs off', async () => {
-    await start(() => (deliveries.length < 2 ? Promise.reject(new Error('not now')) : Promise.resolve()));
+    let finish = (): void => undefined;
+    // A test that stands still for seconds meets the second delivery, which therefore lasts.
+    const gate = new Promise<void>((resolve) => (finish = resolve));
+    await start(() => (deliveries.length < 2 ? Promise.reject(new Error('not now')) : gate));
     const { messageId } = await world.queue(QUEUE, { runId: newId() });
     const [failed] = await waitFor(async () => {
-      const found = await messages();
-      return found[0]?.failures === 1 ? found : undefined;
+      const found = await database.query<{ pause: number }>(
+        'SELECT extract(epoch FROM due_at - arranged_at)::float8 AS pause FROM durable_world.world_messages WHERE failures = 1',
+      );
+      return found.length === 1 ? found : undefined;
     });
-    expect(failed!.due).toBeGreaterThan(1);
-    await database.query('UPDATE durable_world.world_messages SET due_at = now()');
+    expect(failed!.pause).toBeGreaterThan(1);
+    await database.query('UPDATE durable_world.world_messages SET due_at = now() WHERE lease IS NULL');
     await delivered(2);
     expect(deliveries.map(({ meta }) => [meta.messageId, meta.attempt])).toEqual([
       [messageId, 1],
       [messageId, 2],
     ]);
+    finish();
   });
 
   it('never gives a message up', async () => {
@@ -129,10 +135,13 @@ describe('the queue of a World', () => {
     await start(() => (deliveries.length === 1 ? gate : Promise.reject(new Error('the second delivery'))));
     await world.queue(QUEUE, { runId: newId() });
     await delivered(1);
-    // Another worker takes the message over, as after a stall, and fails.
-    await database.query('UPDATE durable_world.world_messages SET due_at = now()');
-    await delivered(2);
-    await waitFor(async () => ((await messages())[0]?.failures === 2 ? true : undefined));
+    // Another worker takes the message over, as after a stall, and fails. A heartbeat of the first
+    // delivery may come before.
+    await waitFor(async () => {
+      await database.query('UPDATE durable_world.world_messages SET due_at = now() WHERE failures = 0');
+      return deliveries.length >= 2;
+    });
+    await waitFor(async () => ((await messages())[0]?.failures ?? 0) >= 2);
     finish();
     await database.query('UPDATE durable_world.world_messages SET due_at = now() WHERE lease IS NULL');
     await delivered(3);
@@ -216,21 +225,27 @@ describe('the queue of a World', () => {
   });
 
   it('gives a message to a run that sleeps beside a hook whose message was lost', async () => {
-    await start(() => Promise.resolve(), { recoverAfterMs: 200 });
-    const runId = await startRun(world);
+    const early = createTestWorld('stable', { databaseUrl: database.url });
+    const runId = await startRun(early);
     const event = (eventType: string, eventData: Record<string, unknown>): Promise<unknown> =>
-      world.events.create(runId, { eventType, correlationId: 'hook_1', specVersion: 3, eventData });
+      early.events.create(runId, { eventType, correlationId: 'hook_1', specVersion: 3, eventData });
     await event('hook_created', { token: runId });
-    const { messageId } = await world.queue(QUEUE, { runId, sleeps: true }, { delaySeconds: 3_600 });
+    const { messageId } = await early.queue(QUEUE, { runId, sleeps: true }, { delaySeconds: 3_600 });
     await event('hook_received', { payload: bytes(1) });
+    await early.close();
+    // Only now: a sweep between two events would give the run a message for the first one.
+    await start(() => Promise.resolve(), { recoverAfterMs: 200 });
     await waitFor(() => deliveries.some(({ message }) => JSON.stringify(message) === JSON.stringify({ runId })));
     const left = await database.query('SELECT message_id FROM durable_world.world_messages');
     expect(left).toContainEqual({ message_id: messageId });
   });
 
   it('gives a message to a run that has lost its own, once for each place of its history', async () => {
+    const early = createTestWorld('stable', { databaseUrl: database.url });
+    const runId = await startRun(early);
+    await early.close();
+    // Only now: a sweep between the two events of a start would give the run a message of its own.
     await start(() => Promise.resolve(), { recoverAfterMs: 200 });
-    const runId = await startRun(world);
     await delivered(1);
     expect(deliveries[0]!.message).toEqual({ runId });
     await consumed();
