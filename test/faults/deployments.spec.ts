@@ -12,13 +12,21 @@ describe('runs whose history does not match the code of a deployment', () => {
       [prefix],
     );
 
-  /** Runs that deployment A has begun, and that sleep now. */
+  /** Runs that deployment A has begun, and whose sleep is over now that A has ended. */
   async function begunByA(scene: FaultScene, ids: readonly string[]): Promise<void> {
     const a = await scene.ready({ hooks: true, deploymentId: 'A', variant: 'old', worker: WORKER });
     await scene.start('versioned', undefined, ids);
-    await waitFor(async () => (await Promise.all(ids.map((id) => scene.pidsOf(id, 'charge')))).every((pids) => pids.length === 1));
+    await waitFor(async () => {
+      const rows = await scene.database.query(`SELECT 1 FROM durable.workflow_runs WHERE id = ANY ($1) AND status = 'waiting'`, [ids]);
+      return rows.length === ids.length;
+    });
+    for (const id of ids) expect(await scene.pidsOf(id, 'charge')).toEqual([a.child.pid]);
     a.kill('SIGTERM');
     await a.exited;
+    for (const [table, id] of Object.entries({ waits: 'run_id', runs: 'id' }))
+      await scene.database.query(`UPDATE durable.workflow_${table} SET wake_at = now() - interval '1 minute' WHERE ${id} = ANY ($1)`, [
+        ids,
+      ]);
   }
 
   it.concurrent(
@@ -27,17 +35,16 @@ describe('runs whose history does not match the code of a deployment', () => {
       const ids = range('wait-', 3);
       await begunByA(scene, ids);
       const b = await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-      await waitFor(
-        async () =>
-          (await scene.statuses('wait-'))['waiting'] === 3 &&
-          // The log names one run of each workflow.
-          b.stdoutLines.some((line) => line.includes('waits for another deployment')),
-      );
-      expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
+      await waitFor(async () => {
+        expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
+        return true;
+      });
+      // The log names one run of each workflow.
+      await b.waitForLine(/waits for another deployment/);
       const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
       // B executes other runs meanwhile, and never these runs, even in another process.
       await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-      await scene.start('versioned', undefined, ['of-b']);
+      await scene.start('versioned', { sleepMs: 300 }, ['of-b']);
       await waitFor(async () => (await scene.statuses('of-b'))['completed'] === 1);
       expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
       expect(await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`)).toEqual(

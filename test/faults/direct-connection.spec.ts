@@ -1,9 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { onProxy, range, troublesOf, type FaultScene } from '../support/faults/fault-workers.js';
-import { PATIENCE, waitFor } from '../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../support/wait.js';
 
-const LOST_MS = process.env['DURABLE_CHAOS'] ? 60_000 : 5_000;
+/** Time to live of the sessions. A worker that stands still for longer is taken over. */
+const SESSION_TTL = `${3 * PATIENCE}s`;
+/** Longer than a session lives. */
+const LOST_MS = process.env['DURABLE_CHAOS'] ? seconds(60) : seconds(5);
 const NEW_WORK_MS = 5_000;
 const LOCKED_AGAIN_MS = 30_000;
 
@@ -18,10 +21,10 @@ describe('a worker that loses its direct connection and keeps its pool', () => {
     'continues, and is not taken over, while the direct connection is %s for long',
     (_, fault) =>
       onProxy(async (scene, proxy) => {
-        const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: '3s' } });
+        const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: SESSION_TTL } });
         await scene.start('gated', {}, ['before']);
         await worker.waitForLine(/^body before$/);
-        const other = await scene.ready({ worker: { sessionTtl: '3s', queues: ['elsewhere'] } });
+        const other = await scene.ready({ worker: { sessionTtl: SESSION_TTL, queues: ['elsewhere'] } });
         await waitFor(async () => (await scene.sessions()).length === 2);
         const until = Date.now() + LOST_MS;
         proxy[fault]();
@@ -47,7 +50,7 @@ describe('a worker that loses its direct connection and keeps its pool', () => {
         };
         await waitFor(holdsLock, { timeoutMs: LOCKED_AGAIN_MS, message: 'the lock' });
       })(),
-    LOST_MS + 120_000,
+    LOST_MS + seconds(120),
   );
 
   it.concurrent(

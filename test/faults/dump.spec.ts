@@ -10,7 +10,7 @@ import pg from 'pg';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { FaultScene, range, troublesOf } from '../support/faults/fault-workers.js';
 import { makeHome, Server } from '../support/faults/server-pair.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, waitFor } from '../support/wait.js';
 
 const run = promisify(execFile);
 const ROOT = '/usr/lib/postgresql';
@@ -46,9 +46,10 @@ function databaseAt(url: string, drop: () => Promise<void>): TestDatabase {
     try {
       const ids = range('run-', 30);
       const worker = await scene.ready();
-      await scene.start('adder', { steps: 20, ms: 100 }, ids);
-      await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_steps')).length > 60);
       await scene.database.query('CREATE DATABASE restored');
+      // No run may end before the dump has begun.
+      await scene.start('adder', { steps: 20, ms: 200 * PATIENCE }, ids);
+      await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_steps')).length > 60);
       const file = join(home.directory, 'dump');
       await run(join(binaries!, 'bin', 'pg_dump'), ['-Fc', '-f', file, '-d', server.url]);
       await run(join(binaries!, 'bin', 'pg_restore'), ['-d', restored.url, file]);

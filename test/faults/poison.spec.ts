@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { onScene, range } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
-import { seconds, waitFor } from '../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../support/wait.js';
 
 const WORKERS = 2;
 const OTHERS = 49;
@@ -61,6 +61,6 @@ describe('a run that kills the process that executes it', () => {
         );
         expect(repeated).toEqual([]);
       })(),
-    40 * STEP_MS + 90_000,
+    PATIENCE * (40 * STEP_MS + 90_000),
   );
 });

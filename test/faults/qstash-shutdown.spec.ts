@@ -12,8 +12,10 @@ interface Stage {
   readonly scene: FaultScene;
   readonly client: WorkflowClient;
   readonly qstash: QStashEmulator;
-  /** Starts an application process that QStash reaches. */
-  enter(worker?: FaultWorkerOptions['worker']): Promise<SpawnedProcess>;
+  /** Starts an application process that nobody calls yet. */
+  boot(worker?: FaultWorkerOptions['worker']): Promise<SpawnedProcess>;
+  /** Adds the process to the load balancer, so that QStash reaches it. */
+  enter(application: SpawnedProcess): Promise<void>;
   /** Removes the process from the load balancer, and sends SIGTERM to it. */
   terminate(application: SpawnedProcess): void;
 }
@@ -31,17 +33,17 @@ function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
     const options = { url, token, currentSigningKey, nextSigningKey, targetUrl: door.url, sweep: false } as const;
     const application = await startApplication(scene.database.url, [], { worker: false, transport: 'qstash', qstash: options });
     const { client } = application;
-    const enter = async (worker: FaultWorkerOptions['worker'] = {}): Promise<SpawnedProcess> => {
-      const application = await scene.ready({ hooks: true, worker, qstash: options });
+    const boot = (worker: FaultWorkerOptions['worker'] = {}): Promise<SpawnedProcess> =>
+      scene.ready({ hooks: true, worker, qstash: options });
+    const enter = async (application: SpawnedProcess): Promise<void> => {
       ports.set(application, Number(/\d+/.exec(await application.waitForLine(/^listening /))![0]));
-      return application;
     };
     const terminate = (application: SpawnedProcess): void => {
       ports.delete(application);
       application.kill('SIGTERM');
     };
     try {
-      await test({ scene, client, qstash, enter, terminate });
+      await test({ scene, client, qstash, boot, enter, terminate });
     } finally {
       await application.close();
       await door.close();
@@ -60,13 +62,15 @@ const lossesOf = async (scene: FaultScene, id: string): Promise<number> => {
 describe('an application that receives SIGTERM during a delivery of QStash', () => {
   it.concurrent(
     'lets the body end, records its step and hands the run back, which another process continues without a repeated body',
-    onStage(async ({ scene, client, qstash, enter, terminate }) => {
-      const first = await enter({ shutdownTimeout: '20s' });
+    onStage(async ({ scene, client, qstash, boot, enter, terminate }) => {
+      // A body may last a minute, so a slow boot must not be part of it.
+      const [first, second] = await Promise.all([boot({ shutdownTimeout: '60s' }), boot()]);
+      await enter(first);
       await client.start('diary', { pages: 3 }, { id: 'story' });
       await first.waitForLine(/^body story\/1$/);
       await scene.open(['story/1']);
       await first.waitForLine(/^body story\/2$/);
-      const second = await enter();
+      await enter(second);
       terminate(first);
       await first.waitForLine(/^received SIGTERM$/);
       expect(await scene.statuses('story')).toEqual({ running: 1 });
@@ -90,11 +94,12 @@ describe('an application that receives SIGTERM during a delivery of QStash', () 
   for (const [what, deaf] of Object.entries({ 'aborts a body that': false, 'does not wait for a body that ignores its abort and': true })) {
     it.concurrent(
       `${what} takes longer than shutdownTimeout, and another process executes the body at once`,
-      onStage(async ({ scene, client, enter, terminate }) => {
-        const first = await enter({ shutdownTimeout: '700ms' });
+      onStage(async ({ scene, client, boot, enter, terminate }) => {
+        const [first, second] = await Promise.all([boot({ shutdownTimeout: '700ms' }), boot()]);
+        await enter(first);
         await client.start('gated', { deaf }, { id: 'long' });
         await first.waitForLine(/^body long$/);
-        const second = await enter();
+        await enter(second);
         const since = performance.now();
         terminate(first);
         await first.waitForLine(/^aborted long: ClosedError$/);

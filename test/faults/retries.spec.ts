@@ -18,11 +18,12 @@ it(
     const worker = new ChaosWorker(0, false, proxy, file, { url: proxy.url, workload: 'all', countUrl: scene.database.url }, log);
     try {
       await worker.start();
+      // The failure of the first attempt cannot be recorded.
+      const cut = proxy.cutAt('durable_flush_', 'request', () => proxy.refuse());
       // Four attempts, the last of which succeeds, with pauses of 200, 400 and 800 ms.
       await scene.start('flaky', { size: 3, ms: 300, napMs: 2_000 }, ['flaky']);
       await waitFor(async () => (await scene.pidsOf('flaky', 'shaky')).length === 1);
-      // The first attempt is running, and its failure cannot be recorded.
-      proxy.refuse();
+      await cut;
       await new Promise((resolve) => setTimeout(resolve, 3_000));
       expect(await scene.database.query('SELECT attempt FROM bodies')).toEqual([{ attempt: 1 }]);
       await worker.end('SIGKILL');

@@ -18,7 +18,7 @@ describe('a worker that shuts down', () => {
     'lets its bodies end at SIGTERM, records their steps, and hands the runs back for another worker',
     onScene(async (scene) => {
       const ids = range('finish-', 5);
-      const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '10s' } });
+      const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '60s' } });
       await scene.start('gated', {}, ids);
       await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
       worker.kill('SIGTERM');
@@ -80,6 +80,7 @@ describe('a worker that shuts down', () => {
       await scene.start('gated', { deaf: true }, ['stubborn']);
       await worker.waitForLine(/^body stubborn$/);
       worker.kill('SIGTERM');
+      await worker.waitForLine(/^received SIGTERM$/);
       // Signals within a second count as one.
       await new Promise((resolve) => setTimeout(resolve, 1_100));
       const since = performance.now();

@@ -186,10 +186,11 @@ class DiaryWorkflow {
 
 @Workflow({ name: 'versioned' })
 class VersionedWorkflow {
-  async run(_input: unknown, ctx: WorkflowContext): Promise<string> {
+  async run(input: { sleepMs: number } | undefined, ctx: WorkflowContext): Promise<string> {
     const first = settings.variant === 'new' ? 'reserve' : 'charge';
     await ctx.step(first, count);
-    await ctx.sleep(300);
+    // An hour ends when the test says so.
+    await ctx.sleep(input?.sleepMs ?? '1 hour');
     await ctx.step('ship', count);
     return `done by ${process.env['DEPLOYMENT_ID']}`;
   }
@@ -230,7 +231,6 @@ process.on('unhandledRejection', (error) => say(`UNHANDLED ${String(error)}`));
 async function listen(): Promise<INestApplicationContext> {
   const app = await NestFactory.create(FaultModule, { rawBody: true, logger, abortOnError: false });
   const server = (await app.listen(0, '127.0.0.1')) as Server;
-  process.once('SIGTERM', () => say('received SIGTERM'));
   say(`listening ${(server.address() as AddressInfo).port}`);
   return app;
 }
@@ -239,6 +239,7 @@ async function main(): Promise<void> {
   say('booting');
   const app = await (settings.qstash ? listen() : NestFactory.createApplicationContext(FaultModule, { logger, abortOnError: false }));
   if (settings.hooks) app.enableShutdownHooks([], settings.qstash ? { useProcessExit: true } : {});
+  if (settings.hooks) process.once('SIGTERM', () => say('received SIGTERM'));
   process.stdin.on('data', (data) => {
     if (!data.toString().includes('close')) return;
     app.close().then(
