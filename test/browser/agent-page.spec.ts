@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
 import { itWithNginx, Nginx } from '../support/nginx.js';
 import { killSpawned, spawnCompiled, type SpawnedProcess } from '../support/processes.js';
-import { waitFor } from '../support/wait.js';
+import { PATIENCE, seconds, waitFor } from '../support/wait.js';
 
 /** Folder of the screenshots. */
 const PICTURES = 'build/screenshots';
@@ -54,6 +54,7 @@ describeWithChromium('the page of sample/08-agent', () => {
     port = await freePort();
     opened = [];
     page = await browser.newPage({ viewport: { width: 900, height: 860 } });
+    page.setDefaultTimeout(seconds(30));
     page.on('request', (request) => request.url().includes('/streams/') && opened.push(request.url()));
   });
   afterEach(async () => {
@@ -102,7 +103,7 @@ describeWithChromium('the page of sample/08-agent', () => {
     await approve.waitFor();
     await picture('asks');
     // The answer must not end before the kill, even on a busy machine.
-    model.paceMs = 200;
+    model.paceMs = 200 * PATIENCE;
     await approve.click();
 
     await waitFor(async () => (await answer()).includes('on their way'));
@@ -170,7 +171,7 @@ describeWithChromium('the page of sample/08-agent', () => {
       location.hash = (await (await fetch('questions', { method: 'POST', headers, body })).json()).runId;
     })()`);
     await page.getByRole('button', { name: 'Refuse' }).waitFor();
-    const refused = page.waitForResponse((response) => response.request().method() === 'HEAD', { timeout: 10_000 });
+    const refused = page.waitForResponse((response) => response.request().method() === 'HEAD', { timeout: seconds(10) });
     await held[0]!.fulfill({ status: 403 });
     await refused;
     // The page has handled the first response when it gets the second one.

@@ -7,7 +7,7 @@ import { closeApplications } from '../support/application.js';
 import { describeWithChromium, launchChromium } from '../support/chromium.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
-import { waitFor } from '../support/wait.js';
+import { seconds, waitFor } from '../support/wait.js';
 import { more, Repeats, serveStreams, type SeenRequest } from './stream-application.js';
 
 describeWithChromium('an EventSource of Chromium', () => {
@@ -24,6 +24,7 @@ describeWithChromium('an EventSource of Chromium', () => {
     port = await freePort();
     requests = [];
     page = await browser.newPage();
+    page.setDefaultTimeout(seconds(30));
   });
   afterEach(async () => {
     await page.close();

@@ -9,6 +9,9 @@ const PARTS = 16;
 const PART = Number(process.env['JEST_WORKER_ID'] ?? 0) % PARTS;
 const SIZE = Math.floor((LAST - FIRST) / PARTS);
 
+/** Ports that somebody has, who perhaps does not listen yet. */
+const given = new Set<number>();
+
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   const listens = await new Promise<boolean>((resolve) => {
@@ -22,5 +25,7 @@ async function isFree(port: number): Promise<boolean> {
 /** For a server that has to know its address before it listens. */
 export async function freePort(): Promise<number> {
   const port = FIRST + PART * SIZE + Math.floor(Math.random() * SIZE);
+  if (given.has(port)) return freePort();
+  given.add(port);
   return (await isFree(port)) ? port : freePort();
 }
