@@ -34,8 +34,9 @@ describe('a chain of continued runs', () => {
 
   const inPeriod = (id: string, period: number): Promise<unknown> =>
     waitFor(async () => {
-      const { state, waits } = await app.client.describe(id);
-      return state['period'] === period && waits.length > 0;
+      // The run's status becomes "waiting" later than the record of its wait.
+      const { state, status, waits } = await app.client.describe(id);
+      return state['period'] === period && status === 'waiting' && waits.length > 0;
     });
   /** Starts a chain and leaves it waiting in its third run. Returns the id of that run. */
   const start = async (id: string): Promise<string> => {
