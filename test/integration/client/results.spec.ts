@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
 
 import {
@@ -11,6 +11,7 @@ import {
   type WorkflowContext,
   type WorkflowHandle,
 } from '../../../src/index.js';
+import { ResultHub } from '../../../src/client/result-hub.js';
 import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { PATIENCE, seconds, waitFor } from '../../support/wait.js';
@@ -100,7 +101,13 @@ describe('results of runs', () => {
     app = await startApplication(database.url, [Quick, Sleepy]);
     lookUps = new LookUps(als);
   };
+  /** Boots an application that does not poll for results, so that a stall causes no lookup. */
+  const bootWithoutPolls = async (): Promise<void> => {
+    jest.spyOn(ResultHub.prototype as unknown as { schedule(): void }, 'schedule').mockReturnValue();
+    await boot();
+  };
   afterEach(async () => {
+    jest.restoreAllMocks();
     lookUps.end();
     await closeApplications();
   });
@@ -112,20 +119,20 @@ describe('results of runs', () => {
     });
 
   it.each(['start', 'startMany'] as const)('are looked up immediately when the runs have ended (handles of %s)', async (how) => {
-    await boot();
+    await bootWithoutPolls();
     const inputs = Array.from({ length: RUNS }, (_, n) => n);
     const handles =
       how === 'start' ? await Promise.all(inputs.map((n) => app.client.start(Quick, n))) : await app.client.startMany(Quick, inputs);
     await allEnded(handles);
     const since = performance.now();
     for (const [n, handle] of handles.entries()) expect(await handle.result()).toBe(n);
-    // Without an immediate lookup, each result would wait a second for the next poll.
+    // Without an immediate lookup, each result would wait for a poll.
     expect(performance.now() - since).toBeLessThan(RUNS * 100 * PATIENCE);
     expect(lookUps.count).toBe(RUNS);
   });
 
   it('share one lookup when they are requested in the same turn after the runs have ended', async () => {
-    await boot();
+    await bootWithoutPolls();
     const handles = await app.client.startMany(
       Quick,
       Array.from({ length: RUNS }, (_, n) => n),
@@ -136,7 +143,7 @@ describe('results of runs', () => {
   });
 
   it('need no lookup when execute starts the runs and awaits their ends', async () => {
-    await boot();
+    await bootWithoutPolls();
     for (let n = 0; n < 10; n++) expect(await app.client.execute(Quick, n)).toBe(n);
     expect(lookUps.count).toBe(0);
   });
