@@ -74,7 +74,7 @@ describe('a cancelled run that cleans up', () => {
   });
 
   it('gets the rest of its clean-up time when its worker was down past that time while the run was suspended', async () => {
-    const { application, handle } = await cancelled('2s');
+    const { application, handle } = await cancelled('10s');
     await suspendedAgain(handle.runId);
     await application.close();
     await age(handle.runId, '2 hours');

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { defineSignal, Workflow, type WorkflowContext } from '../../../src/index.js';
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { waitFor } from '../../support/wait.js';
+import { seconds, waitFor } from '../../support/wait.js';
 
 const go = defineSignal<number>('go');
 
@@ -24,7 +24,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a signal to a run whose row is locked reaches the run when the lock is released, before the next sweep', async () => {
+it('a signal to a run whose row is locked reaches the run when the lock is released, without a sweep', async () => {
   const { client } = await startApplication(database.url, [Waits], { worker: { suspendAfter: 20 } });
   const handle = await client.start(Waits);
   await waitFor(async () => (await handle.status()) === 'waiting');
@@ -34,10 +34,12 @@ it('a signal to a run whose row is locked reaches the run when the lock is relea
   await holder.query('SELECT id FROM durable.workflow_runs WHERE id = $1 FOR UPDATE', [handle.runId]);
   const sent = handle.signal(go, 7);
   await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_inbox')).length === 1);
+  // A sweep overlooks the message, so that only the notification can reach the run.
+  await database.query(`UPDATE durable.workflow_inbox SET created_at = now() + interval '1 day'`);
   // The lock is held for longer than one statement waits for it.
   await new Promise((resolve) => setTimeout(resolve, 400));
   await holder.query('COMMIT');
   await holder.end();
   await sent;
-  expect(await handle.result({ timeout: '3s' })).toBe(7);
+  expect(await handle.result({ timeout: seconds(30) })).toBe(7);
 });

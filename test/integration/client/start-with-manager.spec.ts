@@ -85,7 +85,7 @@ describe('a start with a manager', () => {
     await expect(transaction).rejects.toBeInstanceOf(Rollback);
     expect(await countOf('rolled back')).toBe(0);
     expect(await database.query(`SELECT * FROM durable.workflow_tags WHERE run_id = 'rolled back'`)).toEqual([]);
-    await expect(handle!.result({ timeout: 1_000 })).rejects.toBeInstanceOf(RunNotFoundError);
+    await expect(handle!.result({ timeout: seconds(30) })).rejects.toBeInstanceOf(RunNotFoundError);
   });
 
   it('is rolled back with the savepoint in which it was made', async () => {
