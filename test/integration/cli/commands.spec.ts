@@ -41,8 +41,8 @@ describe('the command line', () => {
     await start('show-1');
     const { out } = await run(['show', 'show-1']);
     expect(out).toMatch(/^show-1 {2}order v1 {2}waiting\n/);
-    expect(out).toMatch(/\n {2}waits +for signal "approved", since 2\S+ \S+Z \(\d+m?s\)\n/);
-    expect(out).toMatch(/step completed +charge +\d+ms, 1 attempt\n/);
+    expect(out).toMatch(/\n {2}waits +for signal "approved", since 2\S+ \S+Z \([\d.]+m?s\)\n/);
+    expect(out).toMatch(/step completed +charge +[\d.]+m?s, 1 attempt\n/);
     expect(out).not.toContain('good');
     expect((await run(['show', 'show-1', '--payloads'])).out).toContain(`{ card: 'good' }`);
     const document = await json(['show', 'show-1']);

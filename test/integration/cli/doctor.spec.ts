@@ -230,8 +230,13 @@ describe('doctor', () => {
   });
 
   it('ends with the code of an unavailable database when the database goes away meanwhile', async () => {
-    const admin = new pg.Client({ connectionString: database.url });
-    await admin.connect();
+    const [admin, holder] = [database.url, database.url].map((connectionString) => new pg.Client({ connectionString })) as [
+      pg.Client,
+      pg.Client,
+    ];
+    await Promise.all([admin.connect(), holder.connect()]);
+    // The examination waits for this lock, so it cannot end before its connections are ended.
+    await holder.query('BEGIN; LOCK TABLE durable.workflow_runs IN ACCESS EXCLUSIVE MODE');
     const url = new URL(database.url);
     url.searchParams.set('application_name', 'doomed');
     const over = new AbortController();
@@ -247,7 +252,7 @@ describe('doctor', () => {
     } finally {
       over.abort();
       await killing;
-      await admin.end();
+      await Promise.all([admin.end(), holder.end()]);
     }
   });
 });
