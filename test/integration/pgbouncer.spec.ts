@@ -116,7 +116,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
   ] as const)('causes a warning when the listen url leads through it, %s, and polling executes runs', async (_, pooler) => {
     const url = pooler === undefined ? database.url : bouncer.urlOf(database.url);
     const client = await boot(url, { ...(pooler === undefined ? {} : { pooler }), listen: { url: bouncer.urlOf(database.url) } });
-    expect(warnings).toEqual([expect.stringMatching(/listen.*its url leads through a pooler.*listen: \{ url \}/)]);
+    expect(withoutStalls(warnings)).toEqual([expect.stringMatching(/listen.*its url leads through a pooler.*listen: \{ url \}/)]);
     await expect(client.execute(CountWorkflow, { steps: 1, sleep: 20 })).resolves.toBe(1);
     expect(await database.query('SELECT holds_lock FROM durable.workflow_sessions')).toEqual([{ holds_lock: false }]);
   });

@@ -27,6 +27,7 @@ import {
 import { bootApplication, closeApplications, closeLater } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { createHttpApplication, httpPlatforms, type HttpPlatform } from '../../support/http-platforms.js';
+import { withoutStalls } from '../../support/log-lines.js';
 import { waitFor } from '../../support/wait.js';
 
 const SECRET = 'whsec_of_the_test';
@@ -93,7 +94,7 @@ class KeyGuard implements CanActivate {
 class Lines implements LoggerService {
   readonly lines: string[] = [];
   log = (): void => undefined;
-  warn = (line: string): void => void this.lines.push(line);
+  warn = (line: string): void => void this.lines.push(...withoutStalls([line]));
   error = (line: string): void => void this.lines.push(line);
 }
 

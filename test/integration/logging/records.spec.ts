@@ -5,6 +5,7 @@ import { currentRun, NonRetryableError, Workflow, WorkflowModule, WorkflowClient
 import { FailureLog } from '../../../src/host/failure-log.js';
 import { bootApplication, closeApplications } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { withoutStalls } from '../../support/log-lines.js';
 
 interface Line {
   readonly level: string;
@@ -120,7 +121,7 @@ describe('the log', () => {
       process.stdout.write = write;
       process.stderr.write = writeError;
     }
-    const records = written.flatMap((text) => text.split('\n')).filter((text) => text.startsWith('{'));
+    const records = withoutStalls(written.flatMap((text) => text.split('\n')).filter((text) => text.startsWith('{')));
     expect(records.map((text) => JSON.parse(text) as unknown)).toMatchObject([
       { level: 'warn', context: 'WorkflowModule', message: { runId: 'nest', workflow: 'declined', step: 'charge', attempt: 1 } },
       { level: 'error', context: 'WorkflowModule', message: { runId: 'nest', workflow: 'declined' } },
