@@ -54,6 +54,7 @@ describe('schedules that code declares', () => {
     await boot('old', workflow('rolling', at(4)));
     expect(await cronOf(older, 'rolling')).toBe('0 5 1 1 *');
     // All processes of the new deployment are gone: the old one was deployed again.
+    await newer.close();
     await expire();
     const back = await boot('old', workflow('rolling', at(4)));
     expect(await cronOf(back, 'rolling')).toBe('0 4 1 1 *');

@@ -192,13 +192,16 @@ describe('the schema', () => {
     const other = new pg.Client({ connectionString: database.url });
     await other.connect();
     await other.query('BEGIN; CREATE SCHEMA durable');
-    await database.query(`ALTER DATABASE "${new URL(database.url).pathname.slice(1)}" SET statement_timeout = '200ms'`);
+    const name = `"${new URL(database.url).pathname.slice(1)}"`;
+    await database.query(`ALTER DATABASE ${name} SET statement_timeout = '2s'`);
     const booting = boot();
     try {
       await waitFor(async () => {
-        const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND now() - query_start > '600ms'`;
+        const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND now() - query_start > '2500ms'`;
         return (await database.query(waiting)).length > 0;
       });
+      // The statements of later connections may be slow.
+      await database.query(`ALTER DATABASE ${name} RESET statement_timeout`);
     } finally {
       await other.end();
     }
