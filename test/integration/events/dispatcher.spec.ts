@@ -230,6 +230,9 @@ describe('the dispatcher of events', () => {
     const { client } = await boot([Receiver]);
     const handle = await client.start(Receiver);
     await waitFor(async () => (await handle.status()) === 'waiting');
+    // The process has looked once, and marks the wait after that.
+    const armed = 'SELECT 1 FROM durable.workflow_waits WHERE run_id = $1 AND event_armed';
+    await waitFor(async () => (await database.query(armed, [handle.runId])).length === 1);
     // The state that a process leaves which died between the two statements.
     await database.query(`INSERT INTO durable.workflow_events (name, id, payload, dispatched_at) VALUES ('shared', 'missed', '7', now())`);
     await database.query(`UPDATE durable.workflow_waits SET event_armed = NULL, opened_at = opened_at - interval '1 minute'`);
