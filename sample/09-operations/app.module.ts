@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { WorkflowModule } from 'nestjs-durable';
+import { WorkflowModule, type RetentionOptions } from 'nestjs-durable';
 
 import { CardProcessor, ChargeWorkflow } from './charge.workflow.js';
 import { SCHEMA } from './database.js';
@@ -11,7 +11,8 @@ import { ScrapeGuard } from './scrape.guard.js';
 
 @Module({})
 export class AppModule {
-  static forRoot(url: string): DynamicModule {
+  /** @param retention times after which ended runs are deleted; by default, none is deleted */
+  static forRoot(url: string, retention?: RetentionOptions): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -24,8 +25,7 @@ export class AppModule {
           // The listener reports failures, so the log does not repeat them.
           logFailures: false,
           http: { metrics: { guards: [ScrapeGuard] } },
-          // Short, so that the sample need not wait. An application says '30d' and '90d'.
-          retention: { completed: '1 minute', failed: '90d' },
+          ...(retention === undefined ? {} : { retention }),
         }),
       ],
       controllers: [HealthController],

@@ -14,10 +14,13 @@ import { openDatabase, SCHEMA } from './database.js';
 import { Incident } from './incidents.js';
 import { SCRAPE_TOKEN } from './scrape.guard.js';
 
+const RETENTION = { completed: '30d', failed: '90d' } as const;
+
 async function main(): Promise<void> {
   const database = await openDatabase();
   try {
     await evening(database.url);
+    await monthLater(database.url);
   } finally {
     await database.remove();
   }
@@ -65,14 +68,27 @@ async function evening(databaseUrl: string): Promise<void> {
     await until(async () => (await client.count({ status: 'completed', tags: { day: 'today' } })) === handles.length);
     console.log(`  ${count} runs retried, and all are completed`);
 
-    console.log('\nA month passes, and retention deletes the completed runs');
     await client.execute(ChargeWorkflow, { currency: 'EUR', cents: 5 }, { id: 'kept', tags: { keep: 'true' } });
     await app
       .get(DataSource)
       .query(
         `UPDATE ${SCHEMA}.workflow_runs SET created_at = created_at - interval '31 days', finished_at = finished_at - interval '31 days'`,
       );
-    console.log(`  to be deleted: ${JSON.stringify(await client.retention.preview())}`);
+    console.log('\nA month passes, and a preview shows what retention would delete');
+    console.log(`  to be deleted: ${JSON.stringify(await client.retention.preview(RETENTION))}`);
+  } finally {
+    await app.close();
+  }
+}
+
+async function monthLater(databaseUrl: string): Promise<void> {
+  console.log('\nThe next deployment has this retention, which deletes the completed runs');
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(databaseUrl, RETENTION), {
+    logger: ['error'],
+    abortOnError: false,
+  });
+  try {
+    const client = app.get(WorkflowClient);
     await until(async () => (await client.count({})) === 1);
     console.log(`  left: ${(await client.list({})).runs.map(({ runId }) => runId).join(', ')}, which has the tag keep`);
   } finally {
