@@ -65,7 +65,7 @@ describe('schedules', () => {
     });
     const { runs } = await waitFor(async () => {
       const found = await get('every second');
-      // On a slow machine a run may take longer than a second, so that a later one is always active.
+      // On a slow machine a run may take more than a second, so that a later one is always active.
       return found.runs.filter(({ status }) => status === 'completed').length >= 3 ? found : undefined;
     });
     await app.client.schedules.delete('every second');

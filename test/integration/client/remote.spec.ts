@@ -49,8 +49,8 @@ describe('a client in one process and a worker in another', () => {
     // The first run pays for query plans and connections.
     await here.execute(work, 'quick');
     const took: number[] = [];
-    // While a process listens, it polls for results after a second, and for due runs after 30 s. The
-    // fastest run shows that neither poll was needed. A slow machine needs more than five runs.
+    // While a process listens, it polls for results after a second, and for due runs after 30 s.
+    // The fastest run shows that neither poll was needed. A slow machine needs more than five runs.
     while (took.length < 5 || (took.length < 100 && Math.min(...took) >= 900)) {
       took.push(await milliseconds(() => expect(here.execute(work, 'quick')).resolves.toBe('done')));
     }
