@@ -150,6 +150,7 @@ describe('statements of a World', () => {
       { concurrency: 2 },
     );
     await Promise.all(Array.from({ length: 6 }, () => world.queue(QUEUE, { runId: newId() })));
+    await waitFor(() => running === 2);
     await waitFor(() => {
       gates.shift()?.();
       return delivered === 6;
