@@ -11,7 +11,7 @@ import { ScrapeGuard } from './scrape.guard.js';
 
 @Module({})
 export class AppModule {
-  /** @param retention times after which ended runs are deleted; by default, none is deleted */
+  /** @param retention times after which ended runs are deleted; by default, ended runs stay */
   static forRoot(url: string, retention?: RetentionOptions): DynamicModule {
     return {
       module: AppModule,

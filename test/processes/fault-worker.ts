@@ -189,7 +189,7 @@ class VersionedWorkflow {
   async run(input: { sleepMs: number } | undefined, ctx: WorkflowContext): Promise<string> {
     const first = settings.variant === 'new' ? 'reserve' : 'charge';
     await ctx.step(first, count);
-    // An hour ends when the test says so.
+    // A test ends the hour by moving the wake time.
     await ctx.sleep(input?.sleepMs ?? '1 hour');
     await ctx.step('ship', count);
     return `done by ${process.env['DEPLOYMENT_ID']}`;

@@ -9,7 +9,7 @@ const PARTS = 16;
 const PART = Number(process.env['JEST_WORKER_ID'] ?? 0) % PARTS;
 const SIZE = Math.floor((LAST - FIRST) / PARTS);
 
-/** Ports that somebody has, who perhaps does not listen yet. */
+/** Ports that this process has given out. Their servers may not listen yet. */
 const given = new Set<number>();
 
 async function isFree(port: number): Promise<boolean> {

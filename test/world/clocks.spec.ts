@@ -22,8 +22,8 @@ describe.each<Line>(['stable', 'beta7'])('a sleep of %s in a process whose clock
 
   /**
    * Executes a run that sleeps for four seconds. Returns what the database saw of the sleep. The
-   * sleep is planned between the creation of the run and that of the wait, on a slow machine long
-   * after the first and long before the second.
+   * process plans the sleep after the run is created, and before the wait is stored. On a slow
+   * machine, seconds may pass before and after the plan.
    */
   const sleep = async (offsetMs: number): Promise<Record<'statements' | 'seconds' | 'plannedAtMost' | 'plannedAtLeast', number>> => {
     const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(clock(offsetMs))}`;

@@ -82,7 +82,7 @@ describe('the queue of a World', () => {
 
   it('seed: attempts. Counts failed deliveries, and backs off', async () => {
     let finish = (): void => undefined;
-    // A test that stands still for seconds meets the second delivery, which therefore lasts.
+    // The second delivery lasts until the test has read the pause, however long the test stalls.
     const gate = new Promise<void>((resolve) => (finish = resolve));
     await start(() => (deliveries.length < 2 ? Promise.reject(new Error('not now')) : gate));
     const { messageId } = await world.queue(QUEUE, { runId: newId() });
@@ -233,7 +233,7 @@ describe('the queue of a World', () => {
     const { messageId } = await early.queue(QUEUE, { runId, sleeps: true }, { delaySeconds: 3_600 });
     await event('hook_received', { payload: bytes(1) });
     await early.close();
-    // Only now: a sweep between two events would give the run a message for the first one.
+    // The World starts after the events. A sweep between them would add a message to the first one.
     await start(() => Promise.resolve(), { recoverAfterMs: 200 });
     await waitFor(() => deliveries.some(({ message }) => JSON.stringify(message) === JSON.stringify({ runId })));
     const left = await database.query('SELECT message_id FROM durable_world.world_messages');
@@ -244,7 +244,7 @@ describe('the queue of a World', () => {
     const early = createTestWorld('stable', { databaseUrl: database.url });
     const runId = await startRun(early);
     await early.close();
-    // Only now: a sweep between the two events of a start would give the run a message of its own.
+    // The World starts after the run's events. A sweep between them would add another message.
     await start(() => Promise.resolve(), { recoverAfterMs: 200 });
     await delivered(1);
     expect(deliveries[0]!.message).toEqual({ runId });
